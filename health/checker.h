@@ -1,0 +1,58 @@
+/* checker.h - the health thread: schedules checks, turns their results into verdicts, writes the
+ * operational part of the backend table, and rebuilds what is derived from it.
+ * Everything here but start and stop may be called from any thread: it posts a message. */
+#ifndef SLUICE_HEALTH_CHECKER_H
+#define SLUICE_HEALTH_CHECKER_H
+
+#include "health/health_conf.h"
+#include "health/table.h"
+#include "lb/io/io.h"
+
+struct checker;
+struct epoch_domain;
+struct loop;
+
+/* What the checker needs from those above it. Called on the health thread. */
+struct checker_hooks {
+    void *ctx;
+    /* Something that picks depend on changed in this pool: rebuild and publish its view. */
+    void (*pool_changed)(void *ctx, uint32_t pool);
+    /* A backend went down (operationally): pools with on_down = "close" end its sessions. */
+    void (*backend_down)(void *ctx, uint32_t slot);
+    /* The first round is over: every checked backend has had a verdict (or its timeout). */
+    void (*ready)(void *ctx);
+};
+
+/* Per pool; copied. */
+struct checker_pool_conf {
+    struct health_conf health;
+    uint32_t slow_start_ms;
+    enum { CHECK_PROXY_OFF, CHECK_PROXY_V1, CHECK_PROXY_V2 } send_proxy;
+};
+
+/* The caller owns `loop` (initialised with its engine) and runs it in a thread of its own choosing,
+ * so that tests can run the checker on a simulated engine. */
+struct checker *checker_new(struct loop *loop, struct backend_table *table,
+                            struct epoch_domain *epochs, const struct checker_hooks *hooks);
+void checker_stop(struct checker *c);   /* on its loop: no new checks; running ones are cancelled */
+bool checker_stopped(const struct checker *c); /* nothing armed any more */
+void checker_free(struct checker **c);
+
+/* Before the loop runs, or by message later: starts checking this slot at once. */
+void checker_add(struct checker *c, struct backend_slot *s, const struct checker_pool_conf *conf);
+void checker_remove(struct checker *c, struct backend_slot *s);
+void checker_begin(struct checker *c); /* all slots are added: the first round starts */
+
+/* From workers: a connect to this backend failed (err > 0: errno; ETIMEDOUT for our timeout) or
+ * worked after failures. Failures count toward `fall` and trigger a check at once; cheap to call in
+ * a storm (coalesced per slot, bounded). */
+void checker_report_failure(struct checker *c, struct backend_slot *s, int err);
+/* From control: admin bits, weight or address changed: rebuild derived things. */
+void checker_touch(struct checker *c, struct backend_slot *s);
+/* `set server b/s health up|stopping|down`. */
+enum checker_force { FORCE_UP, FORCE_STOPPING, FORCE_DOWN };
+void checker_force(struct checker *c, struct backend_slot *s, enum checker_force to);
+/* `enable|disable health b/s`. */
+void checker_enable(struct checker *c, struct backend_slot *s, bool on);
+
+#endif

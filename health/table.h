@@ -1,0 +1,169 @@
+/* table.h - the backend table: what the whole process knows of each backend, without locks.
+ *
+ * One slot per backend, reached by index; identity is pool name + backend name. A slot's `word`
+ * packs everything a pick needs and is read with one acquire load; every writer compare-exchanges
+ * the whole word. Writers: operational bits and the effective weight - the health thread alone;
+ * admin bits and the set weight - the control thread (bits by origin). After a change that matters
+ * for picks the writer bumps the pool's generation through the health thread (checker_touch), which
+ * rebuilds what is derived from it (upstream/pool.h: the view) off the hot path.
+ * Slots are never freed during the life of the process: a removed backend's slot is reused with the
+ * next generation, and a stale (index, generation) pair is recognised. */
+#ifndef SLUICE_HEALTH_TABLE_H
+#define SLUICE_HEALTH_TABLE_H
+
+#include "lb/base/counter.h"
+#include "lb/base/limits.h"
+
+#include <stdalign.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct addr;         /* lb/net/addr.h */
+struct epoch_domain; /* lb/base/epoch.h */
+
+enum oper_state {
+    OPER_UNKNOWN,    /* no verdict yet: used only where nothing is up */
+    OPER_UP,
+    OPER_GOING_DOWN, /* up, with failed checks counting toward `fall`: still used */
+    OPER_DOWN,
+    OPER_GOING_UP,   /* down, with passed checks counting toward `rise`: not used yet */
+};
+
+/* Admin bits by origin, with HAProxy's values (show servers state). Any MAINT bit: no traffic at
+ * all; any DRAIN bit: no new traffic (weight counts as 0). */
+enum admin_bits {
+    ADMIN_FMAINT = 0x01, /* forced over the stats socket */
+    ADMIN_IMAINT = 0x02, /* inherited from a tracked server (unused) */
+    ADMIN_CMAINT = 0x04, /* by the configuration */
+    ADMIN_FDRAIN = 0x08,
+    ADMIN_IDRAIN = 0x10,
+    ADMIN_RMAINT = 0x20, /* its name does not resolve */
+    ADMIN_HMAINT = 0x40, /* by the host name's change (unused) */
+    ADMIN_MAINT_MASK = 0x67,
+    ADMIN_DRAIN_MASK = 0x18,
+};
+
+enum backend_role { ROLE_ANY, ROLE_PRIMARY, ROLE_REPLICA };
+
+/* Effective weights are in 1/64 of a configured weight, so that slow start can ramp a weight of 1. */
+#define WEIGHT_SCALE 64
+
+/* The packed word, low bits first: oper 3, role 2, admin 8, (3 free), weight 16, set_weight 9
+ * (configured or set by `set weight`, 0-256), (7 free), generation 16. */
+struct backend_word {
+    enum oper_state oper;
+    enum backend_role role;
+    uint8_t admin;
+    uint16_t weight;     /* effective, x WEIGHT_SCALE: set_weight x slow start */
+    uint16_t set_weight; /* 0-256 */
+    uint16_t generation;
+};
+uint64_t backend_word_pack(struct backend_word w);
+struct backend_word backend_word_unpack(uint64_t packed);
+
+/* Result of the last check, for people. */
+enum check_result { /* shown as HAProxy's check_status */
+    CHECK_NONE,     /* "" no check configured: status "no check" */
+    CHECK_INI,      /* INI: not yet */
+    CHECK_SOCKERR,
+    CHECK_L4OK,
+    CHECK_L4TOUT,
+    CHECK_L4CON,
+    CHECK_L6OK,
+    CHECK_L6TOUT,
+    CHECK_L6RSP,
+    CHECK_L7OK,
+    CHECK_L7OKC,
+    CHECK_L7TOUT,
+    CHECK_L7RSP,
+    CHECK_L7STS,
+};
+const char *check_result_name(enum check_result r);
+
+/* Everything that is shown but never read by a pick. Written by the health thread (seqlock of
+ * relaxed words inside), read by anyone through table_info(). */
+struct backend_info {
+    uint64_t changed_at_us;   /* wall clock of the last operational change; 0: since start */
+    uint64_t down_since_us;   /* 0 when not down */
+    uint64_t downtime_us;     /* total, without the present down time */
+    uint64_t checks, check_fails, transitions_down;
+    uint32_t check_code;      /* HTTP status, or errno of a connect */
+    uint32_t check_duration_us;
+    uint16_t rise, fall;      /* configured */
+    uint16_t health;          /* HAProxy's: 0..rise+fall-1; >= rise is up */
+    uint8_t result;           /* enum check_result of the last finished check */
+    bool checking;            /* one is under way */
+    bool check_enabled;       /* a check is configured (type is not none) */
+    char desc[LIMIT_CHECK_DESC + 1];   /* what was seen: "HTTP 503, expected 200-399" */
+    char reason[LIMIT_CHECK_DESC + 1]; /* of the last transition */
+};
+
+struct backend_slot {
+    /* Line 0: read by every pick, written on changes only. */
+    alignas(CACHE_LINE) _Atomic uint64_t word;
+    _Atomic(struct addr *) address; /* NULL: unresolved. Read under an epoch; replaced, not edited */
+    _Atomic uint32_t max_connections; /* 0: no limit */
+    uint32_t index;
+    uint32_t pool;                    /* index of its pool */
+    uint32_t sid;                     /* 1.. within its pool, for the stats socket */
+    /* Line 1: moved with every connection. */
+    alignas(CACHE_LINE) _Atomic uint32_t in_flight; /* connections (tcp) or requests (http) */
+    counter in_flight_max;
+    /* Then: cold. */
+    alignas(CACHE_LINE) char name[LIMIT_NAME_LEN + 1];
+    char pool_name[LIMIT_NAME_LEN + 1];
+    bool backup;
+    uint16_t initial_weight;  /* configured */
+    _Atomic uint32_t sequence; /* seqlock of info */
+    struct backend_info info;
+    char maint_reason[LIMIT_MAINT_REASON + 1]; /* control thread only */
+};
+
+struct backend_table;
+
+struct backend_table *table_new(struct epoch_domain *epochs);
+void table_free(struct backend_table **t);
+/* A new slot, or the slot that this identity has already (reload). Control thread.
+ * Oper starts as OPER_UNKNOWN, weight as set_weight x WEIGHT_SCALE. NULL: LIMIT_BACKENDS reached. */
+struct backend_slot *table_add(struct backend_table *t, const char *pool_name, const char *name);
+void table_remove(struct backend_table *t, struct backend_slot *s); /* control thread */
+struct backend_slot *table_slot(const struct backend_table *t, uint32_t index);
+struct backend_slot *table_find(const struct backend_table *t, const char *pool_name,
+                                const char *name);
+uint32_t table_count(const struct backend_table *t); /* indexes are below this */
+
+static inline struct backend_word slot_word(const struct backend_slot *s)
+{
+    return backend_word_unpack(atomic_load_explicit(&s->word, memory_order_acquire));
+}
+/* Compare-exchange helpers; they return the word before the change. */
+struct backend_word slot_set_admin(struct backend_slot *s, uint8_t clear, uint8_t set);
+struct backend_word slot_set_weight(struct backend_slot *s, uint16_t set_weight); /* 0-256 */
+struct backend_word slot_set_oper(struct backend_slot *s, enum oper_state oper); /* health thread */
+struct backend_word slot_set_effective(struct backend_slot *s, uint16_t weight); /* health thread */
+/* Replaces the address (copied; NULL: unresolved); the old one is retired to the epoch domain. */
+void slot_set_address(struct backend_table *t, struct backend_slot *s, const struct addr *a);
+/* A consistent copy. */
+void slot_info(const struct backend_slot *s, struct backend_info *out);
+void slot_set_info(struct backend_slot *s, const struct backend_info *info); /* health thread */
+
+/* Takes one unit of in_flight unless max_connections is reached (exact). */
+bool slot_take(struct backend_slot *s);
+/* Gives it back; true when the backend was at its limit before, so a waiter may go on. */
+bool slot_give(struct backend_slot *s);
+static inline bool slot_has_room(const struct backend_slot *s)
+{
+    uint32_t max = atomic_load_explicit(&s->max_connections, memory_order_relaxed);
+    return max == 0 || atomic_load_explicit(&s->in_flight, memory_order_relaxed) < max;
+}
+
+/* How a slot takes part in picks, from its word alone. */
+enum slot_use {
+    USE_NEVER,   /* maintenance, drain, weight 0, down, or unresolved */
+    USE_UNKNOWN, /* where nothing is up */
+    USE_YES,
+};
+enum slot_use slot_use(const struct backend_slot *s);
+
+#endif

@@ -1,0 +1,82 @@
+/* admin_ops.h - what the stats socket (and later the admin HTTP) needs from those above it.
+ * Filled by main; all calls happen on the control thread; answers that need a worker come back on
+ * the control thread, in a later turn. */
+#ifndef SLUICE_ADMIN_ADMIN_OPS_H
+#define SLUICE_ADMIN_ADMIN_OPS_H
+
+#include "lb/io/io.h"
+#include "lb/net/addr.h"
+#include "lb/obs/metrics.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct pool;
+struct checker;
+struct backend_slot;
+struct backend_table;
+struct strbuf;
+
+/* A copy of one live session. */
+struct session_info {
+    uint64_t id; /* shown as 0x%016lx; unique in the process: worker in the top byte */
+    struct addr client;
+    char listener[LIMIT_NAME_LEN + 1], pool[LIMIT_NAME_LEN + 1], backend[LIMIT_NAME_LEN + 1];
+    const char *state; /* static: "proxy-header" "queued" "connecting" "tunnel" "closing" */
+    uint64_t age_ms, idle_ms;
+    uint64_t bytes_in, bytes_out;
+    bool in_spliced, out_spliced;
+    int client_fd, backend_fd;
+};
+
+/* NULL fields match everything. */
+struct session_filter {
+    uint64_t id; /* 0: any */
+    const char *listener, *pool, *backend;
+    uint64_t older_ms;
+};
+
+struct process_info {
+    const char *version, *release_date;
+    uint32_t workers;
+    uint64_t start_wall_us;  /* since 1970 */
+    uint64_t now_wall_us, uptime_us;
+    uint32_t max_connections, max_fds, max_pipes;
+    uint64_t memory_limit_bytes; /* cgroup; 0: none */
+    enum io_engine_kind engine;
+    const char *node, *description;
+    bool stopping;
+};
+
+struct admin_ops {
+    void *ctx;
+    void (*process_info)(void *ctx, struct process_info *out);
+
+    /* Objects, fixed for the life of the process until reload exists. */
+    struct pool *const *pools;
+    uint32_t n_pools;
+    struct listener_stats *const *listeners;
+    uint32_t n_listeners;
+    struct backend_table *table;
+    struct checker *checker;
+    const struct worker_counters *workers; /* n_workers rows */
+    const struct io_stats *const *engines; /* of each worker; written by it, relaxed reads */
+    uint32_t n_workers;
+
+    /* rows are valid during the callback. */
+    void (*list_sessions)(void *ctx, const struct session_filter *filter,
+                          void (*done)(void *arg, const struct session_info *rows, uint32_t n),
+                          void *arg);
+    /* Ends sessions (END_KILLED); done says how many. */
+    void (*kill_sessions)(void *ctx, const struct session_filter *filter,
+                          void (*done)(void *arg, uint32_t killed), void *arg);
+    /* NULL when ready, else why not ("first health checks are running", "draining", "pool app: no
+     * backend is up"). */
+    const char *(*not_ready_reason)(void *ctx);
+    /* A new address for a backend (`set server addr`): 0 or -errno with *out_error. */
+    int (*set_address)(void *ctx, struct backend_slot *slot, const struct addr *addr,
+                       const char **out_error);
+    void (*dump_config)(void *ctx, struct strbuf *out); /* `show config` */
+};
+
+#endif

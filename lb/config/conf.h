@@ -1,0 +1,62 @@
+/* conf.h - the whole configuration after checking: what main builds a snapshot from.
+ * Immutable, owned by the caller of conf_load(). */
+#ifndef SLUICE_CONFIG_CONF_H
+#define SLUICE_CONFIG_CONF_H
+
+#include "lb/base/log.h"
+#include "lb/base/str.h"
+#include "lb/io/io.h"
+#include "lb/proxy/listener_conf.h"
+#include "lb/upstream/pool_conf.h"
+
+#include <stdio.h>
+
+enum ctl_level { CTL_USER, CTL_OPERATOR, CTL_ADMIN };
+
+struct stats_conf {
+    char *socket; /* path */
+    uint32_t mode; /* octal file mode */
+    char *user, *group; /* NULL: as the process */
+    enum ctl_level level;
+};
+
+struct conf {
+    uint32_t workers; /* 0: one per usable core */
+    enum io_engine_kind io;
+    bool pin;
+    char *user, *group; /* NULL: stay */
+    struct stats_conf *stats;
+    uint32_t n_stats;
+    struct {
+        enum log_level level;
+        char *output; /* stderr, stdout, off, /path, syslog:ADDR */
+    } log;
+    struct {
+        char *servers; /* NULL: /etc/resolv.conf */
+        uint32_t refresh_ms, timeout_ms;
+    } resolver;
+    struct {
+        uint32_t delay_ms, deadline_ms;
+    } drain;
+    uint32_t max_connections; /* of the process; 0: by the limits found at start */
+    struct pool_conf *pools;
+    uint32_t n_pools;
+    struct listener_conf *listeners;
+    uint32_t n_listeners;
+    void *arena; /* config's own */
+};
+
+/* Reads and checks a file. On mistakes NULL, with one line per mistake appended to *errors
+ * (`FILE:LINE: error: SETTING: found, expected`); warnings are appended to *errors too where the
+ * result is not NULL. Never binds, never asks DNS. Certificates and files named in it are opened. */
+struct conf *conf_load(const char *path, struct strbuf *errors);
+/* The same from memory, for `sluice quick` and tests; name stands in the messages. */
+struct conf *conf_load_text(const char *name, const char *text, struct strbuf *errors);
+void conf_free(struct conf **c);
+/* The effective configuration with every default, in the configuration language (-T, show config). */
+void conf_dump(const struct conf *c, struct strbuf *out);
+/* Every setting with its default and help, from the schema: etc/sluice.conf and the reference. */
+void conf_print_sample(FILE *out);
+void conf_print_reference(FILE *out); /* Markdown */
+
+#endif

@@ -1,0 +1,137 @@
+/* io.h - the one interface to sockets: operations complete, they are never "ready".
+ *
+ * A struct io belongs to one thread, and so do all ops on it. Three engines stand behind it:
+ * io_uring (uring.c), epoll (epoll.c) and the simulated one of the tests (tests/sim). They behave
+ * alike; where they may differ it is said here. An engine never calls a completion from inside
+ * io_*(): completions run from io_turn() only, so a caller finishes its thought before anything
+ * happens to it. Descriptors are ints; in the simulation they are not the kernel's. */
+#ifndef SLUICE_IO_IO_H
+#define SLUICE_IO_IO_H
+
+#include "lb/io/op.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+struct io;
+
+enum io_engine_kind { IO_AUTO, IO_URING, IO_EPOLL, IO_SIM };
+
+/* Counters an engine keeps; read by other threads with relaxed loads (each has one writer). */
+struct io_stats {
+    uint64_t turns, syscalls, completions, recvs, sends, sends_blocked, accepts, connects;
+    uint64_t no_buffers; /* receives that had to wait for a buffer */
+    uint64_t cq_overflows, bytes_spliced, batch_max;
+    uint32_t bufs_total, bufs_used, pipes_open, pipes_used;
+};
+
+struct io_conf {
+    enum io_engine_kind engine; /* IO_AUTO: io_uring where it works, else epoll */
+    uint32_t bufs_max;          /* receive buffers at most; 0: LIMIT_BUFS */
+};
+
+/* What the machine can do, found once by io_probe(); `why` says in words why a thing is missing. */
+struct io_probe {
+    bool uring;            /* an io_uring good enough for the data plane can be set up */
+    bool defer_taskrun;    /* 6.1 */
+    bool multishot_recv;   /* 6.0 */
+    char why[160];         /* "" or why not, e.g. "io_uring_setup: Operation not permitted (...)" */
+    char features[256];    /* "multishot-accept multishot-recv buffer-ring defer-taskrun ..." */
+};
+void io_probe(struct io_probe *out_probe);
+
+/* To be called in the thread that will run it. NULL and *out_error = -errno on failure. */
+struct io *io_new(const struct io_conf *conf, int *out_error);
+void io_free(struct io **io); /* no op may be armed, no buffer out */
+enum io_engine_kind io_engine(const struct io *io);
+const char *io_engine_name(const struct io *io); /* "io_uring", "epoll", "sim" */
+const struct io_stats *io_stats(const struct io *io);
+
+/* One turn: submits what was armed, waits for at least one completion or until timeout_ms is over
+ * (0: do not wait, -1: forever), and delivers what is there, at most LIMIT_TURN_EVENTS.
+ * before_wait and after_wait (may be NULL) are called around a wait that may block: epochs.
+ * Returns the number of deliveries, 0 on time-out, or -errno when the engine itself is broken. */
+struct io_turn_hooks {
+    void (*before_wait)(void *arg);
+    void (*after_wait)(void *arg);
+    void *arg;
+};
+int io_turn(struct io *io, int timeout_ms, const struct io_turn_hooks *hooks);
+
+/* Time, monotonic; read once a turn, so all of a turn happens at one time. */
+uint64_t io_now_us(const struct io *io);
+static inline uint64_t io_now_ms(const struct io *io) { return io_now_us(io) / 1000; }
+uint64_t io_wall_us(const struct io *io); /* since 1970, for logs; read once a turn too */
+uint64_t io_random(struct io *io);        /* seeded in the simulation */
+
+/* ---- operations: op must be idle, op->fn set; fn is called once or as said ---- */
+
+/* Stream: fn(op, fd >= 0) for each connection (non-blocking, close-on-exec), and once
+ * fn(op, -errno) at the end: -ECANCELED after io_cancel, -EMFILE, -ENFILE, -ENOBUFS, -ENOMEM when
+ * resources are short (the owner pauses and arms it again later), others for a broken socket.
+ * Transient errors of single connections (-ECONNABORTED) are swallowed by the engine. */
+void io_accept(struct io *io, struct op *op, int fd);
+
+/* fn(op, 0 | -errno). The address must stay until then. */
+void io_connect(struct io *io, struct op *op, int fd, const struct sockaddr *addr, socklen_t len);
+
+/* Stream receive: fn(op, n > 0) with n bytes in buffers that the callback must take with
+ * op_take_bufs(); the last call is fn(op, 0) at end of stream or fn(op, -errno): -ECANCELED after
+ * io_cancel. Nothing that arrived is lost by a cancel: data calls come before the -ECANCELED call.
+ * Uses no memory while nothing arrives. When buffers run out it waits for some, silently. */
+void io_recv(struct io *io, struct op *op, int fd);
+void io_buf_put(struct io *io, struct io_buf *buf); /* any buffer taken from a receive */
+/* As op_take_bufs(), put back all at once (for data that nobody wants). */
+void io_buf_put_chain(struct io *io, struct io_buf *first);
+
+/* One receive into the owner's memory: fn(op, n > 0 | 0 at end of stream | -errno). */
+void io_recv_into(struct io *io, struct op *op, int fd, void *data, size_t len);
+
+/* Sends all of it: fn(op, n = total) or fn(op, -errno) (op->send.done tells how much went before).
+ * At most one send is armed per descriptor. The bytes, and the vector, stay the op's until fn.
+ * io_send accepts 1 to 2^30 bytes; io_sendv 1 to LIMIT_IOV slices. */
+void io_send(struct io *io, struct op *op, int fd, const void *data, size_t len);
+void io_sendv(struct io *io, struct op *op, int fd, const struct iovec *iov, int n);
+
+/* Once: fn(op, revents > 0 | -errno) when any of POLLIN, POLLOUT, POLLRDHUP in events, or an error
+ * or hang-up (always included), shows. On sockets that also have other ops armed, use it only with
+ * events == 0: "tell me about an error". */
+void io_poll(struct io *io, struct op *op, int fd, uint32_t events);
+
+/* Stream: moves bytes from `in` to `out` through the pipe with splice(2).
+ * fn(op, n > 0): n bytes reached `out` since the last call (calls are rationed, so that others get
+ * turns); last call: fn(op, 0) when `in` ended and the pipe is empty; fn(op, -errno) on an error, of
+ * `in` when io_pipe_error_side() says so, else of `out`; -EINVAL at once where the descriptors
+ * cannot splice (nothing was moved); -ECANCELED after io_cancel: the pipe may hold bytes
+ * (io_pipe_fill), which the owner sends on by arming again, or discards.
+ * While it waits for `out`, an error or hang-up on `in` is still seen. */
+void io_splice(struct io *io, struct op *op, int in, int out, struct io_pipe *pipe);
+struct io_pipe *io_pipe_take(struct io *io); /* NULL: none to be had, copy instead */
+void io_pipe_give(struct io *io, struct io_pipe **pipe); /* a pipe with bytes in it is closed */
+uint32_t io_pipe_fill(const struct io_pipe *pipe);       /* bytes inside */
+bool io_pipe_error_on_in(const struct io_pipe *pipe);
+
+/* Asks an armed op to end: its last fn call comes from a later turn, with -ECANCELED or with what
+ * happened before. No effect on an idle or stopping op. A cancelled send may have sent a part. */
+void io_cancel(struct io *io, struct op *op);
+
+/* ---- immediate calls ---- */
+
+struct io_sock_opts {
+    bool nodelay;
+    bool keepalive;
+    uint32_t user_timeout_ms; /* 0: system default */
+    bool defer_ack;           /* the first acknowledgement rides on data where possible */
+};
+/* A non-blocking, close-on-exec stream socket, or -errno. Options that the family lacks are skipped. */
+int io_socket(struct io *io, int family, const struct io_sock_opts *opts);
+int io_shutdown(struct io *io, int fd, int how); /* 0 or -errno; at once */
+/* No op may be armed on fd. close: as close(2). reset: the peer sees a reset (TCP). */
+void io_close(struct io *io, int fd);
+void io_reset(struct io *io, int fd);
+int io_peer_name(struct io *io, int fd, struct sockaddr_storage *out_addr, socklen_t *out_len);
+int io_local_name(struct io *io, int fd, struct sockaddr_storage *out_addr, socklen_t *out_len);
+
+#endif

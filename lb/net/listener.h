@@ -1,0 +1,25 @@
+/* listener.h - listening sockets: bound before privileges are dropped, one per worker by
+ * SO_REUSEPORT (unix sockets: one, shared). No accepting here: proxy/ arms the accept. */
+#ifndef SLUICE_NET_LISTENER_H
+#define SLUICE_NET_LISTENER_H
+
+#include "lb/net/addr.h"
+
+struct listener_bind_opts {
+    uint32_t sockets; /* how many of the group: one per worker */
+    int backlog;
+    bool defer_ack;
+    uint32_t user_timeout_ms;
+};
+
+/* Binds and listens; fds[0..sockets-1] receive the descriptors (unix: the same one in all places).
+ * A TCP address is first probed by a plain bind without SO_REUSEPORT, so that a port that another
+ * process has is an error even where that one set SO_REUSEPORT. IPv6 is V6ONLY. A stale unix socket
+ * (nobody answers a connect) is replaced, a live one is an error.
+ * 0, or -errno with *out_error (static or thread-local text: what failed and what to do). */
+int listener_bind(const struct addr *addr, const struct listener_bind_opts *opts, int *fds,
+                  const char **out_error) WARN_UNUSED;
+/* Closes the group and removes a unix socket's path. */
+void listener_close(const struct addr *addr, int *fds, uint32_t sockets);
+
+#endif
