@@ -1,28 +1,49 @@
-# sluice - see HACKING.md for the recipes.
+# sluice - `make help` lists the targets, HACKING.md has the recipes.
 #
-#   make            optimised build/sluice
-#   make test       everything: unit, simulated, end-to-end, includes, linters (sanitizers on)
-#   make BUILD=san  sanitizer build in build-san/ (also: tsan, fuzz)
+# One Makefile, no recursion into folders. BUILD picks the flavour, OUT where it goes:
+#   release  optimised, build/                san   address + undefined sanitizers, build-san/
+#   tsan     thread sanitizer, build-tsan/    fuzz  clang, libFuzzer, build-fuzz/
+# A change of compiler, flags or of the list of sources rebuilds what depends on it (the .stamp
+# files below), a change of a header what includes it (-MMD).
 
-CC      ?= gcc
+VERSION := 0.1.0
 BUILD   ?= release
 PREFIX  ?= /usr/local
+SYSCONFDIR ?= /etc
+UNITDIR ?= /lib/systemd/system
 DESTDIR ?=
-VERSION := 0.1.0
+SHELL   := /bin/bash
 
+ifneq ($(filter-out release san tsan fuzz,$(BUILD)),)
+$(error BUILD=$(BUILD): expected release, san, tsan or fuzz)
+endif
+ifeq ($(origin CC),default)
+CC := $(if $(filter fuzz,$(BUILD)),clang,gcc)
+endif
 OUT := $(if $(filter release,$(BUILD)),build,build-$(BUILD))
+
+# Parallel unless the caller said otherwise; each target's output stays in one piece.
+ifeq ($(MAKELEVEL),0)
+ifeq ($(filter -j% --jobs%,$(MAKEFLAGS)),)
+MAKEFLAGS += -j$(shell nproc)
+endif
+MAKEFLAGS += --output-sync=target
+endif
 
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
         -Wformat=2 -Wundef -Wvla -Werror
 BASE := -std=gnu17 -g -fno-common -fno-strict-aliasing -D_GNU_SOURCE -I. -pthread \
         -DSLUICE_VERSION='"$(VERSION)"'
-OPT_release := -O2 -fno-plt -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
-OPT_san     := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined \
-               -fno-sanitize-recover=all -DSLUICE_DEBUG
+HARDEN      := -fno-plt -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
+SANITIZE    := -fsanitize=address,undefined -fno-sanitize-recover=all
+OPT_release := -O2 $(HARDEN)
+OPT_san     := -O1 -fno-omit-frame-pointer $(SANITIZE) -DSLUICE_DEBUG
 OPT_tsan    := -O1 -fno-omit-frame-pointer -fsanitize=thread -DSLUICE_DEBUG
+OPT_fuzz    := -O1 -fno-omit-frame-pointer -fsanitize=fuzzer-no-link $(SANITIZE) -DSLUICE_DEBUG
 LD_release  := -pie -Wl,-z,relro,-z,now
 LD_san      := -fsanitize=address,undefined
 LD_tsan     := -fsanitize=thread
+LD_fuzz     := -fsanitize=address,undefined
 CFLAGS_ALL  := $(BASE) $(WARN) $(OPT_$(BUILD)) $(CFLAGS)
 LIBS        := -luring -lconfig -lcares -lm
 LDFLAGS_ALL := -pthread $(LD_$(BUILD)) $(LDFLAGS)
@@ -33,36 +54,149 @@ MAIN_SRC := $(sort $(wildcard lb/main/*.c))
 LIB_OBJ  := $(LIB_SRC:%.c=$(OUT)/%.o)
 MAIN_OBJ := $(MAIN_SRC:%.c=$(OUT)/%.o)
 
-all: $(OUT)/sluice
-
-$(OUT)/sluice: $(MAIN_OBJ) $(LIB_OBJ)
-	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
-
-$(OUT)/libsluice.a: $(LIB_OBJ)
-	@rm -f $@
-	ar rcs $@ $^
-
-$(OUT)/%.o: %.c
-	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
-
--include $(LIB_OBJ:.o=.d) $(MAIN_OBJ:.o=.d)
-
 # Unit and simulated tests: one cmocka program per tests/{unit,sim}/**/test_*.c.
 TEST_SRC := $(sort $(shell find tests/unit tests/sim -name 'test_*.c' 2>/dev/null))
 TEST_SUP := $(sort $(wildcard tests/support/*.c) $(filter-out tests/sim/test_%,$(wildcard tests/sim/*.c)))
 TEST_SUP_OBJ := $(TEST_SUP:%.c=$(OUT)/%.o)
 TEST_BIN := $(TEST_SRC:%.c=$(OUT)/%)
 
-$(OUT)/tests/%: $(OUT)/tests/%.o $(TEST_SUP_OBJ) $(OUT)/libsluice.a
+FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_BIN := $(FUZZ_SRC:%.c=$(OUT)/%)
+
+# The benchmark's own programs need nothing of sluice.
+BENCH_BIN := $(patsubst %.c,$(OUT)/%,$(sort $(wildcard tests/bench/*.c)))
+
+ALL_OBJ := $(LIB_OBJ) $(MAIN_OBJ) $(TEST_SUP_OBJ) $(TEST_SRC:%.c=$(OUT)/%.o) $(FUZZ_SRC:%.c=$(OUT)/%.o)
+
+.DEFAULT_GOAL := all
+all: $(OUT)/sluice ## the program: optimised build/sluice (BUILD=san|tsan for the others)
+
+$(OUT)/sluice: $(MAIN_OBJ) $(LIB_OBJ) $(OUT)/link.stamp
+	$(CC) $(LDFLAGS_ALL) -o $@ $(MAIN_OBJ) $(LIB_OBJ) $(LIBS)
+
+$(OUT)/libsluice.a: $(LIB_OBJ) $(OUT)/link.stamp
+	@rm -f $@
+	@ar rcs $@ $(LIB_OBJ)
+
+$(OUT)/%.o: %.c $(OUT)/compile.stamp
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+
+$(OUT)/tests/unit/%: $(OUT)/tests/unit/%.o $(TEST_SUP_OBJ) $(OUT)/libsluice.a
 	$(CC) $(LDFLAGS_ALL) -o $@ $< $(TEST_SUP_OBJ) $(OUT)/libsluice.a -lcmocka $(LIBS)
 
+$(OUT)/tests/sim/%: $(OUT)/tests/sim/%.o $(TEST_SUP_OBJ) $(OUT)/libsluice.a
+	$(CC) $(LDFLAGS_ALL) -o $@ $< $(TEST_SUP_OBJ) $(OUT)/libsluice.a -lcmocka $(LIBS)
+
+$(OUT)/tests/fuzz/fuzz_%: $(OUT)/tests/fuzz/fuzz_%.o $(OUT)/libsluice.a
+	$(CC) $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $< $(OUT)/libsluice.a $(LIBS)
+
+$(OUT)/tests/bench/%: tests/bench/%.c $(OUT)/compile.stamp
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) -MMD -MP $(LDFLAGS_ALL) -o $@ $< -lm
+
+-include $(ALL_OBJ:.o=.d) $(BENCH_BIN:=.d)
+
+# Stamps are rewritten only when their content changes, and what depends on them is made anew then.
+define stamp
+@mkdir -p $(@D)
+@printf '%s\n' $(1) | cmp -s - $@ || printf '%s\n' $(1) > $@
+endef
+$(OUT)/compile.stamp: FORCE
+	$(call stamp,'$(subst ','\'',$(CC) $(CFLAGS_ALL))')
+$(OUT)/link.stamp: FORCE
+	$(call stamp,'$(subst ','\'',$(CC) $(LDFLAGS_ALL) $(LIBS) $(LIB_OBJ) $(MAIN_OBJ))')
+FORCE:
+
+# ---- tests ----
+
+unit: $(TEST_BIN) ## build the unit and simulated tests (run: scripts/test.sh unit)
+fuzzers: $(FUZZ_BIN)
+bench-programs: $(BENCH_BIN)
 .SECONDARY:
--include $(TEST_SRC:%.c=$(OUT)/%.d) $(TEST_SUP:%.c=$(OUT)/%.d)
 
-unit: $(TEST_BIN)
+# The stages run one after the other, each parallel in itself; scripts/test.sh counts. The + keeps
+# make from holding their output back until the end.
+test: ## everything, with sanitizers; ends with "N passed, N failed" (ONLY="unit e2e" for a part)
+	@+scripts/setup.sh test
+	@+scripts/test.sh $(ONLY)
 
-clean:
+tsan: ## unit, simulated and a part of the end-to-end tests under the thread sanitizer
+	@+scripts/setup.sh test
+	@+scripts/test.sh --tsan $(ONLY)
+
+FUZZ_TIME ?= 30
+fuzz: ## each fuzz target for FUZZ_TIME seconds (30); ONLY=name for one
+	@+scripts/setup.sh fuzz
+	@+$(MAKE) --no-print-directory BUILD=fuzz fuzzers
+	@+FUZZ_TIME=$(FUZZ_TIME) scripts/fuzz.sh $(ONLY)
+
+bench: ## compare with HAProxy and nginx: ROUNDS=3 SECONDS=4 ONLY="small bulk"
+	@+scripts/setup.sh bench
+	@+$(MAKE) --no-print-directory BUILD=release all bench-programs
+	@+ROUNDS='$(ROUNDS)' BENCH_SECONDS='$(SECONDS)' scripts/bench/run.sh $(ONLY)
+
+demo: ## three backends behind sluice, one of them dies: see that nobody notices
+	@+scripts/setup.sh build
+	@+$(MAKE) --no-print-directory BUILD=release all
+	@+scripts/demo.sh
+
+# ---- source care ----
+
+OUR_C = $(shell find lb health balancing tests -name '*.[ch]')
+CLANG_FORMAT ?= $(firstword $(shell command -v clang-format-14 clang-format 2>/dev/null))
+
+format: ## lay out all C files by .clang-format
+	@test -n "$(CLANG_FORMAT)" || { echo "format: clang-format-14 is missing (scripts/setup.sh test)"; exit 1; }
+	$(CLANG_FORMAT) -i $(OUR_C)
+
+# Another version of clang-format lays some lines out differently, so only version 14 may judge.
+format-check: ## say which files differ from .clang-format
+	@if command -v clang-format-14 >/dev/null; then \
+	    clang-format-14 --dry-run -Werror $(OUR_C); \
+	else echo "format-check: skipped, clang-format-14 is not here"; fi
+
+# clang-tidy by file, remembered: only what changed (or includes what changed) is looked at again.
+CLANG_TIDY ?= $(firstword $(shell command -v clang-tidy-14 clang-tidy 2>/dev/null))
+TIDY_SRC := $(LIB_SRC) $(MAIN_SRC)
+lint: $(TIDY_SRC:%.c=$(OUT)/%.tidy) ## clang-tidy with .clang-tidy
+$(OUT)/%.tidy: %.c $(OUT)/%.o .clang-tidy
+	@test -n "$(CLANG_TIDY)" || { echo "lint: clang-tidy is missing (scripts/setup.sh test)"; exit 1; }
+	@$(CLANG_TIDY) --quiet $< -- $(BASE) -Wall -Wextra -Wno-unknown-warning-option 2>$@.err \
+	    || { grep -v ' warnings\? ' $@.err; exit 1; }
+	@rm -f $@.err; touch $@
+
+check-includes: ## each folder includes only what its .may_include allows
+	@scripts/check-includes.sh
+
+long-functions: ## the longest functions, longest first
+	@scripts/long-functions.sh
+
+# ---- installation ----
+
+install: $(OUT)/sluice ## binary, man pages, unit, sample configuration (PREFIX, DESTDIR)
+	install -D -m 755 $(OUT)/sluice $(DESTDIR)$(PREFIX)/sbin/sluice
+	for page in $(wildcard etc/man/*.8); do \
+	    install -D -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man8/$${page##*/}; done
+	for page in $(wildcard etc/man/*.5); do \
+	    install -D -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man5/$${page##*/}; done
+	if [ -f etc/systemd/sluice.service ]; then install -d $(DESTDIR)$(UNITDIR) && \
+	    sed 's|/usr/sbin/sluice|$(PREFIX)/sbin/sluice|' etc/systemd/sluice.service \
+	        > $(DESTDIR)$(UNITDIR)/sluice.service; fi
+	if [ -f etc/sluice.conf ]; then \
+	    install -D -m 644 etc/sluice.conf $(DESTDIR)$(SYSCONFDIR)/sluice/sluice.conf.sample; fi
+
+uninstall: ## removes what install put there; your own configuration stays
+	rm -f $(DESTDIR)$(PREFIX)/sbin/sluice $(DESTDIR)$(UNITDIR)/sluice.service \
+	    $(DESTDIR)$(SYSCONFDIR)/sluice/sluice.conf.sample
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/share/man/man8/,$(notdir $(wildcard etc/man/*.8))) \
+	    $(addprefix $(DESTDIR)$(PREFIX)/share/man/man5/,$(notdir $(wildcard etc/man/*.5)))
+
+clean: ## remove build folders
 	rm -rf build build-*
 
-.PHONY: all unit clean
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: all unit fuzzers bench-programs test tsan fuzz bench demo format format-check lint \
+        check-includes long-functions install uninstall clean help FORCE

@@ -1,0 +1,116 @@
+#!/usr/bin/env bash
+# setup.sh [build|test|bench|fuzz] - sees to it that what a level needs is there.
+#
+# Looks for the things themselves (a header, a command), not for package names, so that it passes
+# anywhere they are. What is missing comes from apt: as root, or by sudo where that asks nothing;
+# otherwise it names the packages and the command and ends with 1.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+level=${1:-build}
+case $level in
+build | test | bench | fuzz) ;;
+*)
+    echo "setup.sh: unknown level '$level', expected build, test, bench or fuzz" >&2
+    exit 2
+    ;;
+esac
+
+missing=()
+# want PACKAGE cmd NAME... | header FILE | file PATH...     any of the names will do
+want() {
+    local package=$1 kind=$2 thing
+    shift 2
+    for thing in "$@"; do
+        case $kind in
+        cmd) PATH=$PATH:/usr/sbin:/sbin command -v "$thing" >/dev/null && return ;;
+        header) echo "#include <$thing>" | "${CC:-cc}" -E -x c - >/dev/null 2>&1 && return ;;
+        cmocka) # wants these four before it
+            printf '#include <%s>\n' stdarg.h stddef.h setjmp.h stdint.h cmocka.h |
+                "${CC:-cc}" -E -x c - >/dev/null 2>&1 && return ;;
+        file) [[ -e $thing ]] && return ;;
+        esac
+    done
+    missing+=("$package")
+}
+
+want gcc cmd gcc
+want make cmd make
+want libc6-dev file /usr/include/stdio.h /usr/include/"$(uname -m)"-linux-gnu/sys/types.h
+if command -v "${CC:-cc}" >/dev/null; then
+    want linux-libc-dev header linux/types.h
+    want liburing-dev header liburing.h
+    want libconfig-dev header libconfig.h
+    want libc-ares-dev header ares.h
+else # no compiler yet, so no way to look: apt skips what is there
+    missing+=(liburing-dev libconfig-dev libc-ares-dev)
+fi
+if [[ $level == test ]]; then
+    if command -v "${CC:-cc}" >/dev/null; then
+        want libcmocka-dev cmocka .
+    else
+        missing+=(libcmocka-dev)
+    fi
+    want python3 cmd python3
+    want curl cmd curl
+    want nginx cmd nginx
+    want hatop cmd hatop
+    want prometheus-haproxy-exporter cmd prometheus-haproxy-exporter
+    want spin cmd spin
+    want clang-tidy cmd clang-tidy-14 clang-tidy
+    # The layout is judged by version 14 only; where the system has another, nothing is missing.
+    if [[ $(apt-cache policy clang-format-14 2>/dev/null) == *"Candidate: 1:14"* ]]; then
+        want clang-format-14 cmd clang-format-14
+    fi
+fi
+if [[ $level == bench ]]; then
+    want python3 cmd python3
+    want haproxy cmd haproxy
+    want nginx cmd nginx
+    want libnginx-mod-stream file /usr/lib/nginx/modules/ngx_stream_module.so
+fi
+if [[ $level == fuzz ]]; then
+    want clang cmd clang
+    want libclang-rt-dev file /usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer*
+fi
+
+((${#missing[@]} > 0)) || exit 0
+
+if ! command -v apt-get >/dev/null; then
+    echo "setup.sh: missing: ${missing[*]} (names of Debian's packages), and there is no apt-get" \
+        "here: please install what they hold in your system's way" >&2
+    exit 1
+fi
+as_root=()
+if ((EUID != 0)); then
+    if command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
+        as_root=(sudo -n)
+    else
+        echo "setup.sh: missing packages: ${missing[*]}" >&2
+        echo "setup.sh: please run:  sudo apt-get install ${missing[*]}" >&2
+        exit 1
+    fi
+fi
+
+# nginx and hatop's haproxy are wanted as programs, not as services that take port 80.
+policy=/usr/sbin/policy-rc.d
+drop_policy() { "${as_root[@]}" rm -f "$policy"; }
+if [[ ! -e $policy ]]; then
+    printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
+    trap drop_policy EXIT
+    "${as_root[@]}" chmod 755 "$policy"
+fi
+
+echo "setup.sh: installing ${missing[*]}"
+log=$(mktemp)
+apt() { "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq "$@"; }
+install() { apt install -y --no-install-recommends "${missing[@]}" >"$log" 2>&1; }
+if ! install; then # the package lists may be old or absent
+    if ! { apt update >"$log" 2>&1 && install; }; then
+        cat "$log" >&2
+        rm -f "$log"
+        echo "setup.sh: apt-get could not install: ${missing[*]}" >&2
+        exit 1
+    fi
+fi
+rm -f "$log"
