@@ -34,7 +34,8 @@ struct io_engine {
     int (*socket)(struct io *io, int family, const struct io_sock_opts *opts);
     int (*shutdown)(struct io *io, int fd, int how);
     void (*close)(struct io *io, int fd, bool reset);
-    int (*name)(struct io *io, int fd, bool peer, struct sockaddr_storage *out, socklen_t *out_len);
+    int (*sock_name)(struct io *io, int fd, bool peer, struct sockaddr_storage *out,
+                     socklen_t *out_len);
     struct io_pipe *(*pipe_take)(struct io *io);
     void (*pipe_give)(struct io *io, struct io_pipe *pipe);
     uint64_t (*random)(struct io *io);

@@ -24,7 +24,8 @@ struct timer {
 #define TIMER_SLOTS  64
 
 struct timer_wheel {
-    uint64_t now_ms; /* everything up to here has fired */
+    uint64_t now_ms;    /* everything up to here has fired */
+    uint64_t run_to_ms; /* while timers fire: the time they are run for, else now_ms */
     uint32_t count;
     uint64_t occupied[TIMER_LEVELS];
     struct list slots[TIMER_LEVELS][TIMER_SLOTS];
@@ -39,6 +40,6 @@ void timer_stop(struct timer_wheel *w, struct timer *t); /* no effect when not p
 /* Fires what is due; timers started by callbacks for now or earlier fire in the next run. */
 void timer_run(struct timer_wheel *w, uint64_t now_ms);
 /* Milliseconds until the next timer may be due (never later than it is), -1: none pending. */
-int timer_next_ms(const struct timer_wheel *w, uint64_t now_ms);
+int timer_next_ms(struct timer_wheel *w, uint64_t now_ms);
 
 #endif
