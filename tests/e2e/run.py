@@ -1,0 +1,179 @@
+#!/usr/bin/python3
+"""run.py [-k REGEX] [--engine uring|epoll] [-j N] [--sluice BINARY] [FILE...] - runs the end-to-end tests.
+
+Each test function of each e2e_*.py runs on both engines, in a process and a folder of its own, two at
+a time. One line per test; a failure prints its traceback and the tails of all logs. At the end
+`N passed, N failed`; exit status 1 when something failed. `--keep` leaves the folders.
+"""
+
+import argparse
+import glob
+import importlib.util
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, HERE)
+import harness  # noqa: E402
+
+
+def load(path):
+    spec = importlib.util.spec_from_file_location(os.path.basename(path)[:-3], path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def tests_of(path):
+    """Names of the test functions, in the order they stand in the file, without importing it."""
+    with open(path) as f:
+        return re.findall(r"^def (test_\w+)\(", f.read(), re.M)
+
+
+def run_one(args):
+    """In the child: one test, one engine. Exit status 0 passed, 1 failed, 77 skipped."""
+    module = load(args.one[0])
+    function = getattr(module, args.one[1])
+    test = harness.Test(args.engine, args.dir, args.sluice, args.prefix.split())
+    status = 0
+    try:
+        function(test)
+        test.finish()
+    except harness.Skip as e:
+        print("skipped: %s" % e)
+        status = 77
+    except BaseException:
+        traceback.print_exc(limit=-6, file=sys.stdout)
+        status = 1
+    sys.stdout.flush()
+    test.clean_up()
+    os._exit(status)  # without waiting for the threads of backends
+
+
+class Running:
+    def __init__(self, args, path, name, engine, timeout):
+        self.title = "%s %s %s" % (os.path.basename(path)[4:-3], name[5:], engine)
+        self.dir = tempfile.mkdtemp(prefix="sl-")  # short: unix socket paths go in here
+        os.chmod(self.dir, 0o755)
+        self.output = os.path.join(self.dir, "output")
+        self.deadline = time.monotonic() + timeout
+        self.started = time.monotonic()
+        with open(self.output, "wb") as out:
+            self.process = subprocess.Popen(
+                [sys.executable, os.path.abspath(__file__), "--sluice", args.sluice, "--engine",
+                 engine, "--dir", self.dir, "--prefix", args.prefix, "--one", path, name],
+                stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
+                start_new_session=True)
+
+    def kill(self):
+        """The test's whole session: nothing of it outlives it."""
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self.process.wait()
+
+    def text(self, name, limit):
+        with open(os.path.join(self.dir, name), errors="replace") as f:
+            text = f.read()
+        return text if len(text) <= limit else "…" + text[-limit:]
+
+    def logs(self):
+        shown = [self.text("output", 8000)]
+        for name in sorted(os.listdir(self.dir)):
+            if name.endswith((".log", ".access")) and os.path.getsize(os.path.join(self.dir, name)):
+                shown.append("-- %s\n%s" % (name, self.text(name, 3000)))
+        return "\n".join(shown)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("files", nargs="*")
+    parser.add_argument("-k", default="", help="only tests whose `file name engine` matches")
+    parser.add_argument("-j", type=int, default=2)
+    parser.add_argument("--engine", choices=("uring", "epoll"))
+    parser.add_argument("--sluice", default=None)
+    parser.add_argument("--prefix", default="")
+    parser.add_argument("--timeout", type=int, default=120)
+    parser.add_argument("--keep", action="store_true")
+    parser.add_argument("--list", action="store_true")
+    parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--dir", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.one:
+        run_one(args)
+    if args.sluice is None:
+        built = [p for p in ("build-san/sluice", "build/sluice")
+                 if os.path.exists(os.path.join(harness.ROOT, p))]
+        args.sluice = os.path.join(harness.ROOT, built[0]) if built else "build-san/sluice"
+    args.sluice = os.path.abspath(args.sluice)
+    if not args.prefix and "tsan" in args.sluice and shutil.which("setarch"):
+        args.prefix = "setarch -R"  # see scripts/test.sh
+    paths = [os.path.abspath(p) for p in args.files] or sorted(
+        glob.glob(os.path.join(HERE, "e2e_*.py")))
+    todo = []
+    for path in paths:
+        for name in tests_of(path):
+            for engine in ("uring", "epoll"):
+                title = "%s %s %s" % (os.path.basename(path)[4:-3], name[5:], engine)
+                if args.engine in (None, engine) and re.search(args.k, title):
+                    todo.append((path, name, engine))
+    if args.list:
+        for path, name, engine in todo:
+            print(os.path.basename(path)[4:-3], name[5:], engine)
+        return 0
+    if not todo:
+        print("no test matches; 0 passed, 1 failed")
+        return 1
+    if not os.access(args.sluice, os.X_OK):
+        print("%s is not there: make BUILD=san" % args.sluice)
+        print("0 passed, 1 failed")
+        return 1
+
+    counts = {"ok": 0, "FAIL": 0, "skip": 0}
+    running = []
+    try:
+        while todo or running:
+            while todo and len(running) < args.j:
+                path, name, engine = todo.pop(0)
+                running.append(Running(args, path, name, engine, args.timeout))
+            time.sleep(0.02)
+            for r in list(running):
+                status = r.process.poll()
+                if status is None and time.monotonic() < r.deadline:
+                    continue
+                r.kill()
+                running.remove(r)
+                result = {0: "ok", 77: "skip"}.get(status, "FAIL")
+                counts[result] += 1
+                note = ""
+                if result == "skip":
+                    note = "  " + r.text("output", 300).strip().splitlines()[-1]
+                elif status is None:
+                    note = "  timed out"
+                print("%-4s %5.1f s  %s%s" % (result, time.monotonic() - r.started, r.title, note),
+                      flush=True)
+                if result == "FAIL":
+                    print(r.logs(), flush=True)
+                if not args.keep:
+                    shutil.rmtree(r.dir, ignore_errors=True)
+                else:
+                    print("     " + r.dir)
+    finally:
+        for r in running:
+            r.kill()
+    if counts["skip"]:
+        print("%d skipped" % counts["skip"])
+    print("%d passed, %d failed" % (counts["ok"], counts["FAIL"]))
+    return 1 if counts["FAIL"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
