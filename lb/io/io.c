@@ -270,7 +270,7 @@ int io_turn(struct io *io, int timeout_ms, const struct io_turn_hooks *hooks)
     if ((uint64_t)n > io->stats.batch_max)
         io->stats.batch_max = (uint64_t)n;
     io->stats.bufs_total = io->bufs.total;
-    io->stats.bufs_used = io->bufs.used;
+    io->stats.bufs_used = io->bufs.used - io->bufs.lent;
     return n;
 }
 
@@ -331,7 +331,7 @@ void io_send(struct io *io, struct op *op, int fd, const void *data, size_t len)
     io->engine->send(io, op);
 }
 
-void io_sendv(struct io *io, struct op *op, int fd, const struct iovec *iov, int n)
+void io_sendv(struct io *io, struct op *op, int fd, struct iovec *iov, int n)
 {
     uint32_t total = 0;
 

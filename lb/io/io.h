@@ -34,11 +34,11 @@ struct io_conf {
 
 /* What the machine can do, found once by io_probe(); `why` says in words why a thing is missing. */
 struct io_probe {
-    bool uring;            /* an io_uring good enough for the data plane can be set up */
-    bool defer_taskrun;    /* 6.1 */
-    bool multishot_recv;   /* 6.0 */
-    char why[160];         /* "" or why not, e.g. "io_uring_setup: Operation not permitted (...)" */
-    char features[256];    /* "multishot-accept multishot-recv buffer-ring defer-taskrun ..." */
+    bool uring;          /* an io_uring good enough for the data plane can be set up */
+    bool defer_taskrun;  /* 6.1 */
+    bool multishot_recv; /* 6.0 */
+    char why[160];       /* "" or why not, e.g. "io_uring_setup: Operation not permitted (...)" */
+    char features[256];  /* "multishot-accept multishot-recv buffer-ring defer-taskrun ..." */
 };
 void io_probe(struct io_probe *out_probe);
 
@@ -62,7 +62,10 @@ int io_turn(struct io *io, int timeout_ms, const struct io_turn_hooks *hooks);
 
 /* Time, monotonic; read once a turn, so all of a turn happens at one time. */
 uint64_t io_now_us(const struct io *io);
-static inline uint64_t io_now_ms(const struct io *io) { return io_now_us(io) / 1000; }
+static inline uint64_t io_now_ms(const struct io *io)
+{
+    return io_now_us(io) / 1000;
+}
 uint64_t io_wall_us(const struct io *io); /* since 1970, for logs; read once a turn too */
 uint64_t io_random(struct io *io);        /* seeded in the simulation */
 
@@ -90,10 +93,11 @@ void io_buf_put_chain(struct io *io, struct io_buf *first);
 void io_recv_into(struct io *io, struct op *op, int fd, void *data, size_t len);
 
 /* Sends all of it: fn(op, n = total) or fn(op, -errno) (op->send.done tells how much went before).
- * At most one send is armed per descriptor. The bytes, and the vector, stay the op's until fn.
+ * At most one send is armed per descriptor. The bytes, and the vector, stay the op's until fn;
+ * it may edit the vector.
  * io_send accepts 1 to 2^30 bytes; io_sendv 1 to LIMIT_IOV slices. */
 void io_send(struct io *io, struct op *op, int fd, const void *data, size_t len);
-void io_sendv(struct io *io, struct op *op, int fd, const struct iovec *iov, int n);
+void io_sendv(struct io *io, struct op *op, int fd, struct iovec *iov, int n);
 
 /* Once: fn(op, revents > 0 | -errno) when any of POLLIN, POLLOUT, POLLRDHUP in events, or an error
  * or hang-up (always included), shows. On sockets that also have other ops armed, use it only with
@@ -102,13 +106,13 @@ void io_poll(struct io *io, struct op *op, int fd, uint32_t events);
 
 /* Stream: moves bytes from `in` to `out` through the pipe with splice(2).
  * fn(op, n > 0): n bytes reached `out` since the last call (calls are rationed, so that others get
- * turns); last call: fn(op, 0) when `in` ended and the pipe is empty; fn(op, -errno) on an error, of
- * `in` when io_pipe_error_side() says so, else of `out`; -EINVAL at once where the descriptors
+ * turns); last call: fn(op, 0) when `in` ended and the pipe is empty; fn(op, -errno) on an error,
+ * of `in` when io_pipe_error_side() says so, else of `out`; -EINVAL at once where the descriptors
  * cannot splice (nothing was moved); -ECANCELED after io_cancel: the pipe may hold bytes
  * (io_pipe_fill), which the owner sends on by arming again, or discards.
  * While it waits for `out`, an error or hang-up on `in` is still seen. */
 void io_splice(struct io *io, struct op *op, int in, int out, struct io_pipe *pipe);
-struct io_pipe *io_pipe_take(struct io *io); /* NULL: none to be had, copy instead */
+struct io_pipe *io_pipe_take(struct io *io);             /* NULL: none to be had, copy instead */
 void io_pipe_give(struct io *io, struct io_pipe **pipe); /* a pipe with bytes in it is closed */
 uint32_t io_pipe_fill(const struct io_pipe *pipe);       /* bytes inside */
 bool io_pipe_error_on_in(const struct io_pipe *pipe);
@@ -125,7 +129,8 @@ struct io_sock_opts {
     uint32_t user_timeout_ms; /* 0: system default */
     bool defer_ack;           /* the first acknowledgement rides on data where possible */
 };
-/* A non-blocking, close-on-exec stream socket, or -errno. Options that the family lacks are skipped. */
+/* A non-blocking, close-on-exec stream socket, or -errno. Options that the family lacks are
+ * skipped. */
 int io_socket(struct io *io, int family, const struct io_sock_opts *opts);
 int io_shutdown(struct io *io, int fd, int how); /* 0 or -errno; at once */
 /* No op may be armed on fd. close: as close(2). reset: the peer sees a reset (TCP). */

@@ -2,8 +2,8 @@
  * tests does).
  *
  * How a turn goes: the engine's `turn` submits, waits and *reaps*: it only notes results in ops
- * (io_note_*) and links them into the ready list. Then io_turn() *runs*: it delivers the ready list.
- * So no callback ever runs while an engine walks its own structures. */
+ * (io_note_*) and links them into the ready list. Then io_turn() *runs*: it delivers the ready
+ * list. So no callback ever runs while an engine walks its own structures. */
 #ifndef SLUICE_IO_IO_PRIV_H
 #define SLUICE_IO_IO_PRIV_H
 
@@ -29,7 +29,8 @@ struct io_engine {
     void (*poll)(struct io *io, struct op *op);
     void (*splice)(struct io *io, struct op *op);
     void (*cancel)(struct io *io, struct op *op); /* op->stopping is set already */
-    void (*buf_returned)(struct io *io, struct io_buf *buf); /* to post it again; NULL: nothing to do */
+    void (*buf_returned)(struct io *io,
+                         struct io_buf *buf); /* to post it again; NULL: nothing to do */
     /* NULL: the kernel's (io.c). The simulation replaces them. */
     int (*socket)(struct io *io, int family, const struct io_sock_opts *opts);
     int (*shutdown)(struct io *io, int fd, int how);
@@ -55,9 +56,10 @@ struct io_bufs {
     struct io_buf **by_id; /* index: io_buf.id */
     void **chunks;
     uint32_t n_chunks, total, used, max;
+    uint32_t lent; /* of `used`: held by the kernel, empty */
 };
 void io_bufs_init(struct io_bufs *b, uint32_t max);
-void io_bufs_fini(struct io_bufs *b); /* none may be out */
+void io_bufs_fini(struct io_bufs *b);           /* none may be out */
 struct io_buf *io_bufs_take(struct io_bufs *b); /* NULL: max reached or no memory */
 void io_bufs_give(struct io_bufs *b, struct io_buf *buf);
 uint8_t *io_buf_base(const struct io_bufs *b, const struct io_buf *buf); /* start of its memory */
@@ -69,7 +71,8 @@ struct io {
     struct io_accepted *accepted; /* FIFO: accepted_at .. accepted_n */
     uint32_t accepted_at, accepted_n, accepted_cap;
     struct io_bufs bufs;
-    struct op *starved_first, *starved_last; /* receives that wait for a buffer (via next_ready) */
+    struct op *starved_first,
+        *starved_last; /* receives that wait for a buffer (recv.next_starved) */
     struct io_stats stats;
     struct rng rng;
     struct list pipes_idle;
@@ -101,13 +104,13 @@ struct io_pipe {
     struct list node; /* in pipes_idle */
     int rd, wr;
     uint32_t size, fill;
-    uint32_t moved;    /* not yet reported */
-    int end;           /* 1: open, 0: `in` ended, -errno */
+    uint32_t moved; /* not yet reported */
+    int end;        /* 1: open, 0: `in` ended, -errno */
     bool error_on_in;
 };
 enum splice_wait { SPLICE_WAIT_IN, SPLICE_WAIT_OUT, SPLICE_AGAIN, SPLICE_END };
-/* Moves what can be moved without waiting, up to LIMIT_TURN_SPLICE; notes moved bytes. SPLICE_AGAIN:
- * the budget is used up, come back next turn; SPLICE_END: pipe->end says why. */
+/* Moves what can be moved without waiting, up to LIMIT_TURN_SPLICE; notes moved bytes.
+ * SPLICE_AGAIN: the budget is used up, come back next turn; SPLICE_END: pipe->end says why. */
 enum splice_wait io_splice_step(struct io *io, struct op *op);
 
 #endif

@@ -1,11 +1,11 @@
 /* op.h - one asynchronous operation, embedded in its owner.
  *
  * Life of an op: idle -> armed (io_*() was called) -> idle again when the last completion is
- * *delivered*, that is, when fn is called with op->armed already false. While armed, the engine (and
- * the kernel) owns the op, its buffers and the descriptor's validity: the owner must not free the
- * op, change it, or close the fd. To get it back early: io_cancel(), then wait for that last call.
- * Stream operations (accept, stream receive, splice) call fn several times; op->armed tells whether
- * the present call is the last one. The callback may free the op when it is not armed. */
+ * *delivered*, that is, when fn is called with op->armed already false. While armed, the engine
+ * (and the kernel) owns the op, its buffers and the descriptor's validity: the owner must not free
+ * the op, change it, or close the fd. To get it back early: io_cancel(), then wait for that last
+ * call. Stream operations (accept, stream receive, splice) call fn several times; op->armed tells
+ * whether the present call is the last one. The callback may free the op when it is not armed. */
 #ifndef SLUICE_IO_OP_H
 #define SLUICE_IO_OP_H
 
@@ -37,24 +37,27 @@ struct op {
     op_fn *fn;
     struct op *next_ready; /* engine: list of ops with something to deliver */
     int fd;
-    int res;               /* engine: result to deliver */
-    uint8_t kind;          /* enum op_kind while armed */
+    int res;      /* engine: result to deliver */
+    uint8_t kind; /* enum op_kind while armed */
     bool armed;
-    bool stopping;         /* engine: io_cancel() was asked */
-    bool ready;            /* engine: is in the ready list */
-    uint8_t state;         /* engine's own */
-    bool fresh;            /* hint by the owner: a receive will most likely find nothing yet, or a
-                            * send will be taken whole; engines may ignore it */
-    uint16_t aux;          /* engine's own */
+    bool stopping; /* engine: io_cancel() was asked */
+    bool ready;    /* engine: is in the ready list */
+    uint8_t state; /* engine's own */
+    bool fresh;    /* hint by the owner: a receive will most likely find nothing yet, or a
+                    * send will be taken whole; engines may ignore it */
+    uint16_t aux;  /* engine's own */
     union {
         struct {
             struct io_buf *first, *last; /* received, not yet taken by op_take_bufs() */
             int end;                     /* engine: 1 for none, else 0 or -errno to deliver last */
+            struct op *next_starved;     /* engine */
         } recv;
         struct {
-            const struct iovec *iov; /* a vector, or iov == &one */
+            struct iovec
+                *iov; /* what is unsent: a vector (the op may edit it while armed), or &one */
             struct iovec one;
-            uint32_t done, total; /* bytes; `done` may be read while armed: progress */
+            uint32_t done,
+                total; /* bytes; `done` may be read while armed: progress (engines set it) */
         } send;
         struct {
             void *data;
@@ -70,6 +73,7 @@ struct op {
         struct {
             struct io_pipe *pipe;
             int out;
+            struct op *next_again; /* engine */
         } splice;
     };
 };

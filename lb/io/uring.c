@@ -1,0 +1,711 @@
+/* uring.c - the io_uring engine: the data plane where the kernel allows it.
+ *
+ * One ring per thread, single issuer, completions posted when we ask for them (deferred task work),
+ * one io_uring_enter a turn. Receives are multishot into a ring of provided buffers, so an idle
+ * connection holds none. Nothing here is ever handed to the kernel's thread pool.
+ *
+ * Sends are *settled* rather than completed: each is submitted with MSG_DONTWAIT | MSG_WAITALL and
+ * without a completion for success. The kernel executes it while it submits; so when the enter
+ * returns, a send has either failed or fallen short, then its completion is among those reaped, or
+ * it is done as a whole. That saves a completion and, above all, the wake-up that it would cause.
+ * A send that fell short waits for POLLOUT and goes on. */
+#include "lb/base/alloc.h"
+#include "lb/base/limits.h"
+#include "lb/io/io_priv.h"
+
+#include <errno.h>
+#include <liburing.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/utsname.h>
+
+#define BUF_GROUP    1
+#define POSTED_START 64 /* buffers offered at first; doubled when the kernel runs out of them */
+
+/* Low bits of user_data beside the op's address. */
+#define TAG_WATCH 1ULL /* the error watch of a splice that waits for its output */
+
+enum recv_state { RECV_ARMED, RECV_STARVED };
+enum send_state { SEND_SETTLING, SEND_BLOCKED };
+enum splice_state { SPLICE_POLLING, SPLICE_QUEUED, SPLICE_ENDING };
+
+/* op->aux of a splice: which polls the kernel still holds. */
+#define POLL_MAIN  1
+#define POLL_WATCH 2
+
+struct uring {
+    struct io io; /* first: a struct io * is a struct uring * */
+    struct io_uring ring;
+    struct io_uring_buf_ring *br;
+    size_t br_bytes;
+    uint32_t posted_goal; /* buffers the kernel should hold; it does hold io.bufs.lent */
+    /* Sends whose outcome is not known yet, in order; op->res is the index. The first n_submitted
+     * have been handed to the kernel. */
+    struct op **settling;
+    uint32_t n_settling, n_submitted, settling_cap;
+    struct msghdr headers[LIMIT_SQ_ENTRIES]; /* of vectors in the submission queue */
+    uint32_t n_headers;
+    struct op *again_first; /* splices that used up their share of a turn (splice.next_again) */
+};
+
+static struct uring *of(struct io *io)
+{
+    return (struct uring *)(void *)io;
+}
+
+/* ---- submission ---- */
+
+/* The queue is full: the kernel takes what is there. Outcomes are reaped at the end of the turn. */
+static void make_room(struct uring *u)
+{
+    int r = io_uring_submit(&u->ring);
+
+    u->io.stats.syscalls++;
+    sl_assert(r >= 0 || r == -EBUSY || r == -EAGAIN || r == -EINTR);
+    if (io_uring_sq_ready(&u->ring) == 0)
+        u->n_headers = 0;
+}
+
+static struct io_uring_sqe *get_sqe(struct uring *u)
+{
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&u->ring);
+
+    while (unlikely(sqe == NULL)) {
+        make_room(u);
+        sqe = io_uring_get_sqe(&u->ring);
+    }
+    return sqe;
+}
+
+/* Cancels what was submitted with this user data. Its own completion is only seen when there was
+ * nothing to cancel, and ignored (user_data 0). */
+static void cancel_data(struct uring *u, void *data)
+{
+    struct io_uring_sqe *sqe = get_sqe(u);
+
+    io_uring_prep_cancel(sqe, data, 0);
+    sqe->user_data = 0;
+    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+}
+
+static void *watch_data(struct op *op)
+{
+    return (void *)((uintptr_t)op | TAG_WATCH);
+}
+
+/* ---- accept, connect, poll, receive into ---- */
+
+static void arm_accept(struct io *io, struct op *op)
+{
+    struct io_uring_sqe *sqe = get_sqe(of(io));
+
+    io_uring_prep_multishot_accept(sqe, op->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    io_uring_sqe_set_data(sqe, op);
+}
+
+static void arm_connect(struct io *io, struct op *op)
+{
+    struct io_uring_sqe *sqe = get_sqe(of(io));
+
+    io_uring_prep_connect(sqe, op->fd, op->connect.addr, op->connect.len);
+    io_uring_sqe_set_data(sqe, op);
+}
+
+static void add_poll(struct uring *u, int fd, uint32_t events, void *data)
+{
+    struct io_uring_sqe *sqe = get_sqe(u);
+
+    io_uring_prep_poll_add(sqe, fd, events);
+    io_uring_sqe_set_data(sqe, data);
+}
+
+static void arm_poll(struct io *io, struct op *op)
+{
+    add_poll(of(io), op->fd, op->poll.events, op);
+}
+
+static void arm_recv_into(struct io *io, struct op *op)
+{
+    struct io_uring_sqe *sqe = get_sqe(of(io));
+
+    io_uring_prep_recv(sqe, op->fd, op->into.data, op->into.len, 0);
+    io_uring_sqe_set_data(sqe, op);
+}
+
+/* Connection errors of one client, not of the listening socket (accept(2), "error handling"). */
+static bool accept_error_is_transient(int res)
+{
+    switch (-res) {
+    case ECONNABORTED:
+    case EINTR:
+    case EAGAIN:
+    case EPROTO:
+    case ENETDOWN:
+    case ENOPROTOOPT:
+    case EHOSTDOWN:
+    case ENONET:
+    case EHOSTUNREACH:
+    case EOPNOTSUPP:
+    case ENETUNREACH:
+    case EPERM:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void on_accept(struct uring *u, struct op *op, const struct io_uring_cqe *cqe)
+{
+    if (cqe->res >= 0)
+        io_note_accepted(&u->io, op, cqe->res);
+    if (cqe->flags & IORING_CQE_F_MORE)
+        return;
+    if (op->stopping)
+        io_note(&u->io, op, -ECANCELED);
+    else if (cqe->res >= 0 || accept_error_is_transient(cqe->res))
+        arm_accept(&u->io, op);
+    else
+        io_note(&u->io, op, cqe->res);
+}
+
+/* ---- stream receive ---- */
+
+static void post_buf(struct uring *u, struct io_buf *buf, uint32_t at)
+{
+    io_uring_buf_ring_add(u->br, buf->data, LIMIT_BUF_SIZE, buf->id,
+                          io_uring_buf_ring_mask(LIMIT_BUFS_POSTED), (int)at);
+}
+
+/* Offers buffers to the kernel up to the goal. Few, so that the same ones come round while they are
+ * still in cache. */
+static void post_bufs(struct uring *u)
+{
+    uint32_t n = 0;
+
+    while (u->io.bufs.lent < u->posted_goal) {
+        struct io_buf *buf = io_bufs_take(&u->io.bufs);
+        if (buf == NULL)
+            break;
+        post_buf(u, buf, n++);
+        u->io.bufs.lent++;
+    }
+    if (n > 0)
+        io_uring_buf_ring_advance(u->br, (int)n);
+}
+
+static void submit_recv(struct uring *u, struct op *op)
+{
+    struct io_uring_sqe *sqe = get_sqe(u);
+
+    io_uring_prep_recv_multishot(sqe, op->fd, NULL, 0, 0);
+    io_uring_sqe_set_data(sqe, op);
+    sqe->flags |= IOSQE_BUFFER_SELECT;
+    sqe->buf_group = BUF_GROUP;
+    if (op->fresh)
+        sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
+    op->state = RECV_ARMED;
+}
+
+static void arm_recv(struct io *io, struct op *op)
+{
+    submit_recv(of(io), op);
+}
+
+static void starve(struct uring *u, struct op *op)
+{
+    op->state = RECV_STARVED;
+    op->recv.next_starved = NULL;
+    if (u->io.starved_last != NULL)
+        u->io.starved_last->recv.next_starved = op;
+    else
+        u->io.starved_first = op;
+    u->io.starved_last = op;
+    u->io.stats.no_buffers++;
+    if (u->posted_goal < LIMIT_BUFS_POSTED)
+        u->posted_goal *= 2;
+}
+
+/* Arms the receives that missed a buffer, once there are some. One that is to stop ends here. */
+static void feed_starved(struct uring *u)
+{
+    struct op *op = u->io.starved_first;
+    bool fed = u->io.bufs.lent > 0;
+
+    u->io.starved_first = u->io.starved_last = NULL;
+    while (op != NULL) {
+        struct op *next = op->recv.next_starved;
+        if (op->stopping)
+            io_note(&u->io, op, -ECANCELED);
+        else if (fed)
+            submit_recv(u, op);
+        else
+            starve(u, op);
+        op = next;
+    }
+}
+
+static bool recv_goes_on(int res)
+{
+    return res > 0 || res == -ENOBUFS || res == -ECANCELED || res == -EINTR || res == -EAGAIN;
+}
+
+static void on_recv(struct uring *u, struct op *op, const struct io_uring_cqe *cqe)
+{
+    if (cqe->flags & IORING_CQE_F_BUFFER) {
+        struct io_buf *buf = u->io.bufs.by_id[cqe->flags >> IORING_CQE_BUFFER_SHIFT];
+        u->io.bufs.lent--;
+        if (cqe->res > 0) {
+            buf->len = (uint32_t)cqe->res;
+            io_note_buf(&u->io, op, buf);
+        } else {
+            io_bufs_give(&u->io.bufs, buf);
+        }
+    }
+    if (cqe->flags & IORING_CQE_F_MORE)
+        return;
+    if (!recv_goes_on(cqe->res)) /* end of stream, or a real error: not for -ENOBUFS */
+        io_note(&u->io, op, cqe->res);
+    else if (op->stopping)
+        io_note(&u->io, op, -ECANCELED);
+    else if (cqe->res == -ENOBUFS)
+        starve(u, op);
+    else
+        submit_recv(u, op);
+}
+
+/* ---- send ---- */
+
+/* Queues the unsent rest; see the top of the file for how it is settled. */
+static void submit_send(struct uring *u, struct op *op)
+{
+    const int flags = MSG_DONTWAIT | MSG_WAITALL | MSG_NOSIGNAL;
+    struct io_uring_sqe *sqe = get_sqe(u);
+
+    if (op->aux == 1) {
+        io_uring_prep_send(sqe, op->fd, op->send.iov->iov_base, op->send.iov->iov_len, flags);
+    } else { /* header and vector are read while submitting (IORING_FEAT_SUBMIT_STABLE) */
+        struct msghdr *h = &u->headers[u->n_headers++];
+        *h = (struct msghdr){.msg_iov = op->send.iov, .msg_iovlen = op->aux};
+        io_uring_prep_sendmsg(sqe, op->fd, h, (unsigned)flags);
+    }
+    io_uring_sqe_set_data(sqe, op);
+    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+    op->state = SEND_SETTLING;
+    if (u->n_settling == u->settling_cap) {
+        u->settling_cap = u->settling_cap ? u->settling_cap * 2 : LIMIT_SQ_ENTRIES;
+        u->settling = xrealloc(u->settling, u->settling_cap * sizeof(*u->settling));
+    }
+    op->res = (int)u->n_settling;
+    u->settling[u->n_settling++] = op;
+}
+
+static void arm_send(struct io *io, struct op *op)
+{
+    io->stats.sends++;
+    submit_send(of(io), op);
+}
+
+static void send_progress(struct op *op, uint32_t n)
+{
+    op->send.done += n;
+    while (n >= op->send.iov->iov_len) {
+        n -= (uint32_t)op->send.iov->iov_len;
+        op->send.iov++;
+        op->aux--;
+        sl_assert(op->aux > 0); /* a send that went out as a whole has no completion */
+    }
+    op->send.iov->iov_base = (char *)op->send.iov->iov_base + n;
+    op->send.iov->iov_len -= n;
+}
+
+/* A completion of a send says that it fell short or failed; one of its poll, that it may go on. */
+static void on_send(struct uring *u, struct op *op, const struct io_uring_cqe *cqe)
+{
+    if (op->state == SEND_BLOCKED) {
+        if (op->stopping)
+            io_note(&u->io, op, -ECANCELED);
+        else
+            submit_send(u, op);
+        return;
+    }
+    u->settling[op->res] = NULL;
+    if (cqe->res < 0 && cqe->res != -EAGAIN && cqe->res != -EINTR) {
+        io_note(&u->io, op, cqe->res);
+        return;
+    }
+    if (cqe->res > 0)
+        send_progress(op, (uint32_t)cqe->res);
+    if (op->stopping) {
+        io_note(&u->io, op, -ECANCELED);
+        return;
+    }
+    u->io.stats.sends_blocked++;
+    op->state = SEND_BLOCKED;
+    add_poll(u, op->fd, POLLOUT, op);
+}
+
+/* After reaping: a submitted send without a completion has gone out as a whole. Sends queued while
+ * reaping wait for the next turn. */
+static void settle(struct uring *u)
+{
+    uint32_t n = u->n_submitted, rest = u->n_settling - n;
+
+    for (uint32_t i = 0; i < n; i++) {
+        struct op *op = u->settling[i];
+        if (op == NULL)
+            continue;
+        op->send.done = op->send.total;
+        io_note(&u->io, op, (int)op->send.total);
+    }
+    for (uint32_t i = 0; i < rest; i++) {
+        u->settling[i] = u->settling[n + i];
+        if (u->settling[i] != NULL)
+            u->settling[i]->res = (int)i;
+    }
+    u->n_settling = rest;
+    u->n_submitted = 0;
+}
+
+/* ---- splice ---- */
+
+static void splice_poll(struct uring *u, struct op *op, int fd, uint32_t events)
+{
+    op->state = SPLICE_POLLING;
+    op->aux |= POLL_MAIN;
+    add_poll(u, fd, events, op);
+}
+
+/* The op may end only when the kernel holds none of its polls any more. */
+static void splice_finish(struct uring *u, struct op *op)
+{
+    if (op->aux == 0) {
+        io_note(&u->io, op,
+                op->stopping && op->splice.pipe->end == 1 ? -ECANCELED : op->splice.pipe->end);
+        return;
+    }
+    if (op->state == SPLICE_ENDING)
+        return;
+    op->state = SPLICE_ENDING;
+    if (op->aux & POLL_MAIN)
+        cancel_data(u, op);
+    if (op->aux & POLL_WATCH)
+        cancel_data(u, watch_data(op));
+}
+
+static void run_splice(struct uring *u, struct op *op)
+{
+    switch (io_splice_step(&u->io, op)) {
+    case SPLICE_WAIT_IN:
+        splice_poll(u, op, op->fd, POLLIN | POLLRDHUP);
+        return;
+    case SPLICE_WAIT_OUT:
+        splice_poll(u, op, op->splice.out, POLLOUT);
+        if (!(op->aux & POLL_WATCH)) {
+            op->aux |= POLL_WATCH;
+            add_poll(u, op->fd, 0, watch_data(op));
+        }
+        return;
+    case SPLICE_AGAIN:
+        op->state = SPLICE_QUEUED;
+        op->splice.next_again = u->again_first;
+        u->again_first = op;
+        return;
+    case SPLICE_END:
+        splice_finish(u, op);
+        return;
+    }
+}
+
+static void arm_splice(struct io *io, struct op *op)
+{
+    run_splice(of(io), op);
+}
+
+/* An error on `in` while its bytes wait for `out`. A mere hang-up is none: it shows when read. */
+static void on_splice_watch(struct op *op)
+{
+    int err = 0;
+    socklen_t len = sizeof(err);
+
+    if (getsockopt(op->fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0 || err == 0)
+        return;
+    op->splice.pipe->end = -err;
+    op->splice.pipe->error_on_in = true;
+}
+
+static void on_splice(struct uring *u, struct op *op, bool watch)
+{
+    op->aux &= watch ? ~POLL_WATCH : ~POLL_MAIN;
+    if (watch && op->state != SPLICE_ENDING)
+        on_splice_watch(op);
+    if (op->state == SPLICE_ENDING || op->stopping || op->splice.pipe->end != 1)
+        splice_finish(u, op);
+    else if (!watch)
+        run_splice(u, op);
+}
+
+/* Those that had used up their share go on. */
+static void run_again(struct uring *u)
+{
+    struct op *op = u->again_first;
+
+    u->again_first = NULL;
+    while (op != NULL) {
+        struct op *next = op->splice.next_again;
+        if (op->stopping)
+            splice_finish(u, op);
+        else
+            run_splice(u, op);
+        op = next;
+    }
+}
+
+/* ---- cancel ---- */
+
+static void cancel(struct io *io, struct op *op)
+{
+    struct uring *u = of(io);
+
+    switch ((enum op_kind)op->kind) {
+    case OP_SEND:
+        if (op->state == SEND_BLOCKED)
+            cancel_data(u, op);
+        return; /* settling: it ends with this turn */
+    case OP_RECV:
+        if (op->state == RECV_ARMED)
+            cancel_data(u, op);
+        return; /* starved: feed_starved() ends it */
+    case OP_SPLICE:
+        if (op->state == SPLICE_POLLING)
+            splice_finish(u, op);
+        return; /* queued: run_again() ends it */
+    default:
+        cancel_data(u, op);
+        return;
+    }
+}
+
+/* ---- reaping ---- */
+
+static void on_cqe(struct uring *u, const struct io_uring_cqe *cqe)
+{
+    struct op *op = (struct op *)(uintptr_t)(cqe->user_data & ~TAG_WATCH);
+
+    if (op == NULL)
+        return;
+    sl_assert(op->armed);
+    switch ((enum op_kind)op->kind) {
+    case OP_RECV:
+        on_recv(u, op, cqe);
+        return;
+    case OP_SEND:
+        on_send(u, op, cqe);
+        return;
+    case OP_ACCEPT:
+        on_accept(u, op, cqe);
+        return;
+    case OP_SPLICE:
+        on_splice(u, op, cqe->user_data & TAG_WATCH);
+        return;
+    default:
+        io_note(&u->io, op, cqe->res);
+        return;
+    }
+}
+
+static void reap(struct uring *u)
+{
+    for (;;) {
+        struct io_uring_cqe *cqe;
+        unsigned head, n = 0;
+
+        io_uring_for_each_cqe(&u->ring, head, cqe)
+        {
+            on_cqe(u, cqe);
+            n++;
+        }
+        io_uring_cq_advance(&u->ring, n);
+        if (likely(!io_uring_cq_has_overflow(&u->ring)))
+            return;
+        u->io.stats.cq_overflows++; /* nothing is lost: the kernel hands the rest over */
+        u->io.stats.syscalls++;
+        io_uring_get_events(&u->ring);
+    }
+}
+
+static bool must_enter(struct uring *u)
+{
+    return io_uring_sq_ready(&u->ring) > 0 || io_uring_cq_has_overflow(&u->ring) ||
+           (IO_URING_READ_ONCE(*u->ring.sq.kflags) & IORING_SQ_TASKRUN);
+}
+
+static int enter(struct uring *u, int timeout_ms, const struct io_turn_hooks *hooks)
+{
+    struct __kernel_timespec ts = {timeout_ms / 1000, (timeout_ms % 1000) * 1000000L};
+    struct io_uring_cqe *cqe;
+    int r;
+
+    if (timeout_ms == 0) {
+        if (!must_enter(u))
+            return 0;
+        r = io_uring_submit_and_get_events(&u->ring);
+    } else {
+        if (hooks != NULL && hooks->before_wait != NULL)
+            hooks->before_wait(hooks->arg);
+        r = timeout_ms < 0 ? io_uring_submit_and_wait(&u->ring, 1)
+                           : io_uring_submit_and_wait_timeout(&u->ring, &cqe, 1, &ts, NULL);
+        if (hooks != NULL && hooks->after_wait != NULL)
+            hooks->after_wait(hooks->arg);
+    }
+    u->io.stats.syscalls++;
+    if (r >= 0 || r == -ETIME || r == -EINTR || r == -EBUSY || r == -EAGAIN)
+        return 0;
+    return r;
+}
+
+static int turn(struct io *io, int timeout_ms, const struct io_turn_hooks *hooks)
+{
+    struct uring *u = of(io);
+
+    if (u->again_first != NULL) {
+        run_again(u);
+        timeout_ms = 0;
+    }
+    post_bufs(u);
+    if (unlikely(io->starved_first != NULL))
+        feed_starved(u);
+    if (io_has_ready(io))
+        timeout_ms = 0;
+    do {
+        int r = enter(u, timeout_ms, hooks);
+        if (r < 0)
+            return r;
+        /* Refused for a full completion queue, or interrupted: make room, submit the rest. */
+        if (unlikely(io_uring_sq_ready(&u->ring) > 0)) {
+            reap(u);
+            timeout_ms = 0;
+        }
+    } while (unlikely(io_uring_sq_ready(&u->ring) > 0));
+    io_clock_update(io);
+    u->n_headers = 0;
+    u->n_submitted = u->n_settling;
+    reap(u);
+    settle(u);
+    return 0;
+}
+
+/* ---- life ---- */
+
+static void unmap_ring(struct uring *u)
+{
+    io_uring_unregister_buf_ring(&u->ring, BUF_GROUP);
+    io_uring_queue_exit(&u->ring);
+    munmap(u->br, u->br_bytes);
+}
+
+static void give_posted_back(struct uring *u)
+{
+    /* After the ring is gone the kernel writes to none of them; which ones it held no longer
+     * matters, only the count has to agree for io_bufs_fini(). */
+    u->io.bufs.used -= u->io.bufs.lent;
+    u->io.bufs.lent = 0;
+}
+
+static void engine_free(struct io *io)
+{
+    struct uring *u = of(io);
+
+    sl_assert(u->n_settling == 0 && u->again_first == NULL && io->starved_first == NULL);
+    unmap_ring(u);
+    give_posted_back(u);
+    io_common_fini(io);
+    free(u->settling);
+    free(u);
+}
+
+static const struct io_engine engine = {
+    .name = "io_uring",
+    .kind = IO_URING,
+    .free = engine_free,
+    .turn = turn,
+    .accept = arm_accept,
+    .connect = arm_connect,
+    .recv = arm_recv,
+    .recv_into = arm_recv_into,
+    .send = arm_send,
+    .poll = arm_poll,
+    .splice = arm_splice,
+    .cancel = cancel,
+};
+
+/* From the best set of flags to the least that we accept. */
+static int init_ring(struct io_uring *ring, unsigned *out_flags)
+{
+    static const unsigned tries[] = {
+        IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
+            IORING_SETUP_TASKRUN_FLAG, /* 6.1 */
+        IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_COOP_TASKRUN |
+            IORING_SETUP_TASKRUN_FLAG, /* 6.0 */
+    };
+    int r = -EINVAL;
+
+    for (size_t i = 0; i < ARRAY_LEN(tries) && r == -EINVAL; i++) {
+        struct io_uring_params p = {
+            .flags = tries[i] | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
+            .cq_entries = LIMIT_CQ_ENTRIES,
+        };
+        r = io_uring_queue_init_params(LIMIT_SQ_ENTRIES, ring, &p);
+        *out_flags = p.flags;
+    }
+    return r;
+}
+
+static int register_buffers(struct io_uring *ring, struct io_uring_buf_ring **out_br,
+                            size_t *out_bytes)
+{
+    size_t bytes = LIMIT_BUFS_POSTED * sizeof(struct io_uring_buf);
+    void *mem = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (mem == MAP_FAILED)
+        return -errno;
+    struct io_uring_buf_reg reg = {
+        .ring_addr = (uint64_t)(uintptr_t)mem,
+        .ring_entries = LIMIT_BUFS_POSTED,
+        .bgid = BUF_GROUP,
+    };
+    int r = io_uring_register_buf_ring(ring, &reg, 0);
+    if (r < 0) {
+        munmap(mem, bytes);
+        return r;
+    }
+    io_uring_buf_ring_init(mem);
+    *out_br = mem;
+    *out_bytes = bytes;
+    return 0;
+}
+
+struct io *io_uring_engine_new(const struct io_conf *conf, int *out_error)
+{
+    struct uring *u = xcalloc(1, sizeof(*u));
+    unsigned flags;
+
+    int r = init_ring(&u->ring, &flags);
+    if (r < 0)
+        goto undo;
+    r = register_buffers(&u->ring, &u->br, &u->br_bytes);
+    if (r < 0) {
+        io_uring_queue_exit(&u->ring);
+        goto undo;
+    }
+    io_uring_register_ring_fd(&u->ring); /* only spares a lookup per enter: failure is no matter */
+    io_common_init(&u->io, &engine, conf);
+    u->posted_goal = POSTED_START;
+    return &u->io;
+undo:
+    free(u);
+    *out_error = r;
+    return NULL;
+}
