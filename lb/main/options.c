@@ -1,0 +1,125 @@
+/* options.c - see options.h */
+#include "lb/main/options.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+    const char *name;
+    enum command command;
+} commands[] = {
+    {"run", COMMAND_RUN},       {"quick", COMMAND_QUICK},
+    {"ctl", COMMAND_CTL},       {"healthcheck", COMMAND_HEALTHCHECK},
+    {"origin", COMMAND_ORIGIN}, {"version", COMMAND_VERSION},
+    {"help", COMMAND_HELP},
+};
+
+const char *options_help(void)
+{
+    return "sluice " SLUICE_VERSION " - a load balancer\n"
+           "\n"
+           "  sluice [-c FILE]       run in the foreground (default " OPTIONS_DEFAULT_CONFIG ")\n"
+           "  sluice -t [-c FILE]    check the configuration: 0 good, 1 bad\n"
+           "  sluice -T [-c FILE]    check it, then print it with every default\n"
+           "  sluice quick [--mode tcp] [--balance A] [--health PATH] [--stats SOCKET]\n"
+           "               LISTEN BACKEND...\n"
+           "                         run without a file\n"
+           "  sluice ctl [-s SOCKET] COMMAND\n"
+           "                         one command on the stats socket, for example: show stat\n"
+           "  sluice healthcheck [-s SOCKET]\n"
+           "                         0 when ready\n"
+           "  sluice origin LISTEN [--name N] [--bytes N] [--delay D] [--fail-rate P]\n"
+           "                         a small HTTP backend for trying things out\n"
+           "  sluice -v | -V         version | version, libraries, engines\n"
+           "\n"
+           "Signals: TERM and QUIT drain, a second one ends at once; INT ends at once when "
+           "nothing\n"
+           "is in flight; USR1 reopens the logs. More in sluice(8).\n";
+}
+
+static int unknown_command(const char *word, char error[static ARGS_ERROR_MAX])
+{
+    const char *names[ARRAY_LEN(commands)];
+
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+        names[i] = commands[i].name;
+    const char *near = args_nearest(word, names, ARRAY_LEN(names));
+    if (near != NULL)
+        snprintf(error, ARGS_ERROR_MAX, "unknown command %.60s (did you mean %s?)", word, near);
+    else if (strchr(word, '/') != NULL || strstr(word, ".conf") != NULL)
+        snprintf(error, ARGS_ERROR_MAX, "unknown command %.120s (a configuration file: -c FILE)",
+                 word);
+    else
+        snprintf(error, ARGS_ERROR_MAX, "unknown command %.60s", word);
+    return -EINVAL;
+}
+
+/* A command with words of its own; those that take none say so here. */
+static int set_command(struct options *o, int argc, char **argv, char error[static ARGS_ERROR_MAX])
+{
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+        if (strcmp(argv[0], commands[i].name) != 0)
+            continue;
+        if (o->command != COMMAND_RUN) {
+            snprintf(error, ARGS_ERROR_MAX, "%s does not go with another command", argv[0]);
+            return -EINVAL;
+        }
+        o->command = commands[i].command;
+        o->argc = argc;
+        o->argv = argv;
+        bool takes_words = o->command == COMMAND_QUICK || o->command == COMMAND_CTL ||
+                           o->command == COMMAND_HEALTHCHECK || o->command == COMMAND_ORIGIN;
+        if (argc > 1 && !takes_words) {
+            snprintf(error, ARGS_ERROR_MAX, "%s takes no words after it: %.60s", argv[0], argv[1]);
+            return -EINVAL;
+        }
+        if (o->config != NULL && o->command != COMMAND_RUN) {
+            snprintf(error, ARGS_ERROR_MAX, "-c does not go with %s", argv[0]);
+            return -EINVAL;
+        }
+        return 0;
+    }
+    return unknown_command(argv[0], error);
+}
+
+int options_parse(int argc, char **argv, struct options *out, char error[static ARGS_ERROR_MAX])
+{
+    struct options o = {.command = COMMAND_RUN};
+    bool check = false, dump = false, version = false, build = false, help = false;
+    bool sample = false, reference = false;
+    const struct arg_row rows[] = {
+        {"--config", 'c', &o.config, NULL},   {"--check", 't', NULL, &check},
+        {"--dump", 'T', NULL, &dump},         {"--version", 'v', NULL, &version},
+        {"--build", 'V', NULL, &build},       {"--help", 'h', NULL, &help},
+        {"--print-sample", 0, NULL, &sample}, {"--print-reference", 0, NULL, &reference},
+    };
+    int words;
+    int rc = args_parse(rows, ARRAY_LEN(rows), ARGS_FIRST, argc - 1, argv + 1, &words, error);
+
+    if (rc < 0)
+        return rc;
+    if (help)
+        o.command = COMMAND_HELP;
+    else if (build)
+        o.command = COMMAND_BUILD;
+    else if (version)
+        o.command = COMMAND_VERSION;
+    else if (sample)
+        o.command = COMMAND_SAMPLE;
+    else if (reference)
+        o.command = COMMAND_REFERENCE;
+    else if (dump)
+        o.command = COMMAND_DUMP;
+    else if (check)
+        o.command = COMMAND_CHECK;
+    if (words > 0 && !help) {
+        rc = set_command(&o, words, argv + 1, error);
+        if (rc < 0)
+            return rc;
+    }
+    if (o.config == NULL)
+        o.config = OPTIONS_DEFAULT_CONFIG;
+    *out = o;
+    return 0;
+}

@@ -1,0 +1,39 @@
+/* options.h - what the command line asks for. Pure: reads words, prints nothing. */
+#ifndef SLUICE_MAIN_OPTIONS_H
+#define SLUICE_MAIN_OPTIONS_H
+
+#include "lb/main/args.h"
+
+#define OPTIONS_DEFAULT_CONFIG "/etc/sluice/sluice.conf"
+
+enum exit_code { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
+enum command {
+    COMMAND_RUN,
+    COMMAND_CHECK,     /* -t */
+    COMMAND_DUMP,      /* -T */
+    COMMAND_VERSION,   /* -v */
+    COMMAND_BUILD,     /* -V */
+    COMMAND_HELP,      /* -h */
+    COMMAND_SAMPLE,    /* --print-sample: etc/sluice.conf from the schema */
+    COMMAND_REFERENCE, /* --print-reference: the settings as Markdown */
+    COMMAND_QUICK,
+    COMMAND_CTL,
+    COMMAND_HEALTHCHECK,
+    COMMAND_ORIGIN,
+};
+
+struct options {
+    enum command command;
+    const char *config; /* file; set for run, check, dump */
+    int argc;           /* of a command that takes words: argv[0] is its name */
+    char **argv;
+};
+
+/* argv as main got it; its words are moved about. 0, or -EINVAL with error in words (a usage
+ * error). */
+int options_parse(int argc, char **argv, struct options *out,
+                  char error[static ARGS_ERROR_MAX]) WARN_UNUSED;
+const char *options_help(void);
+
+#endif

@@ -1,0 +1,19 @@
+/* systemd.h - telling systemd how we are (sd_notify's protocol, without its library).
+ * Silent and without effect where nobody listens: NOTIFY_SOCKET is not set. */
+#ifndef SLUICE_MAIN_SYSTEMD_H
+#define SLUICE_MAIN_SYSTEMD_H
+
+#include "lb/base/assert.h"
+
+#include <stdint.h>
+
+/* One message of lines `KEY=value`, e.g. "READY=1\nSTATUS=…". 0 when sent or nobody listens, else
+ * -errno. Never blocks. */
+int systemd_notify(const char *message);
+/* The same with a STATUS line; control bytes in it become spaces. */
+int systemd_status(const char *fmt, ...) PRINTF_LIKE(1, 2);
+/* How often to send WATCHDOG=1, in milliseconds: half of what was asked for; 0: not asked for.
+ * A WATCHDOG_PID of another process counts as not asked for. */
+uint32_t systemd_watchdog_ms(void);
+
+#endif

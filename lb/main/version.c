@@ -1,0 +1,58 @@
+/* version.c - see version.h */
+#include "lb/main/version.h"
+
+#include "lb/io/io.h"
+
+#include <ares.h>
+#include <libconfig.h>
+#include <liburing.h>
+#include <sys/utsname.h>
+
+/* Newer versions of liburing say which they are. */
+#ifdef IO_URING_VERSION_MAJOR
+#define URING_TEXT(major, minor) "liburing " URING_STR(major) "." URING_STR(minor)
+#define URING_STR(x)             #x
+#define LIBURING                 URING_TEXT(IO_URING_VERSION_MAJOR, IO_URING_VERSION_MINOR)
+#else
+#define LIBURING "liburing"
+#endif
+
+#if defined(__SANITIZE_ADDRESS__)
+#define SANITIZER " address+undefined sanitizers"
+#elif defined(__SANITIZE_THREAD__)
+#define SANITIZER " thread sanitizer"
+#else
+#define SANITIZER ""
+#endif
+
+void version_print(FILE *out)
+{
+    fprintf(out, "sluice %s\n", SLUICE_VERSION);
+}
+
+static void print_engines(FILE *out)
+{
+    struct io_probe probe;
+    struct utsname kernel;
+
+    io_probe(&probe);
+    if (uname(&kernel) == 0)
+        fprintf(out, "kernel:    %s %s %s\n", kernel.sysname, kernel.release, kernel.machine);
+    if (probe.uring)
+        fprintf(out, "io_uring:  available (%s)\n", probe.features);
+    else
+        fprintf(out, "io_uring:  not available: %s\n", probe.why);
+    fprintf(out, "epoll:     available\n");
+    fprintf(out, "engine:    io = \"auto\" takes %s\n", probe.uring ? "io_uring" : "epoll");
+}
+
+void version_print_build(FILE *out)
+{
+    version_print(out);
+    fprintf(out, "compiler:  %s%s\n", __VERSION__, SANITIZER);
+    fprintf(out,
+            "features:  tcp, proxy-protocol v1 v2, splice, health tcp http, stats socket, dns\n");
+    fprintf(out, "libraries: " LIBURING ", libconfig %d.%d.%d, c-ares %s\n", LIBCONFIG_VER_MAJOR,
+            LIBCONFIG_VER_MINOR, LIBCONFIG_VER_REVISION, ares_version(NULL));
+    print_engines(out);
+}
