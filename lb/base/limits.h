@@ -14,6 +14,15 @@
 #define LIMIT_RETRIES        16     /* more attempts than this hide an outage */
 #define LIMIT_CONFIG_BYTES   (16u << 20) /* a configuration larger than this is a mistake */
 
+#define LIMIT_CONFIG_DEPTH   16      /* groups and lists within each other; the deepest setting has 5 */
+#define LIMIT_CONFIG_GROUP   256     /* settings in one group; the largest group of ours has 20 */
+#define LIMIT_CONFIG_INCLUDES 10     /* files within files */
+#define LIMIT_CONFIG_PROBLEMS 1000   /* reported in one go */
+#define LIMIT_CONFIG_QUOTE   120     /* bytes of a line or value shown in a message */
+#define LIMIT_CONNECTIONS    1000000000 /* what a limit may be set to; far beyond any machine */
+#define LIMIT_BINDS          64      /* addresses of one listener */
+#define LIMIT_CHECK_TEXT     4096    /* bytes of a check's send, expect, path and body */
+
 /* Engines. */
 #define LIMIT_TURN_EVENTS    512 /* completions run per turn: bounds the latency of the last one */
 #define LIMIT_SQ_ENTRIES     1024
