@@ -134,7 +134,7 @@ fuzz: ## each fuzz target for FUZZ_TIME seconds (30); ONLY=name for one
 bench: ## compare with HAProxy and nginx: ROUNDS=3 SECONDS=4 ONLY="small bulk"
 	@+scripts/setup.sh bench
 	@+$(MAKE) --no-print-directory BUILD=release all bench-programs
-	@+ROUNDS='$(ROUNDS)' BENCH_SECONDS='$(SECONDS)' scripts/bench/run.sh $(ONLY)
+	@+ROUNDS='$(ROUNDS)' BENCH_SECONDS='$(SECONDS)' scripts/bench/bench.py $(ONLY)
 
 demo: ## three backends behind sluice, one of them dies: see that nobody notices
 	@+scripts/setup.sh build
