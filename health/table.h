@@ -107,6 +107,7 @@ struct backend_slot {
     uint32_t index;
     uint32_t pool;                    /* index of its pool */
     uint32_t sid;                     /* 1.. within its pool, for the stats socket */
+    uint32_t member;                  /* index among the pool's members; set by pool_new() */
     /* Line 1: moved with every connection. */
     alignas(CACHE_LINE) _Atomic uint32_t in_flight; /* connections (tcp) or requests (http) */
     counter in_flight_max;

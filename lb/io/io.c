@@ -425,6 +425,17 @@ int io_socket(struct io *io, int family, const struct io_sock_opts *opts)
     return fd;
 }
 
+int io_accept_now(struct io *io, int fd)
+{
+    if (io->engine->accept_now != NULL)
+        return io->engine->accept_now(io, fd);
+    int r;
+    do
+        r = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    while (r < 0 && (errno == ECONNABORTED || errno == EINTR));
+    return r < 0 ? -errno : r;
+}
+
 int io_shutdown(struct io *io, int fd, int how)
 {
     if (io->engine->shutdown != NULL)

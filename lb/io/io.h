@@ -132,6 +132,9 @@ struct io_sock_opts {
 /* A non-blocking, close-on-exec stream socket, or -errno. Options that the family lacks are
  * skipped. */
 int io_socket(struct io *io, int family, const struct io_sock_opts *opts);
+/* A connection that waits already, as io_accept() would deliver it; -EAGAIN: none does. Only while no
+ * accept is armed on fd: for the last ones before a listening socket is closed. */
+int io_accept_now(struct io *io, int fd);
 int io_shutdown(struct io *io, int fd, int how); /* 0 or -errno; at once */
 /* No op may be armed on fd. close: as close(2). reset: the peer sees a reset (TCP). */
 void io_close(struct io *io, int fd);

@@ -33,6 +33,7 @@ struct io_engine {
                          struct io_buf *buf); /* to post it again; NULL: nothing to do */
     /* NULL: the kernel's (io.c). The simulation replaces them. */
     int (*socket)(struct io *io, int family, const struct io_sock_opts *opts);
+    int (*accept_now)(struct io *io, int fd);
     int (*shutdown)(struct io *io, int fd, int how);
     void (*close)(struct io *io, int fd, bool reset);
     int (*sock_name)(struct io *io, int fd, bool peer, struct sockaddr_storage *out,

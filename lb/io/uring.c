@@ -108,6 +108,12 @@ static void arm_accept(struct io *io, struct op *op)
 
 static void arm_connect(struct io *io, struct op *op)
 {
+    const struct sockaddr *sa = op->connect.addr;
+
+    if (sa->sa_family == AF_UNIX) { /* at once: there a full backlog is an error, not a wait */
+        io_note(io, op, connect(op->fd, sa, op->connect.len) < 0 ? -errno : 0);
+        return;
+    }
     struct io_uring_sqe *sqe = get_sqe(of(io));
 
     io_uring_prep_connect(sqe, op->fd, op->connect.addr, op->connect.len);

@@ -36,6 +36,7 @@ struct pool {
     uint32_t n_members;
     struct epoch_domain *epochs;
     _Atomic(struct pool_view *) view;
+    _Atomic uint8_t tier; /* enum pool_tier of the view, for those outside an epoch */
     struct backend_counters *rows; /* of the pool itself: sessions that reached no backend, queue */
     uint32_t n_rows;               /* workers */
     alignas(CACHE_LINE) _Atomic uint32_t current; /* sessions assigned to the pool, queued too */
@@ -56,6 +57,6 @@ void pool_free(struct pool **p);
 void pool_rebuild(struct pool *p, uint64_t wall_us);
 /* Number of members that count as up (active: without backup, backup: only those). */
 void pool_count_up(const struct pool *p, uint32_t *out_active, uint32_t *out_backup);
-bool pool_usable(const struct pool *p); /* the present view has at least one backend */
+bool pool_usable(const struct pool *p); /* the present view has at least one backend; any thread */
 
 #endif

@@ -1,0 +1,92 @@
+/* proxy.h - the proxying part of one worker: its listeners' accepts and its sessions.
+ *
+ * Everything here runs on the worker's thread, but for what is marked. main builds a proxy_shared,
+ * starts the workers, and each makes its struct proxy. Sessions never leave their worker. */
+#ifndef SLUICE_PROXY_PROXY_H
+#define SLUICE_PROXY_PROXY_H
+
+#include "lb/obs/access_log.h"
+#include "lb/obs/metrics.h"
+#include "lb/proxy/listener_conf.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct access_format;
+struct addr;
+struct backend_slot;
+struct backend_table;
+struct checker;
+struct log_sink;
+struct loop;
+struct pool;
+struct proxy;
+struct source_caps;
+
+/* A listener at run time, shared by the workers. */
+struct proxy_listener {
+    const struct listener_conf *conf;
+    struct listener_stats *stats;
+    struct pool *pool;
+    struct access_format *format;
+    struct log_sink *sink;       /* NULL: no access log */
+    struct source_caps *sources; /* NULL: no cap per source */
+};
+
+/* What the workers of a process share. Filled by main before the first proxy_new(). */
+struct proxy_shared {
+    struct pool **pools;
+    uint32_t n_pools;
+    struct backend_table *table;
+    struct checker *checker;
+    struct proxy **proxies; /* by worker; set by proxy_new(); NULL before */
+    uint32_t n_workers;
+    uint32_t max_connections; /* client connections at most; accepting pauses there. 0: no limit */
+    alignas(CACHE_LINE) _Atomic uint32_t connections; /* now */
+};
+
+/* counters: this worker's row. */
+struct proxy *proxy_new(struct loop *loop, struct proxy_shared *shared, uint32_t worker_index,
+                        struct worker_counters *counters);
+/* Starts accepting on fd (owned by the caller until the proxy has stopped accepting). */
+void proxy_listen(struct proxy *p, struct proxy_listener *l, int fd);
+/* Ends accepting: cancels, accepts what is queued (TCP), closes the descriptors (unix ones too: each
+ * worker must hold its own duplicate). proxy_accepting() is false when it is through. */
+void proxy_stop_accepting(struct proxy *p);
+bool proxy_accepting(const struct proxy *p);
+/* Cuts all sessions, with this reason in their log lines. */
+void proxy_end_all(struct proxy *p, enum session_end why);
+uint32_t proxy_sessions(const struct proxy *p);
+/* No session is left and nothing is armed. */
+bool proxy_stopped(const struct proxy *p);
+void proxy_free(struct proxy **p); /* stopped */
+
+/* From messages posted to the worker. */
+void proxy_pool_changed(struct proxy *p, uint32_t pool);            /* waiting sessions try again */
+void proxy_backend_down(struct proxy *p, struct backend_slot *slot); /* on_down = "close" */
+
+struct proxy_filter { /* empty: everything */
+    uint64_t id;
+    const char *listener, *pool, *backend;
+    uint64_t older_ms;
+};
+/* A view of one session, valid during the call. */
+struct proxy_session_view {
+    uint64_t id, age_ms, idle_ms, bytes_in, bytes_out;
+    const struct addr *client;
+    const char *listener, *pool, *backend, *state; /* backend may be NULL */
+    bool in_spliced, out_spliced;
+    int client_fd, backend_fd;
+};
+void proxy_each_session(struct proxy *p, const struct proxy_filter *filter,
+                        void (*fn)(void *arg, const struct proxy_session_view *view), void *arg);
+uint32_t proxy_kill_sessions(struct proxy *p, const struct proxy_filter *filter);
+
+/* Caps on connections per source address, shared by workers. */
+struct source_caps *source_caps_new(uint32_t max);
+void source_caps_free(struct source_caps **c);
+bool source_caps_take(struct source_caps *c, const struct addr *source); /* any thread */
+void source_caps_give(struct source_caps *c, const struct addr *source); /* any thread */
+
+#endif
