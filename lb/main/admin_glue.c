@@ -1,0 +1,311 @@
+/* admin_glue.c - see admin_glue.h */
+#include "lb/main/admin_glue.h"
+
+#include "health/checker.h"
+#include "lb/base/alloc.h"
+#include "lb/config/conf.h"
+#include "lb/main/checker_thread.h"
+#include "lb/main/process.h"
+#include "lb/main/resolve.h"
+#include "lb/main/version.h"
+#include "lb/main/worker.h"
+#include "lb/upstream/pool.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+
+struct session_calls {
+    struct list open;
+    char node[65];
+};
+
+/* A worker's part of a question, travelling there and back. */
+struct part {
+    struct loop_msg msg;
+    struct call *call;
+    struct session_info *rows;
+    uint32_t n, cap, killed;
+};
+
+struct call {
+    struct list node;
+    struct process *process;
+    struct proxy_filter filter; /* its strings are ours */
+    bool kill;
+    uint32_t waiting; /* parts that are not back */
+    void (*listed)(void *arg, const struct session_info *rows, uint32_t n);
+    void (*killed)(void *arg, uint32_t n);
+    void *arg;
+    uint32_t n_parts;
+    struct part parts[];
+};
+
+/* ---- sessions: on the worker ---- */
+
+static void copy_name(char out[static LIMIT_NAME_LEN + 1], const char *name)
+{
+    snprintf(out, LIMIT_NAME_LEN + 1, "%s", name != NULL ? name : "");
+}
+
+static void add_row(void *arg, const struct proxy_session_view *v)
+{
+    struct part *part = arg;
+
+    if (part->n == part->cap) {
+        part->cap = part->cap == 0 ? 64 : part->cap * 2;
+        part->rows = xrealloc(part->rows, part->cap * sizeof(part->rows[0]));
+    }
+    struct session_info *row = &part->rows[part->n++];
+    *row = (struct session_info){
+        .id = v->id,
+        .client = *v->client,
+        .state = v->state,
+        .age_ms = v->age_ms,
+        .idle_ms = v->idle_ms,
+        .bytes_in = v->bytes_in,
+        .bytes_out = v->bytes_out,
+        .in_spliced = v->in_spliced,
+        .out_spliced = v->out_spliced,
+        .client_fd = v->client_fd,
+        .backend_fd = v->backend_fd,
+    };
+    copy_name(row->listener, v->listener);
+    copy_name(row->pool, v->pool);
+    copy_name(row->backend, v->backend);
+}
+
+static void on_part_back(struct loop_msg *msg, void *ctx);
+
+static void on_part(struct loop_msg *msg, void *ctx)
+{
+    struct part *part = container_of(msg, struct part, msg);
+    struct worker *w = ctx;
+
+    if (part->call->kill)
+        part->killed = proxy_kill_sessions(w->proxy, &part->call->filter);
+    else
+        proxy_each_session(w->proxy, &part->call->filter, add_row, part);
+    msg->fn = on_part_back;
+    loop_post(&w->process->loop, msg);
+}
+
+/* ---- sessions: on the control thread ---- */
+
+static void end_call(struct call *c)
+{
+    list_remove(&c->node);
+    for (uint32_t i = 0; i < c->n_parts; i++)
+        free(c->parts[i].rows);
+    free((char *)c->filter.listener);
+    free((char *)c->filter.pool);
+    free((char *)c->filter.backend);
+    free(c);
+}
+
+static void answer_list(struct call *c)
+{
+    uint32_t n = 0, at = 0;
+
+    for (uint32_t i = 0; i < c->n_parts; i++)
+        n += c->parts[i].n;
+    struct session_info *all = xcalloc(n + 1, sizeof(all[0]));
+    for (uint32_t i = 0; i < c->n_parts; i++) {
+        const struct part *part = &c->parts[i];
+        if (part->n > 0)
+            memcpy(&all[at], part->rows, part->n * sizeof(all[0]));
+        at += part->n;
+    }
+    c->listed(c->arg, all, n);
+    free(all);
+}
+
+static void on_part_back(struct loop_msg *msg, void *ctx)
+{
+    struct call *c = container_of(msg, struct part, msg)->call;
+    uint32_t killed = 0;
+
+    (void)ctx;
+    if (--c->waiting > 0)
+        return;
+    for (uint32_t i = 0; i < c->n_parts; i++)
+        killed += c->parts[i].killed;
+    if (c->kill)
+        c->killed(c->arg, killed);
+    else
+        answer_list(c);
+    end_call(c);
+}
+
+static char *copy_text(const char *text)
+{
+    return text != NULL ? xstrdup(text) : NULL;
+}
+
+static struct call *new_call(struct process *p, const struct session_filter *f, void *arg)
+{
+    struct call *c = xcalloc(1, sizeof(*c) + p->n_started * sizeof(c->parts[0]));
+
+    c->process = p;
+    c->arg = arg;
+    c->filter = (struct proxy_filter){.id = f->id,
+                                      .listener = copy_text(f->listener),
+                                      .pool = copy_text(f->pool),
+                                      .backend = copy_text(f->backend),
+                                      .older_ms = f->older_ms};
+    c->n_parts = c->waiting = p->n_started;
+    list_push_back(&p->calls->open, &c->node);
+    return c;
+}
+
+static void send_call(struct call *c)
+{
+    for (uint32_t i = 0; i < c->n_parts; i++) {
+        c->parts[i].call = c;
+        c->parts[i].msg.fn = on_part;
+        loop_post(&c->process->workers[i].loop, &c->parts[i].msg);
+    }
+}
+
+static void list_sessions(void *ctx, const struct session_filter *filter,
+                          void (*done)(void *arg, const struct session_info *rows, uint32_t n),
+                          void *arg)
+{
+    struct call *c = new_call(ctx, filter, arg);
+
+    c->listed = done;
+    send_call(c);
+}
+
+static void kill_sessions(void *ctx, const struct session_filter *filter,
+                          void (*done)(void *arg, uint32_t killed), void *arg)
+{
+    struct call *c = new_call(ctx, filter, arg);
+
+    c->kill = true;
+    c->killed = done;
+    send_call(c);
+}
+
+/* ---- the rest ---- */
+
+static void process_info(void *ctx, struct process_info *out)
+{
+    const struct process *p = ctx;
+
+    *out = (struct process_info){
+        .version = SLUICE_VERSION,
+        .release_date = VERSION_RELEASE_DATE,
+        .workers = p->n_workers,
+        .start_wall_us = p->start_wall_us,
+        .now_wall_us = io_wall_us(p->loop.io),
+        .uptime_us = loop_now_us(&p->loop) - p->start_us,
+        .max_connections = p->max_connections,
+        .max_fds = p->limits.files < UINT32_MAX ? (uint32_t)p->limits.files : UINT32_MAX,
+        .max_pipes = p->max_connections < UINT32_MAX / 2 ? 2 * p->max_connections : UINT32_MAX,
+        .memory_limit_bytes = p->limits.memory_bytes,
+        .engine = p->engine,
+        .node = p->calls->node,
+        .description = "",
+        .stopping = p->phase >= PHASE_LEAVING,
+    };
+}
+
+/* The first pool that a listener needs and that has nobody to take a session. */
+static const struct pool *pool_without_backend(const struct process *p)
+{
+    for (uint32_t i = 0; i < p->conf->n_listeners; i++) {
+        const struct pool *pool = p->pools[p->conf->listeners[i].pool];
+        uint32_t active, backup;
+        pool_count_up(pool, &active, &backup);
+        if (active == 0 && backup == 0 && !pool_usable(pool))
+            return pool;
+    }
+    return NULL;
+}
+
+const char *admin_glue_not_ready(struct process *p)
+{
+    if (p->phase >= PHASE_LEAVING)
+        return "draining";
+    if (p->phase == PHASE_STARTING)
+        return "starting";
+    if (!p->told_ready)
+        return p->first_round_over ? "names of backends are being looked up"
+                                   : "first health checks are running";
+    const struct pool *pool = pool_without_backend(p);
+    if (pool == NULL)
+        return NULL;
+    snprintf(p->not_ready, sizeof(p->not_ready), "pool %s: no backend is up", pool->name);
+    return p->not_ready;
+}
+
+static const char *not_ready_reason(void *ctx)
+{
+    return admin_glue_not_ready(ctx);
+}
+
+static int set_address(void *ctx, struct backend_slot *slot, const struct addr *addr,
+                       const char **out_error)
+{
+    struct process *p = ctx;
+
+    if (addr->len == 0) {
+        *out_error = "an address is needed";
+        return -EINVAL;
+    }
+    if (p->resolve != NULL)
+        resolve_forget(p->resolve, slot);
+    slot_set_address(p->table, slot, addr);
+    checker_touch(p->ops.checker, slot);
+    return 0;
+}
+
+static void dump_config(void *ctx, struct strbuf *out)
+{
+    const struct process *p = ctx;
+
+    conf_dump(p->conf, out);
+}
+
+void admin_glue_init(struct process *p)
+{
+    struct utsname names;
+
+    p->calls = xcalloc(1, sizeof(*p->calls));
+    list_init(&p->calls->open);
+    snprintf(p->calls->node, sizeof(p->calls->node), "%.64s",
+             uname(&names) == 0 && names.nodename[0] != '\0' ? names.nodename : "localhost");
+    p->ops = (struct admin_ops){
+        .ctx = p,
+        .process_info = process_info,
+        .pools = p->pools,
+        .n_pools = p->conf->n_pools,
+        .listeners = p->listeners,
+        .n_listeners = p->conf->n_listeners,
+        .table = p->table,
+        .checker = checker_thread_checker(p->checker),
+        .workers = p->worker_rows,
+        .engines = p->engines,
+        .n_workers = p->n_workers,
+        .list_sessions = list_sessions,
+        .kill_sessions = kill_sessions,
+        .not_ready_reason = not_ready_reason,
+        .set_address = set_address,
+        .dump_config = dump_config,
+    };
+}
+
+bool admin_glue_idle(const struct process *p)
+{
+    return p->calls == NULL || list_empty(&p->calls->open);
+}
+
+void admin_glue_fini(struct process *p)
+{
+    sl_assert(admin_glue_idle(p));
+    free(p->calls);
+    p->calls = NULL;
+}

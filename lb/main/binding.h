@@ -1,0 +1,43 @@
+/* binding.h - all sockets that the process listens on: bound at start, given to the workers and to
+ * the stats socket, removed from the file system at the end. */
+#ifndef SLUICE_MAIN_BINDING_H
+#define SLUICE_MAIN_BINDING_H
+
+#include "lb/base/assert.h"
+#include "lb/main/privileges.h"
+
+#include <stdint.h>
+#include <sys/stat.h>
+
+struct conf;
+struct stats_conf;
+
+struct binding {
+    const struct conf *conf;
+    uint32_t sockets; /* per address: one per worker */
+    struct binding_row {
+        uint32_t listener, bind; /* indexes in conf */
+        int *fds;                /* sockets of them; -1 once taken; each is its taker's alone */
+    } * rows;
+    uint32_t n;
+    struct binding_stats {
+        int fd;    /* -1 once taken */
+        dev_t dev; /* what we made, so that the end removes nothing of others */
+        ino_t ino;
+    } * stats; /* conf->n_stats */
+};
+
+void binding_init(struct binding *b, const struct conf *conf, uint32_t sockets);
+/* As the user that we started as: modes and owners are set before the socket appears under its
+ * name. owner: who the process will be. 0 or -errno; what failed was logged. */
+int binding_stats(struct binding *b, const struct privileges *owner) WARN_UNUSED;
+/* As the user that we are from then on. 0 or -errno; what failed was logged: address, listener,
+ * file and line. */
+int binding_listeners(struct binding *b) WARN_UNUSED;
+/* The socket of a worker; it is the caller's from then on. */
+int binding_take(struct binding *b, uint32_t row, uint32_t worker);
+int binding_take_stats(struct binding *b, uint32_t i);
+/* Closes what nobody took, and removes unix sockets. */
+void binding_fini(struct binding *b);
+
+#endif

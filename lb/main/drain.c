@@ -1,0 +1,170 @@
+/* drain.c - see drain.h */
+#include "lb/main/drain.h"
+
+#include "lb/admin/control.h"
+#include "lb/base/log.h"
+#include "lb/config/conf.h"
+#include "lb/main/admin_glue.h"
+#include "lb/main/options.h"
+#include "lb/main/resolve.h"
+#include "lb/main/systemd.h"
+#include "lb/main/worker.h"
+
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#define GUARD_MS 5000 /* after cutting: what is not gone then never goes */
+
+static void start_timer(struct process *p, struct timer *t, uint32_t ms)
+{
+    timer_start(&p->loop.timers, t, loop_now_ms(&p->loop) + ms);
+}
+
+/* A session that cannot be ended is our mistake; the promised deadline holds all the same. */
+static void on_guard(struct timer *t)
+{
+    const struct process *p = container_of(t, struct process, guard);
+
+    log_error("%llu sessions cannot be ended: leaving without them",
+              (unsigned long long)process_sessions(p));
+    log_thread_stop();
+    _exit(EXIT_FAILED);
+}
+
+static void on_delay(struct timer *t)
+{
+    drain_enter(container_of(t, struct process, delay), PHASE_DRAINING);
+}
+
+static void on_deadline(struct timer *t)
+{
+    struct process *p = container_of(t, struct process, deadline);
+
+    log_warn("drain: the deadline is reached: %llu sessions are cut",
+             (unsigned long long)process_sessions(p));
+    drain_enter(p, PHASE_CUTTING);
+}
+
+void drain_init(struct process *p)
+{
+    timer_init(&p->delay, on_delay);
+    timer_init(&p->deadline, on_deadline);
+    timer_init(&p->guard, on_guard);
+}
+
+static void leave(struct process *p)
+{
+    systemd_notify("STOPPING=1\nSTATUS=draining");
+    start_timer(p, &p->deadline, p->conf->drain.deadline_ms);
+    start_timer(p, &p->delay, p->conf->drain.delay_ms);
+}
+
+static void close_control(struct process *p)
+{
+    timer_stop(&p->loop.timers, &p->deadline);
+    timer_stop(&p->loop.timers, &p->guard);
+    timer_stop(&p->loop.timers, &p->second);
+    timer_stop(&p->loop.timers, &p->watchdog);
+    resolve_free(&p->resolve);
+    control_stop(p->control);
+    signals_stop(&p->signals);
+}
+
+/* Phases only go forward; one that was jumped over gets its due here. */
+void drain_enter(struct process *p, enum process_phase next)
+{
+    while (p->phase < next) {
+        p->phase++;
+        switch (p->phase) {
+        case PHASE_STARTING:
+        case PHASE_RUNNING:
+            break;
+        case PHASE_LEAVING:
+            leave(p);
+            break;
+        case PHASE_DRAINING:
+            timer_stop(&p->loop.timers, &p->delay);
+            for (uint32_t i = 0; i < p->n_started; i++)
+                worker_drain(&p->workers[i]);
+            break;
+        case PHASE_CUTTING:
+            if (next != PHASE_CUTTING)
+                break; /* all had ended by themselves */
+            timer_stop(&p->loop.timers, &p->deadline);
+            start_timer(p, &p->guard, GUARD_MS);
+            for (uint32_t i = 0; i < p->n_started; i++)
+                worker_cut(&p->workers[i]);
+            break;
+        case PHASE_CLOSING:
+            close_control(p);
+            break;
+        }
+    }
+}
+
+static bool all_drained(const struct process *p)
+{
+    for (uint32_t i = 0; i < p->n_started; i++)
+        if (!atomic_load_explicit(&p->workers[i].drained, memory_order_acquire))
+            return false;
+    return true;
+}
+
+void drain_step(struct process *p)
+{
+    if ((p->phase == PHASE_DRAINING || p->phase == PHASE_CUTTING) && all_drained(p)) {
+        log_info("drained: no session is left");
+        drain_enter(p, PHASE_CLOSING);
+    }
+}
+
+bool drain_over(const struct process *p)
+{
+    return p->phase == PHASE_CLOSING && control_stopped(p->control) && admin_glue_idle(p) &&
+           signals_stopped(&p->signals);
+}
+
+static void on_end_signal(struct process *p, int signo)
+{
+    uint64_t sessions = process_sessions(p);
+    const char *name = sigabbrev_np(signo);
+
+    if (p->phase >= PHASE_LEAVING) {
+        if (p->phase < PHASE_CUTTING) {
+            log_warn("signal %s again: %llu sessions are cut", name, (unsigned long long)sessions);
+            drain_enter(p, PHASE_CUTTING);
+        }
+        return;
+    }
+    if (signo == SIGINT && sessions == 0) {
+        log_info("signal INT with nothing in flight: ending");
+        drain_enter(p, PHASE_DRAINING);
+        return;
+    }
+    log_info("signal %s: draining %llu sessions, accepting for %.1f s more, cutting after %.1f s",
+             name, (unsigned long long)sessions, p->conf->drain.delay_ms / 1000.0,
+             p->conf->drain.deadline_ms / 1000.0);
+    drain_enter(p, p->conf->drain.delay_ms == 0 ? PHASE_DRAINING : PHASE_LEAVING);
+}
+
+void drain_on_signal(void *arg, int signo)
+{
+    struct process *p = arg;
+
+    switch (signo) {
+    case SIGTERM:
+    case SIGQUIT:
+    case SIGINT:
+        on_end_signal(p, signo);
+        return;
+    case SIGUSR1:
+        log_reopen();
+        log_info("signal USR1: logs are opened again");
+        return;
+    default: /* HUP, USR2 */
+        log_warn("signal %s: this version cannot reload yet; the configuration stays as it is",
+                 sigabbrev_np(signo));
+        return;
+    }
+}

@@ -1,0 +1,125 @@
+/* main.c - which command was asked for, and what it returns. */
+#include "lb/base/str.h"
+#include "lb/config/conf.h"
+#include "lb/main/ctl.h"
+#include "lb/main/options.h"
+#include "lb/main/origin.h"
+#include "lb/main/process.h"
+#include "lb/main/quick.h"
+#include "lb/main/version.h"
+
+#include <stdio.h>
+
+static int usage_error(const char *error)
+{
+    fprintf(stderr, "sluice: %s\nsluice -h lists the commands\n", error);
+    return EXIT_USAGE;
+}
+
+/* Mistakes and warnings go to stderr, each on its line. */
+static void print_problems(struct strbuf *problems)
+{
+    if (problems->len > 0)
+        fputs(problems->p, stderr);
+    strbuf_fini(problems);
+}
+
+static struct conf *load(const char *path)
+{
+    struct strbuf problems = {0};
+    struct conf *conf = conf_load(path, &problems);
+
+    print_problems(&problems);
+    return conf;
+}
+
+static int check(const char *path)
+{
+    struct conf *conf = load(path);
+
+    if (conf == NULL)
+        return EXIT_FAILED;
+    conf_free(&conf);
+    fprintf(stderr, "%s: the configuration is good\n", path);
+    return EXIT_DONE;
+}
+
+static int dump(const char *path)
+{
+    struct conf *conf = load(path);
+    struct strbuf text = {0};
+
+    if (conf == NULL)
+        return EXIT_FAILED;
+    conf_dump(conf, &text);
+    fputs(text.p != NULL ? text.p : "", stdout);
+    strbuf_fini(&text);
+    conf_free(&conf);
+    return fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
+}
+
+static int run(const char *path)
+{
+    struct conf *conf = load(path);
+
+    if (conf == NULL)
+        return EXIT_FAILED;
+    int rc = process_run(conf, path);
+    conf_free(&conf);
+    return rc;
+}
+
+static int quick(int argc, char **argv)
+{
+    struct strbuf problems = {0};
+    char error[ARGS_ERROR_MAX];
+    struct conf *conf = quick_conf(argc, argv, &problems, error);
+
+    print_problems(&problems);
+    if (conf == NULL)
+        return error[0] != '\0' ? usage_error(error) : EXIT_FAILED;
+    int rc = process_run(conf, "the command line");
+    conf_free(&conf);
+    return rc;
+}
+
+int main(int argc, char **argv)
+{
+    struct options o;
+    char error[ARGS_ERROR_MAX];
+
+    if (options_parse(argc, argv, &o, error) < 0)
+        return usage_error(error);
+    switch (o.command) {
+    case COMMAND_RUN:
+        return run(o.config);
+    case COMMAND_CHECK:
+        return check(o.config);
+    case COMMAND_DUMP:
+        return dump(o.config);
+    case COMMAND_QUICK:
+        return quick(o.argc, o.argv);
+    case COMMAND_CTL:
+        return ctl_main(o.argc, o.argv);
+    case COMMAND_HEALTHCHECK:
+        return healthcheck_main(o.argc, o.argv);
+    case COMMAND_ORIGIN:
+        return origin_main(o.argc, o.argv);
+    case COMMAND_VERSION:
+        version_print(stdout);
+        break;
+    case COMMAND_BUILD:
+        version_print_build(stdout);
+        break;
+    case COMMAND_HELP:
+        fputs(options_help(), stdout);
+        break;
+    case COMMAND_SAMPLE:
+        conf_print_sample(stdout);
+        break;
+    case COMMAND_REFERENCE:
+        conf_print_reference(stdout);
+        break;
+    }
+    return fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
+}

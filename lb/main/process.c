@@ -1,0 +1,584 @@
+/* process.c - see process.h */
+#include "lb/main/process.h"
+
+#include "health/checker.h"
+#include "lb/admin/control.h"
+#include "lb/base/alloc.h"
+#include "lb/base/log.h"
+#include "lb/config/conf.h"
+#include "lb/main/admin_glue.h"
+#include "lb/main/checker_thread.h"
+#include "lb/main/drain.h"
+#include "lb/main/options.h"
+#include "lb/main/resolve.h"
+#include "lb/main/systemd.h"
+#include "lb/main/worker.h"
+#include "lb/upstream/pool.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Descriptors beside those of connections: per worker (ring, eventfd, idle pipes), and once. */
+#define FILES_PER_WORKER (8 + 2 * LIMIT_PIPES_IDLE)
+#define FILES_FIXED      (32 + LIMIT_CHECKS_IN_FLIGHT + LIMIT_CTL_CLIENTS)
+
+uint64_t process_sessions(const struct process *p)
+{
+    uint64_t n = 0;
+
+    for (uint32_t i = 0; i < p->n_workers && p->worker_rows != NULL; i++)
+        n += counter_get(&p->worker_rows[i].sessions_open);
+    return n;
+}
+
+/* ---- hooks: on the health thread ---- */
+
+static void on_pool_changed(void *ctx, uint32_t pool)
+{
+    struct process *p = ctx;
+
+    pool_rebuild(p->pools[pool], io_wall_us(checker_thread_loop(p->checker)->io));
+    epoch_collect(p->epochs);
+    for (uint32_t i = 0; i < p->n_started; i++)
+        worker_pool_changed(&p->workers[i], pool);
+}
+
+static void on_backend_down(void *ctx, uint32_t slot)
+{
+    struct process *p = ctx;
+    struct backend_slot *s = table_slot(p->table, slot);
+
+    if (!p->conf->pools[s->pool].close_on_down)
+        return;
+    for (uint32_t i = 0; i < p->n_started; i++)
+        worker_backend_down(&p->workers[i], s);
+}
+
+static void on_first_round(void *ctx)
+{
+    struct process *p = ctx;
+
+    loop_post(&p->loop, &p->first_round_msg);
+}
+
+/* ---- while it runs: on the control thread ---- */
+
+static void count_up(const struct process *p, uint32_t *out_up, uint32_t *out_all)
+{
+    *out_up = *out_all = 0;
+    for (uint32_t i = 0; i < p->conf->n_pools; i++) {
+        uint32_t active, backup;
+        pool_count_up(p->pools[i], &active, &backup);
+        *out_up += active + backup;
+        *out_all += p->pools[i]->n_members;
+    }
+}
+
+/* Ready once: when the first health checks and the first lookups have come back. */
+static void check_ready(struct process *p)
+{
+    uint32_t up, all;
+
+    if (p->told_ready || !p->first_round_over || p->phase != PHASE_RUNNING ||
+        (p->resolve != NULL && !resolve_first_round_over(p->resolve)))
+        return;
+    p->told_ready = true;
+    count_up(p, &up, &all);
+    log_info("ready: %u of %u backends are up", up, all);
+    systemd_notify("READY=1");
+}
+
+static void on_first_round_msg(struct loop_msg *msg, void *ctx)
+{
+    struct process *p = ctx;
+
+    (void)msg;
+    p->first_round_over = true;
+    check_ready(p);
+}
+
+/* CPU time of the workers is read from outside: on their own paths it costs nothing. */
+static void sample_workers(struct process *p)
+{
+    uint64_t alive_us = loop_now_us(&p->loop) - p->start_us;
+
+    for (uint32_t i = 0; i < p->n_started; i++) {
+        struct worker_counters *row = &p->worker_rows[i];
+        uint64_t cpu_us = worker_cpu_us(&p->workers[i]);
+        counter_set(&row->busy_us, cpu_us);
+        counter_set(&row->idle_us, alive_us > cpu_us ? alive_us - cpu_us : 0);
+        counter_set(&row->turns,
+                    atomic_load_explicit(&p->workers[i].loop.heartbeat, memory_order_relaxed));
+    }
+}
+
+static void tell_status(struct process *p)
+{
+    uint32_t up, all;
+
+    if (!p->told_ready || p->phase != PHASE_RUNNING ||
+        loop_now_ms(&p->loop) < p->told_status_ms + 10000)
+        return;
+    p->told_status_ms = loop_now_ms(&p->loop);
+    count_up(p, &up, &all);
+    systemd_status("%u of %u backends up, %llu connections", up, all,
+                   (unsigned long long)process_sessions(p));
+}
+
+static void on_second(struct timer *t)
+{
+    struct process *p = container_of(t, struct process, second);
+
+    sample_workers(p);
+    epoch_collect(p->epochs);
+    check_ready(p);
+    tell_status(p);
+    timer_start(&p->loop.timers, t, loop_now_ms(&p->loop) + 1000);
+}
+
+/* One ping for systemd where every worker has answered ours. */
+static void on_watchdog(struct timer *t)
+{
+    struct process *p = container_of(t, struct process, watchdog);
+    bool alive = true;
+
+    for (uint32_t i = 0; i < p->n_started; i++) {
+        if (worker_ping(&p->workers[i]))
+            continue;
+        alive = false;
+        log_error("worker %u does not answer", i);
+    }
+    if (alive)
+        systemd_notify("WATCHDOG=1");
+    timer_start(&p->loop.timers, t, loop_now_ms(&p->loop) + systemd_watchdog_ms());
+}
+
+/* ---- start ---- */
+
+static int choose_engine(struct process *p, struct io_probe *out_probe)
+{
+    io_probe(out_probe);
+    p->engine = p->conf->io;
+    if (p->engine == IO_AUTO)
+        p->engine = out_probe->uring ? IO_URING : IO_EPOLL;
+    if (p->engine == IO_URING && !out_probe->uring) {
+        log_error("io = \"uring\": not available here: %s", out_probe->why);
+        return -ENOSYS;
+    }
+    return 0;
+}
+
+static void size_up(struct process *p)
+{
+    uint64_t sockets = 0;
+    const char *by;
+
+    limits_probe(&p->limits);
+    p->n_workers = p->conf->workers != 0 ? p->conf->workers : p->limits.cores;
+    if (p->n_workers > LIMIT_WORKERS)
+        p->n_workers = LIMIT_WORKERS;
+    for (uint32_t i = 0; i < p->conf->n_listeners; i++)
+        sockets += p->conf->listeners[i].n_binds;
+    uint64_t fixed = FILES_FIXED + p->n_workers * (FILES_PER_WORKER + sockets);
+    p->max_connections = limits_probe_connections(&p->limits, fixed, &by);
+    if (p->conf->max_connections != 0 && p->conf->max_connections <= p->max_connections)
+        p->max_connections = p->conf->max_connections;
+}
+
+/* Everything about the surroundings, in the log once. */
+static void announce(const struct process *p, const struct io_probe *probe)
+{
+    char limits[256];
+    const char *by;
+
+    log_info("sluice %s starts with %s: %u listener%s, %u pool%s, %u worker%s", SLUICE_VERSION,
+             p->from, p->conf->n_listeners, p->conf->n_listeners == 1 ? "" : "s", p->conf->n_pools,
+             p->conf->n_pools == 1 ? "" : "s", p->n_workers, p->n_workers == 1 ? "" : "s");
+    if (p->engine == IO_URING)
+        log_info("engine io_uring: available (%s)", probe->features);
+    else if (p->conf->io == IO_EPOLL)
+        log_info("engine epoll: as configured");
+    else
+        log_info("engine epoll: io_uring is not available: %s", probe->why);
+    limits_probe_describe(&p->limits, limits, sizeof(limits));
+    limits_probe_connections(&p->limits, 0, &by);
+    log_info("limits: %s; at most %u connections (%s)", limits, p->max_connections,
+             p->max_connections == p->conf->max_connections ? "limits.connections" : by);
+    if (p->conf->max_connections > p->max_connections)
+        log_warn("limits.connections = %u cannot be had: %s allow %u", p->conf->max_connections, by,
+                 p->max_connections);
+}
+
+static int start_control_loop(struct process *p)
+{
+    const struct io_conf conf = {.engine = p->engine};
+    int rc;
+    struct io *io = io_new(&conf, &rc);
+
+    if (io != NULL && (rc = loop_init(&p->loop, io, p)) == 0) {
+        p->epochs = epoch_domain_new();
+        epoch_reader_register(p->epochs, &p->epoch);
+        p->loop.epoch = &p->epoch;
+        p->start_us = loop_now_us(&p->loop);
+        p->start_wall_us = io_wall_us(io);
+        return 0;
+    }
+    if (io != NULL)
+        io_free(&io);
+    p->loop.io = NULL;
+    log_error("the %s engine cannot start: %s%s", p->engine == IO_URING ? "io_uring" : "epoll",
+              strerror(-rc), rc == -ENOMEM ? " (a memory limit?)" : "");
+    return rc;
+}
+
+/* What needs the rights that we were started with, then what must not have them. */
+static int bind_all(struct process *p)
+{
+    char error[PRIVILEGES_ERROR_MAX];
+    int rc;
+
+    if (privileges_find(p->conf->user, p->conf->group, &p->privileges, error) < 0) {
+        log_error("%s", error);
+        return -EINVAL;
+    }
+    binding_init(&p->binding, p->conf, p->n_workers);
+    rc = binding_stats(&p->binding, &p->privileges);
+    if (rc < 0)
+        return rc;
+    rc = privileges_drop(&p->privileges, error);
+    if (rc < 0) {
+        log_error("%s", error);
+        return rc;
+    }
+    if (error[0] != '\0')
+        log_warn("%s", error);
+    return binding_listeners(&p->binding);
+}
+
+static int open_logs(struct process *p)
+{
+    const char *why;
+
+    if (log_targets_get(&p->logs, p->conf->log.output, &why) == NULL) {
+        log_error("log.output = \"%s\": %s", p->conf->log.output, why);
+        return -EINVAL;
+    }
+    for (uint32_t i = 0; i < p->conf->n_listeners; i++) {
+        const struct listener_conf *l = &p->conf->listeners[i];
+        if (strcmp(l->access_target, "off") == 0 ||
+            log_targets_get(&p->logs, l->access_target, &why) != NULL)
+            continue;
+        log_error("%s:%d: listener \"%s\": log.access = \"%s\": %s", l->file, l->line, l->name,
+                  l->access_target, why);
+        return -EINVAL;
+    }
+    return 0;
+}
+
+static int add_backend(struct process *p, struct pool_conf *pool, uint32_t index,
+                       struct backend_slot **out_slot)
+{
+    const struct backend_conf *b = &pool->backends[index];
+    struct backend_slot *s = table_add(p->table, pool->name, b->name);
+    const char *why;
+
+    if (s == NULL) {
+        log_error("%s:%d: more than %d backends", b->file, b->line, LIMIT_BACKENDS);
+        return -ENOSPC;
+    }
+    s->pool = (uint32_t)(pool - p->conf->pools);
+    s->sid = index + 1;
+    s->backup = b->backup;
+    s->initial_weight = (uint16_t)b->weight;
+    atomic_store_explicit(&s->max_connections, b->max_connections, memory_order_relaxed);
+    slot_set_weight(s, (uint16_t)b->weight);
+    *out_slot = s;
+    if (b->address.addr.len != 0) {
+        slot_set_address(p->table, s, &b->address.addr);
+        return 0;
+    }
+    if (p->resolve == NULL)
+        p->resolve = resolve_new(&p->loop, p->conf, p->table, &why);
+    if (p->resolve == NULL) {
+        log_error("%s:%d: backend \"%s\": names cannot be resolved: %s", b->file, b->line, b->name,
+                  why);
+        return -EIO;
+    }
+    resolve_add(p->resolve, s, b);
+    return 0;
+}
+
+static int build_pools(struct process *p)
+{
+    p->table = table_new(p->epochs);
+    p->pools = xcalloc(p->conf->n_pools + 1, sizeof(struct pool *));
+    for (uint32_t i = 0; i < p->conf->n_pools; i++) {
+        struct pool_conf *conf = &p->conf->pools[i];
+        struct backend_slot **slots = xcalloc(conf->n_backends + 1, sizeof(struct backend_slot *));
+        int rc = 0;
+        for (uint32_t j = 0; j < conf->n_backends && rc == 0; j++)
+            rc = add_backend(p, conf, j, &slots[j]);
+        if (rc == 0)
+            p->pools[i] =
+                pool_new(conf, i, p->conf->n_listeners + 1 + i, slots, p->n_workers, p->epochs);
+        free(slots);
+        if (rc < 0)
+            return rc;
+        pool_rebuild(p->pools[i], p->start_wall_us);
+    }
+    return 0;
+}
+
+static int build_listener(struct process *p, uint32_t i)
+{
+    const struct listener_conf *conf = &p->conf->listeners[i];
+    struct proxy_listener *l = &p->proxy_listeners[i];
+    struct listener_stats *stats = xaligned(sizeof(*stats));
+    const char *why;
+
+    p->listeners[i] = stats;
+    snprintf(stats->name, sizeof(stats->name), "%s", conf->name);
+    stats->iid = i + 1;
+    stats->mode = "tcp";
+    stats->max_connections = conf->max_connections;
+    stats->rows = xaligned(p->n_workers * sizeof(stats->rows[0]));
+    stats->n_rows = p->n_workers;
+    *l = (struct proxy_listener){.conf = conf, .stats = stats, .pool = p->pools[conf->pool]};
+    if (conf->max_per_source != 0)
+        l->sources = source_caps_new(conf->max_per_source);
+    if (strcmp(conf->access_target, "off") == 0)
+        return 0;
+    l->sink = log_targets_get(&p->logs, conf->access_target, &why);
+    l->format = access_format_compile(conf->access_format, &why);
+    if (l->format != NULL)
+        return 0;
+    log_error("%s:%d: listener \"%s\": log.format: %s", conf->file, conf->line, conf->name, why);
+    return -EINVAL;
+}
+
+static int build_listeners(struct process *p)
+{
+    p->listeners = xcalloc(p->conf->n_listeners + 1, sizeof(struct listener_stats *));
+    p->proxy_listeners = xcalloc(p->conf->n_listeners + 1, sizeof(p->proxy_listeners[0]));
+    for (uint32_t i = 0; i < p->conf->n_listeners; i++) {
+        int rc = build_listener(p, i);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+static int start_checker(struct process *p)
+{
+    const struct checker_hooks hooks = {p, on_pool_changed, on_backend_down, on_first_round};
+    int rc = 0;
+
+    p->checker = checker_thread_start(p->engine, p->table, p->epochs, &hooks, &rc);
+    if (p->checker == NULL)
+        log_error("the health thread cannot start: %s", strerror(-rc));
+    return rc;
+}
+
+static int start_workers(struct process *p)
+{
+    p->worker_rows = xaligned(p->n_workers * sizeof(p->worker_rows[0]));
+    p->engines = xcalloc(p->n_workers, sizeof(p->engines[0]));
+    p->workers = xaligned(p->n_workers * sizeof(p->workers[0]));
+    p->shared.pools = p->pools;
+    p->shared.n_pools = p->conf->n_pools;
+    p->shared.table = p->table;
+    p->shared.checker = checker_thread_checker(p->checker);
+    p->shared.proxies = xcalloc(p->n_workers, sizeof(struct proxy *));
+    p->shared.n_workers = p->n_workers;
+    p->shared.max_connections = p->max_connections;
+    for (; p->n_started < p->n_workers; p->n_started++) {
+        int rc = worker_start(p, p->n_started);
+        if (rc < 0) {
+            log_error("worker %u cannot start: %s%s", p->n_started, strerror(-rc),
+                      rc == -ENOMEM ? " (a memory limit?)" : "");
+            return rc;
+        }
+    }
+    return 0;
+}
+
+static void begin_checks(struct process *p)
+{
+    struct checker *c = checker_thread_checker(p->checker);
+
+    for (uint32_t i = 0; i < p->conf->n_pools; i++) {
+        const struct pool_conf *conf = &p->conf->pools[i];
+        const struct checker_pool_conf check = {
+            .health = conf->health,
+            .slow_start_ms = conf->slow_start_ms,
+            .send_proxy = conf->send_proxy == PROXY_V1   ? CHECK_PROXY_V1
+                          : conf->send_proxy == PROXY_V2 ? CHECK_PROXY_V2
+                                                         : CHECK_PROXY_OFF,
+        };
+        for (uint32_t j = 0; j < p->pools[i]->n_members; j++)
+            checker_add(c, p->pools[i]->members[j].slot, &check);
+    }
+    checker_begin(c);
+    if (p->resolve != NULL)
+        resolve_start(p->resolve, c);
+}
+
+/* Admin and config name the levels each in their own words. */
+static enum control_level control_level_of(enum ctl_level level)
+{
+    switch (level) {
+    case CTL_USER:
+        return CONTROL_USER;
+    case CTL_OPERATOR:
+        return CONTROL_OPERATOR;
+    case CTL_ADMIN:
+        break;
+    }
+    return CONTROL_ADMIN;
+}
+
+static int start_control(struct process *p)
+{
+    int rc = signals_start(&p->signals, &p->loop, drain_on_signal, p);
+
+    if (rc < 0) {
+        log_error("signals cannot be taken: %s", strerror(-rc));
+        return rc;
+    }
+    admin_glue_init(p);
+    p->control = control_new(&p->loop, &p->ops);
+    for (uint32_t i = 0; i < p->conf->n_stats; i++)
+        control_listen(p->control, binding_take_stats(&p->binding, i), p->conf->stats[i].socket,
+                       control_level_of(p->conf->stats[i].level));
+    timer_start(&p->loop.timers, &p->second, loop_now_ms(&p->loop) + 1000);
+    uint32_t watchdog_ms = systemd_watchdog_ms();
+    if (watchdog_ms > 0)
+        timer_start(&p->loop.timers, &p->watchdog, loop_now_ms(&p->loop) + watchdog_ms);
+    return 0;
+}
+
+/* What can fail because of the surroundings; nothing is served yet. */
+static int prepare(struct process *p)
+{
+    struct io_probe probe;
+    int rc;
+
+    size_up(p);
+    if ((rc = choose_engine(p, &probe)) < 0 || (rc = start_control_loop(p)) < 0 ||
+        (rc = open_logs(p)) < 0 || (rc = bind_all(p)) < 0)
+        return rc;
+    const char *why;
+    log_set_sink(log_targets_get(&p->logs, p->conf->log.output, &why));
+    log_thread_start();
+    announce(p, &probe);
+    if ((rc = build_pools(p)) < 0)
+        return rc;
+    return build_listeners(p);
+}
+
+static int start(struct process *p)
+{
+    int rc;
+
+    if ((rc = prepare(p)) < 0 || (rc = start_checker(p)) < 0 || (rc = start_workers(p)) < 0 ||
+        (rc = start_control(p)) < 0)
+        return rc;
+    p->phase = PHASE_RUNNING;
+    begin_checks(p);
+    for (uint32_t i = 0; i < p->n_started; i++)
+        worker_listen(&p->workers[i]);
+    for (uint32_t i = 0; i < p->conf->n_listeners; i++)
+        for (uint32_t j = 0; j < p->conf->listeners[i].n_binds; j++)
+            log_info("listener %s: %s, to pool %s", p->conf->listeners[i].name,
+                     p->conf->listeners[i].bind_texts[j], p->conf->listeners[i].pool_name);
+    return 0;
+}
+
+/* ---- end ---- */
+
+/* Threads first (health, then those that it writes to), then what they shared. */
+static void stop_threads(struct process *p)
+{
+    checker_thread_stop(&p->checker);
+    for (uint32_t i = 0; i < p->n_started; i++)
+        worker_join(&p->workers[i]);
+    p->n_started = 0;
+}
+
+static void free_objects(struct process *p)
+{
+    for (uint32_t i = 0; p->proxy_listeners != NULL && i < p->conf->n_listeners; i++) {
+        if (p->proxy_listeners[i].sources != NULL)
+            source_caps_free(&p->proxy_listeners[i].sources);
+        if (p->proxy_listeners[i].format != NULL)
+            access_format_free(&p->proxy_listeners[i].format);
+        if (p->listeners[i] != NULL)
+            free(p->listeners[i]->rows);
+        free(p->listeners[i]);
+    }
+    for (uint32_t i = 0; p->pools != NULL && i < p->conf->n_pools; i++)
+        if (p->pools[i] != NULL)
+            pool_free(&p->pools[i]);
+    if (p->table != NULL)
+        table_free(&p->table);
+    free(p->proxy_listeners);
+    free(p->listeners);
+    free(p->pools);
+    free(p->shared.proxies);
+    free(p->worker_rows);
+    free(p->engines);
+    free(p->workers);
+}
+
+static void finish(struct process *p)
+{
+    stop_threads(p);
+    resolve_free(&p->resolve);
+    if (p->control != NULL)
+        control_free(&p->control);
+    admin_glue_fini(p);
+    if (p->loop.io != NULL) {
+        if (p->signals.loop != NULL) { /* started: on a failed start it is still armed */
+            signals_stop(&p->signals);
+            while (!signals_stopped(&p->signals))
+                loop_turn(&p->loop, 10);
+            signals_fini(&p->signals);
+        }
+        epoch_leave(&p->epoch);
+        loop_fini(&p->loop);
+        epoch_reader_unregister(&p->epoch);
+    }
+    free_objects(p);
+    if (p->epochs != NULL)
+        epoch_domain_free(&p->epochs);
+    binding_fini(&p->binding);
+    log_thread_stop();
+    log_set_sink(NULL);
+    log_targets_fini(&p->logs);
+}
+
+int process_run(const struct conf *conf, const char *from)
+{
+    struct process *p = xaligned(sizeof(*p));
+
+    p->conf = conf;
+    p->from = from;
+    p->first_round_msg.fn = on_first_round_msg;
+    timer_init(&p->second, on_second);
+    timer_init(&p->watchdog, on_watchdog);
+    drain_init(p);
+    log_set_level(conf->log.level);
+    signals_block();
+    int rc = start(p);
+    while (rc == 0 && !drain_over(p)) {
+        sl_assert(loop_turn(&p->loop, -1) >= 0);
+        drain_step(p);
+    }
+    if (rc == 0)
+        log_info("ended");
+    finish(p);
+    free(p);
+    return rc == 0 ? EXIT_DONE : EXIT_FAILED;
+}

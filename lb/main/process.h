@@ -1,0 +1,89 @@
+/* process.h - the root of everything at run time: what exists once, in which order it starts and
+ * ends. Lives on the control thread (the process's first). Threads below it are given what they
+ * need; they do not look around in here, except worker.c and the glue beside it.
+ *
+ * Start: limits, engine, control loop, stats sockets, privileges, listeners, table and pools, log
+ * thread, health thread, workers, stats socket. End, the other way round, is a join at each step.
+ */
+#ifndef SLUICE_MAIN_PROCESS_H
+#define SLUICE_MAIN_PROCESS_H
+
+#include "lb/admin/admin_ops.h"
+#include "lb/base/epoch.h"
+#include "lb/io/loop.h"
+#include "lb/main/binding.h"
+#include "lb/main/limits_probe.h"
+#include "lb/main/log_targets.h"
+#include "lb/main/privileges.h"
+#include "lb/main/signals.h"
+#include "lb/proxy/proxy.h"
+
+struct checker_thread;
+struct conf;
+struct control;
+struct resolve;
+struct session_calls;
+struct worker;
+
+enum process_phase {
+    PHASE_STARTING,
+    PHASE_RUNNING,
+    PHASE_LEAVING,  /* a signal came: not ready any more, still accepting (drain.delay) */
+    PHASE_DRAINING, /* listeners are closed, sessions end by themselves */
+    PHASE_CUTTING,  /* the deadline: sessions are ended */
+    PHASE_CLOSING,  /* no session is left: the control loop's own things end */
+};
+
+struct process {
+    const struct conf *conf;
+    enum process_phase phase;
+    struct limits_probe limits;
+    struct privileges privileges;
+    enum io_engine_kind engine;
+    uint32_t n_workers;
+    uint32_t max_connections;
+    uint64_t start_wall_us, start_us;
+
+    struct loop loop; /* control */
+    struct epoch_reader epoch;
+    struct signals signals;
+    struct timer delay, deadline, guard, second, watchdog;
+
+    const char *from; /* where the configuration came from, for the log */
+
+    struct log_targets logs;
+    struct binding binding;
+
+    struct epoch_domain *epochs;
+    struct backend_table *table;
+    struct pool **pools;               /* conf->n_pools */
+    struct listener_stats **listeners; /* conf->n_listeners */
+    struct proxy_listener *proxy_listeners;
+    struct proxy_shared shared;
+    struct worker_counters *worker_rows; /* n_workers */
+    const struct io_stats **engines; /* n_workers; each set by its worker before it is `started` */
+    struct worker *workers;
+    uint32_t n_started; /* of them */
+    struct checker_thread *checker;
+    struct resolve *resolve; /* NULL: no names in the configuration */
+
+    struct control *control;
+    struct admin_ops ops;
+    struct session_calls *calls; /* admin_glue.c */
+
+    struct loop_msg first_round_msg; /* posted by the health thread */
+    bool first_round_over;
+    bool told_ready;
+    bool told_drained;
+    uint64_t told_status_ms;
+    char not_ready[256]; /* the text behind not_ready_reason */
+};
+
+/* Runs until it is ended by signals; conf stays the caller's; from: where it came from, for the
+ * log. Returns an exit code; why it could not start was printed. */
+int process_run(const struct conf *conf, const char *from);
+
+/* Sessions of all workers, now. */
+uint64_t process_sessions(const struct process *p);
+
+#endif

@@ -1,0 +1,215 @@
+/* resolve.c - see resolve.h */
+#include "lb/main/resolve.h"
+
+#include "health/checker.h"
+#include "lb/base/alloc.h"
+#include "lb/base/epoch.h"
+#include "lb/base/log.h"
+#include "lb/config/conf.h"
+#include "lb/io/loop.h"
+#include "lb/net/resolver.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define RETRY_MS 5000 /* at most, between lookups of a name that was never resolved */
+
+struct name {
+    struct resolve *resolve;
+    struct backend_slot *slot;
+    const struct backend_conf *conf;
+    struct timer again;
+    bool resolved; /* at least once */
+    bool answered; /* the first lookup has come back, whatever it said */
+    bool forgotten;
+    char error[LIMIT_MAINT_REASON + 1]; /* of the last lookup, to log changes only */
+};
+
+struct resolve {
+    struct loop *loop;
+    struct resolver *resolver;
+    struct backend_table *table;
+    struct checker *checker;
+    uint32_t refresh_ms;
+    struct name **names;
+    uint32_t n;
+    uint32_t unanswered;
+    bool ending;
+};
+
+static void ask(struct name *n);
+
+struct resolve *resolve_new(struct loop *loop, const struct conf *conf, struct backend_table *table,
+                            const char **out_error)
+{
+    const struct resolver_conf rc = {.servers = conf->resolver.servers,
+                                     .timeout_ms = conf->resolver.timeout_ms};
+    struct resolver *resolver = resolver_new(loop, &rc, out_error);
+
+    if (resolver == NULL)
+        return NULL;
+    struct resolve *r = xcalloc(1, sizeof(*r));
+    r->loop = loop;
+    r->resolver = resolver;
+    r->table = table;
+    r->refresh_ms = conf->resolver.refresh_ms;
+    return r;
+}
+
+static void on_again(struct timer *t)
+{
+    ask(container_of(t, struct name, again));
+}
+
+void resolve_add(struct resolve *r, struct backend_slot *slot, const struct backend_conf *conf)
+{
+    struct name *n = xcalloc(1, sizeof(*n));
+
+    n->resolve = r;
+    n->slot = slot;
+    n->conf = conf;
+    timer_init(&n->again, on_again);
+    r->names = xrealloc(r->names, (r->n + 1) * sizeof(struct name *));
+    r->names[r->n++] = n;
+    r->unanswered++;
+    slot_set_admin(slot, 0, ADMIN_RMAINT);
+    snprintf(slot->maint_reason, sizeof(slot->maint_reason), "%.80s is being looked up",
+             conf->address.host);
+}
+
+static void again(struct name *n)
+{
+    struct resolve *r = n->resolve;
+    uint32_t wait = r->refresh_ms;
+
+    if (!n->resolved && (wait > RETRY_MS || wait == 0))
+        wait = RETRY_MS;
+    if (wait > 0) /* 0: looked up once */
+        timer_start(&r->loop->timers, &n->again, loop_now_ms(r->loop) + wait);
+}
+
+/* The address in use, if it is among those that were answered: order means nothing to DNS. */
+static const struct addr *choose(struct name *n, const struct addr *addrs, uint32_t count)
+{
+    const struct addr *now = atomic_load_explicit(&n->slot->address, memory_order_acquire);
+
+    for (uint32_t i = 0; now != NULL && i < count; i++) {
+        struct addr a = addrs[i];
+        addr_set_port(&a, addr_port(now));
+        if (addr_eq(&a, now))
+            return &addrs[i];
+    }
+    return &addrs[0];
+}
+
+static void resolved(struct name *n, const struct addr *chosen)
+{
+    const struct addr *now = atomic_load_explicit(&n->slot->address, memory_order_acquire);
+    char text[ADDR_TEXT_MAX], old[ADDR_TEXT_MAX];
+    struct addr a = *chosen;
+
+    addr_set_port(&a, n->conf->address.port);
+    if (n->error[0] != '\0' && n->resolved)
+        log_info("backend %s/%s: %s resolves again", n->slot->pool_name, n->slot->name,
+                 n->conf->address.host);
+    n->error[0] = '\0';
+    if (now != NULL && n->resolved && addr_eq(now, &a))
+        return;
+    if (now != NULL)
+        log_info("backend %s/%s: %s is now %s, was %s", n->slot->pool_name, n->slot->name,
+                 n->conf->address.host, addr_format(&a, text), addr_format(now, old));
+    else
+        log_info("backend %s/%s: %s is %s", n->slot->pool_name, n->slot->name,
+                 n->conf->address.host, addr_format(&a, text));
+    slot_set_address(n->resolve->table, n->slot, &a);
+    n->resolved = true;
+    n->slot->maint_reason[0] = '\0';
+    slot_set_admin(n->slot, ADMIN_RMAINT, 0);
+    checker_touch(n->resolve->checker, n->slot);
+}
+
+static void not_resolved(struct name *n, const char *error)
+{
+    bool news = strcmp(n->error, error) != 0;
+
+    snprintf(n->error, sizeof(n->error), "%s", error);
+    if (!n->resolved) {
+        snprintf(n->slot->maint_reason, sizeof(n->slot->maint_reason), "%.80s: %.40s",
+                 n->conf->address.host, error);
+        if (news)
+            log_warn("%s:%d: backend %s/%s gets no traffic: %s: %s", n->conf->file, n->conf->line,
+                     n->slot->pool_name, n->slot->name, n->conf->address.host, error);
+        checker_touch(n->resolve->checker, n->slot);
+    } else if (news) {
+        log_warn("backend %s/%s: %s: %s; its last address stays in use", n->slot->pool_name,
+                 n->slot->name, n->conf->address.host, error);
+    }
+}
+
+static void on_answer(void *arg, const struct addr *addrs, uint32_t count, const char *error)
+{
+    struct name *n = arg;
+
+    if (n->resolve->ending)
+        return;
+    if (!n->answered) {
+        n->answered = true;
+        n->resolve->unanswered--;
+    }
+    if (n->forgotten)
+        return;
+    if (count > 0)
+        resolved(n, choose(n, addrs, count));
+    else
+        not_resolved(n, error != NULL ? error : "no address");
+    again(n);
+}
+
+static void ask(struct name *n)
+{
+    if (!n->forgotten && !n->resolve->ending)
+        resolver_ask(n->resolve->resolver, n->conf->address.host, on_answer, n);
+}
+
+void resolve_start(struct resolve *r, struct checker *checker)
+{
+    r->checker = checker;
+    for (uint32_t i = 0; i < r->n; i++)
+        ask(r->names[i]);
+}
+
+bool resolve_first_round_over(const struct resolve *r)
+{
+    return r->unanswered == 0;
+}
+
+void resolve_forget(struct resolve *r, const struct backend_slot *slot)
+{
+    for (uint32_t i = 0; i < r->n; i++) {
+        struct name *n = r->names[i];
+        if (n->slot != slot)
+            continue;
+        n->forgotten = true;
+        timer_stop(&r->loop->timers, &n->again);
+        n->slot->maint_reason[0] = '\0';
+        slot_set_admin(n->slot, ADMIN_RMAINT, 0);
+    }
+}
+
+void resolve_free(struct resolve **rp)
+{
+    struct resolve *r = *rp;
+
+    if (r == NULL)
+        return;
+    r->ending = true;
+    resolver_free(&r->resolver);
+    for (uint32_t i = 0; i < r->n; i++) {
+        timer_stop(&r->loop->timers, &r->names[i]->again);
+        free(r->names[i]);
+    }
+    free(r->names);
+    free(r);
+    *rp = NULL;
+}

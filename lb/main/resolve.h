@@ -1,0 +1,32 @@
+/* resolve.h - names in backend addresses: asked at start, asked again, put into the table.
+ * Control thread. A name that has never been resolved keeps its backend in maintenance
+ * (ADMIN_RMAINT) with the reason; once it was, a failing lookup leaves the last address in place.
+ */
+#ifndef SLUICE_MAIN_RESOLVE_H
+#define SLUICE_MAIN_RESOLVE_H
+
+#include "lb/base/assert.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct backend_conf;
+struct backend_slot;
+struct backend_table;
+struct checker;
+struct conf;
+struct loop;
+struct resolve;
+
+/* NULL with *out_error (static text) when the resolver cannot start. */
+struct resolve *resolve_new(struct loop *loop, const struct conf *conf, struct backend_table *table,
+                            const char **out_error);
+/* A backend whose address is a name; slot goes into maintenance until there is an answer. */
+void resolve_add(struct resolve *r, struct backend_slot *slot, const struct backend_conf *conf);
+void resolve_start(struct resolve *r, struct checker *checker); /* asks all */
+bool resolve_first_round_over(const struct resolve *r);
+/* This backend has got an address by hand: its name is asked no more. */
+void resolve_forget(struct resolve *r, const struct backend_slot *slot);
+void resolve_free(struct resolve **r);
+
+#endif
