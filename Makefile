@@ -48,9 +48,10 @@ CFLAGS_ALL  := $(BASE) $(WARN) $(OPT_$(BUILD)) $(CFLAGS)
 LIBS        := -luring -lconfig -lcares -lm
 LDFLAGS_ALL := -pthread $(LD_$(BUILD)) $(LDFLAGS)
 
-MODULES  := lb/base lb/io lb/net lb/obs health balancing lb/upstream lb/proxy lb/config lb/admin
-LIB_SRC  := $(sort $(wildcard $(addsuffix /*.c,$(MODULES))))
-MAIN_SRC := $(sort $(wildcard lb/main/*.c))
+MODULES  := lb/base lb/io lb/net lb/obs health balancing lb/upstream lb/proxy lb/config lb/admin \
+            lb/main
+MAIN_SRC := lb/main/main.c
+LIB_SRC  := $(filter-out $(MAIN_SRC),$(sort $(wildcard $(addsuffix /*.c,$(MODULES)))))
 LIB_OBJ  := $(LIB_SRC:%.c=$(OUT)/%.o)
 MAIN_OBJ := $(MAIN_SRC:%.c=$(OUT)/%.o)
 
