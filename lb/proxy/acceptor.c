@@ -1,7 +1,7 @@
 /* acceptor.c - accepting on one listening descriptor: arms, pauses when resources are short, stops.
  *
- * A pause leaves clients in the kernel's queue, where they wait instead of being refused. It ends by
- * timer, so running out of descriptors costs a wake-up every RESUME_MS and never a spin. */
+ * A pause leaves clients in the kernel's queue, where they wait instead of being refused. It ends
+ * by timer, so running out of descriptors costs a wake-up every RESUME_MS and never a spin. */
 #include "lb/base/alloc.h"
 #include "lb/base/log.h"
 #include "lb/proxy/proxy_priv.h"

@@ -11,16 +11,16 @@ struct listener_conf {
     char **bind_texts;
     uint32_t n_binds;
     char *pool_name;
-    uint32_t pool;          /* index into conf->pools */
+    uint32_t pool;                   /* index into conf->pools */
     enum proxy_proto proxy_protocol; /* PROXY_OFF: not accepted */
     struct addr_net *proxy_from;     /* empty: from anybody */
     uint32_t n_proxy_from;
-    uint32_t max_connections;        /* 0: none */
-    uint32_t max_per_source;         /* 0: none */
-    uint32_t handshake_timeout_ms;   /* PROXY header */
-    uint32_t tunnel_timeout_ms;      /* merged: listener, else its pool, else global */
-    const char *access_target;       /* "stdout", "off", ... */
-    char *access_format;             /* "tcplog", "json", template */
+    uint32_t max_connections;      /* 0: none */
+    uint32_t max_per_source;       /* 0: none */
+    uint32_t handshake_timeout_ms; /* PROXY header */
+    uint32_t tunnel_timeout_ms;    /* merged: listener, else its pool, else global */
+    const char *access_target;     /* "stdout", "off", ... */
+    char *access_format;           /* "tcplog", "json", template */
     const char *file;
     int line;
 };

@@ -2,6 +2,7 @@
 #include "lb/proxy/proxy.h"
 
 #include "lb/base/alloc.h"
+#include "lb/net/proxy_proto.h"
 #include "lb/proxy/proxy_priv.h"
 
 #include <stdlib.h>
@@ -24,6 +25,7 @@ struct proxy *proxy_new(struct loop *loop, struct proxy_shared *shared, uint32_t
     tunnel_env_init(&p->tunnels, loop, &tcp_tunnel_ops);
     slab_init(&p->sessions, "session", tcp_session_size(), 0);
     slab_init(&p->dials, "dial", tcp_dial_size(), 0);
+    slab_init(&p->prefaces, "preface", PROXY_WRITE_MAX, 0);
     list_init(&p->all);
     list_init(&p->closing);
     list_init(&p->acceptors);
@@ -31,10 +33,11 @@ struct proxy *proxy_new(struct loop *loop, struct proxy_shared *shared, uint32_t
     p->reaper.fn = on_reap;
     p->locals = xcalloc(shared->n_pools, sizeof(*p->locals));
     for (uint32_t i = 0; i < shared->n_pools; i++) {
-        p->locals[i].cursor.position = rng_next(&p->rng) >> 1; /* workers start at different places */
+        p->locals[i].cursor.position =
+            rng_next(&p->rng) >> 1; /* workers start at different places */
         wait_queue_init(&p->locals[i].queue, loop, shared->pools[i]);
     }
-    shared->proxies[worker_index] = p;
+    atomic_store(&shared->proxies[worker_index], p);
     return p;
 }
 
@@ -51,6 +54,7 @@ void proxy_free(struct proxy **proxy)
     tunnel_env_fini(&p->tunnels);
     slab_fini(&p->sessions);
     slab_fini(&p->dials);
+    slab_fini(&p->prefaces);
     free(p);
     *proxy = NULL;
 }
@@ -114,7 +118,7 @@ void proxy_place_free(struct proxy *p, struct pool *pool)
         return;
     }
     for (uint32_t i = 1; i < sh->n_workers; i++) {
-        struct proxy *other = sh->proxies[(p->worker + i) % sh->n_workers];
+        struct proxy *other = atomic_load(&sh->proxies[(p->worker + i) % sh->n_workers]);
         if (other != NULL && wait_queue_signal(&other->locals[pool->index].queue))
             return;
     }

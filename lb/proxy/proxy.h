@@ -40,7 +40,8 @@ struct proxy_shared {
     uint32_t n_pools;
     struct backend_table *table;
     struct checker *checker;
-    struct proxy **proxies; /* by worker; set by proxy_new(); NULL before */
+    /* By worker; set by proxy_new(), NULL before. None is freed while another runs. */
+    _Atomic(struct proxy *) *proxies;
     uint32_t n_workers;
     uint32_t max_connections; /* client connections at most; accepting pauses there. 0: no limit */
     alignas(CACHE_LINE) _Atomic uint32_t connections; /* now */
@@ -51,8 +52,8 @@ struct proxy *proxy_new(struct loop *loop, struct proxy_shared *shared, uint32_t
                         struct worker_counters *counters);
 /* Starts accepting on fd (owned by the caller until the proxy has stopped accepting). */
 void proxy_listen(struct proxy *p, struct proxy_listener *l, int fd);
-/* Ends accepting: cancels, accepts what is queued (TCP), closes the descriptors (unix ones too: each
- * worker must hold its own duplicate). proxy_accepting() is false when it is through. */
+/* Ends accepting: cancels, accepts what is queued (TCP), closes the descriptors (unix ones too:
+ * each worker must hold its own duplicate). proxy_accepting() is false when it is through. */
 void proxy_stop_accepting(struct proxy *p);
 bool proxy_accepting(const struct proxy *p);
 /* Cuts all sessions, with this reason in their log lines. */
@@ -63,7 +64,7 @@ bool proxy_stopped(const struct proxy *p);
 void proxy_free(struct proxy **p); /* stopped */
 
 /* From messages posted to the worker. */
-void proxy_pool_changed(struct proxy *p, uint32_t pool);            /* waiting sessions try again */
+void proxy_pool_changed(struct proxy *p, uint32_t pool); /* waiting sessions try again */
 void proxy_backend_down(struct proxy *p, struct backend_slot *slot); /* on_down = "close" */
 
 struct proxy_filter { /* empty: everything */

@@ -34,7 +34,7 @@ struct proxy {
     uint32_t n_sessions;
     uint64_t next_id;
     struct tunnel_env tunnels;
-    struct slab sessions, dials;
+    struct slab sessions, dials, prefaces;
     struct list all;     /* sessions */
     struct list closing; /* sessions that only wait to be freed, at the end of the turn */
     struct loop_task reaper;
@@ -61,7 +61,8 @@ void tcp_session_end(struct tcp_session *s, enum session_end why);
 struct tcp_session *tcp_session_of(struct list *node); /* of proxy->all */
 bool tcp_session_matches(const struct tcp_session *s, const struct proxy_filter *f);
 bool tcp_session_uses(const struct tcp_session *s, const struct backend_slot *slot);
-void tcp_session_view(struct tcp_session *s, struct proxy_session_view *out, struct addr *out_client);
+void tcp_session_view(struct tcp_session *s, struct proxy_session_view *out,
+                      struct addr *out_client);
 void tcp_reap(struct proxy *p);
 
 /* proxy.c: a place at a backend was given back. */

@@ -14,8 +14,8 @@
 #include <string.h>
 #include <time.h>
 
-#define SHARDS         64
-#define BUCKETS        256 /* per shard at first; doubled when chains grow */
+#define SHARDS  64
+#define BUCKETS 256 /* per shard at first; doubled when chains grow */
 
 struct source_key {
     uint8_t bytes[16];

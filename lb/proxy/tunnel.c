@@ -354,7 +354,6 @@ static void on_sweep(struct timer *timer)
 
 /* ---- ends ---- */
 
-
 static void end(struct tunnel *t, bool finished, enum tunnel_side side, int error)
 {
     const struct tunnel_end e = {.finished = finished, .side = side, .error = error};
@@ -377,6 +376,7 @@ static void finish_detach(struct tunnel *t)
     }
     end_bulk(t, &t->up);
     end_bulk(t, &t->down);
+    int fd = t->backend_fd;
     t->backend_fd = -1;
     t->up.tx_dead = false;
     t->up.sending = 0;
@@ -385,7 +385,7 @@ static void finish_detach(struct tunnel *t)
     t->down.error = 0;
     t->preface = NULL;
     t->preface_sent = false;
-    t->env->ops->detached(t);
+    t->env->ops->detached(t, fd);
 }
 
 /* True when the backend is gone before any byte moved and the owner wants to try another. */
@@ -416,8 +416,11 @@ static void pass_eof(struct tunnel *t, struct flow *f)
     if (f->up && t->preface != NULL && !t->preface_sent)
         return;
     f->eof_passed = true;
-    if (!f->tx_dead && !other->eof_passed)
+    if (other->eof_passed)
+        return;
+    if (!f->tx_dead)
         io_shutdown(io_of(t), sink_fd(t, f), SHUT_WR);
+    t->env->ops->half_closed(t);
 }
 
 /* Whether it is over, and whose fault. A client that reset ends it at once; what a backend sent

@@ -35,11 +35,13 @@ struct tunnel_ops {
     /* The backend failed or closed before any byte moved either way: true to have it detached (then
      * `detached` follows), false to let it be the end. error: -errno, 0 for a close. */
     bool (*early_loss)(struct tunnel *t, int error);
-    void (*detached)(struct tunnel *t);
+    void (*detached)(struct tunnel *t, int backend_fd); /* the descriptor is the owner's to close */
+    /* One side finished sending, the other may go on. */
+    void (*half_closed)(struct tunnel *t);
     /* Once: nothing more will be forwarded. The owner calls tunnel_stop(). */
     void (*ended)(struct tunnel *t, const struct tunnel_end *end);
-    /* After tunnel_stop(), unless it was idle already: nothing is armed any more. Called from inside
-     * an op of the tunnel: tunnel_fini() and free it later in the turn. */
+    /* After tunnel_stop(), unless it was idle already: nothing is armed any more. Called from
+     * inside an op of the tunnel: tunnel_fini() and free it later in the turn. */
     void (*stopped)(struct tunnel *t);
 };
 
@@ -81,7 +83,7 @@ struct tunnel {
     uint16_t preface_len;
     bool preface_sent;
     bool stopping, ended, detaching;
-    bool watch_half_closed; /* see tunnel_watch_half_closed() */
+    bool watch_half_closed;    /* see tunnel_watch_half_closed() */
     int client_fd, backend_fd; /* -1: not there */
 };
 
@@ -101,7 +103,8 @@ void tunnel_consume(struct tunnel *t, uint32_t n);
 /* Ends everything. When the tunnel is not idle then, `stopped` follows in a later turn. */
 void tunnel_stop(struct tunnel *t);
 bool tunnel_idle(const struct tunnel *t); /* nothing is armed */
-/* Gives back buffers and pipes of an idle tunnel; the descriptors may be closed, the memory freed. */
+/* Gives back buffers and pipes of an idle tunnel; the descriptors may be closed, the memory freed.
+ */
 void tunnel_fini(struct tunnel *t);
 /* A side that has finished sending is not looked at any more, as it usually closes soon. For one
  * that stays half closed the owner asks, after a second or so, to have its resets noticed. */

@@ -36,7 +36,7 @@ struct pool {
     uint32_t n_members;
     struct epoch_domain *epochs;
     _Atomic(struct pool_view *) view;
-    _Atomic uint8_t tier; /* enum pool_tier of the view, for those outside an epoch */
+    _Atomic uint8_t tier;          /* enum pool_tier of the view, for those outside an epoch */
     struct backend_counters *rows; /* of the pool itself: sessions that reached no backend, queue */
     uint32_t n_rows;               /* workers */
     alignas(CACHE_LINE) _Atomic uint32_t current; /* sessions assigned to the pool, queued too */
@@ -50,8 +50,7 @@ struct pool {
 
 /* conf stays the caller's and must outlive the pool. slots: one per backend, in order. */
 struct pool *pool_new(const struct pool_conf *conf, uint32_t index, uint32_t iid,
-                      struct backend_slot **slots, uint32_t n_workers,
-                      struct epoch_domain *epochs);
+                      struct backend_slot **slots, uint32_t n_workers, struct epoch_domain *epochs);
 void pool_free(struct pool **p);
 /* Health thread: builds the view anew from the table, publishes it, retires the old one. */
 void pool_rebuild(struct pool *p, uint64_t wall_us);

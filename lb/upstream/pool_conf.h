@@ -11,7 +11,7 @@ struct backend_conf {
     char *name;
     char *address_text; /* as written */
     struct addr_spec address;
-    uint32_t weight;    /* 0-256 */
+    uint32_t weight;          /* 0-256 */
     uint32_t max_connections; /* 0: none */
     bool backup;
     const char *file; /* where it was defined */

@@ -13,7 +13,6 @@ static void run(struct wait_queue *q)
         struct waiter *w = list_entry(q->waiters.next, struct waiter, node);
         if (!w->try(w))
             return;
-        sl_assert(q->waiters.next != &w->node);
     }
 }
 

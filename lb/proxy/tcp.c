@@ -1,0 +1,1012 @@
+/* tcp.c - a session of mode tcp: accept, PROXY header, choice of a backend, dial, tunnel, end.
+ *
+ * One state machine; enter() moves timer and state together. The client is received from as soon as
+ * it is accepted, so its bytes wait in our memory (bounded) while a backend is chosen and dialled,
+ * and nothing of them is lost when that takes several tries.
+ *
+ * A session holds at most one place at a backend (slot_take/slot_give), from the choice until the
+ * session is freed or the backend given up. What is only needed until the first byte moves lives in
+ * a struct dial, so an idle established session stays small. */
+#include "lb/base/hash.h"
+#include "lb/base/log.h"
+#include "lb/net/addr.h"
+#include "lb/net/proxy_proto.h"
+#include "lb/obs/access_log.h"
+#include "lb/proxy/proxy_priv.h"
+
+#include "health/checker.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SESSION_MAGIC  0x7c95e551u
+#define DIAL_AGAIN_MS  10   /* a full unix backlog, no descriptor, no local port: tried again */
+#define HALF_CLOSED_MS 1000 /* a half-closed session older than this has its resets watched */
+#define PICK_RACES_MAX 8    /* picks that lose their place to another worker, then: full */
+
+enum tcp_state {
+    TCP_PROXY_HEADER, /* the client's PROXY header is awaited */
+    TCP_QUEUED,       /* all backends are at max_connections */
+    TCP_CONNECTING,
+    TCP_DIAL_AGAIN, /* waits a moment to dial the same backend again */
+    TCP_TUNNEL,
+    TCP_CLOSING, /* waits for the last completions */
+};
+
+static const char *const state_names[] = {
+    [TCP_PROXY_HEADER] = "proxy-header", [TCP_QUEUED] = "queued", [TCP_CONNECTING] = "connecting",
+    [TCP_DIAL_AGAIN] = "connecting",     [TCP_TUNNEL] = "tunnel", [TCP_CLOSING] = "closing",
+};
+
+/* A client's address in few bytes; family 0: not asked for yet. */
+struct peer {
+    uint8_t family;
+    uint16_t port; /* network order */
+    uint8_t ip[16];
+};
+
+/* What a session needs until its first byte has moved. */
+struct dial {
+    struct op connect;
+    struct waiter waiter;
+    struct tcp_session *session;
+    struct addr addr; /* of the backend being dialled */
+    struct peer dst;  /* from a PROXY header: where the client connected to; family 0: none */
+    uint64_t key;     /* of the balancing hash */
+    uint64_t started_us, dial_deadline_ms;
+    uint32_t excluded[LIMIT_RETRIES + 1];
+    uint32_t n_excluded;
+    int fd; /* being connected, -1: none; the tunnel gets it when it is */
+    int last_error;
+    bool timed_out;
+    bool early;       /* the last one was lost after it had accepted */
+    uint8_t *preface; /* the PROXY header to send, of the prefaces slab; NULL: none */
+};
+
+struct tcp_session {
+    struct tunnel tunnel; /* first: the hot part */
+    uint32_t magic;
+    uint8_t state, end;
+    uint8_t retries;
+    bool reset_client, reset_backend;
+    bool counted_source;
+    struct peer client;
+    struct list node;
+    struct timer timer;
+    struct proxy *proxy;
+    struct proxy_listener *listener;
+    struct backend_slot *slot;      /* a place is held */
+    struct backend_slot *last_slot; /* for the log, when no place is held any more */
+    struct dial *dial;
+    uint64_t id, accepted_us, accepted_wall_us, active_ms;
+    uint32_t queue_us, connect_us; /* UINT32_MAX: not reached */
+    int error;                     /* what was seen at the end, -errno */
+};
+static_assert(sizeof(struct tcp_session) <= 768, "memory per idle connection is a promise");
+
+static void choose(struct tcp_session *s);
+
+size_t tcp_session_size(void)
+{
+    return sizeof(struct tcp_session);
+}
+
+size_t tcp_dial_size(void)
+{
+    return sizeof(struct dial);
+}
+
+static struct io *io_of(const struct tcp_session *s)
+{
+    return s->proxy->loop->io;
+}
+
+static uint64_t now_us(const struct tcp_session *s)
+{
+    return loop_now_us(s->proxy->loop);
+}
+
+static uint64_t now_ms(const struct tcp_session *s)
+{
+    return loop_now_ms(s->proxy->loop);
+}
+
+static struct pool *pool_of(const struct tcp_session *s)
+{
+    return s->listener->pool;
+}
+
+static struct pool_local *local_of(const struct tcp_session *s)
+{
+    return &s->proxy->locals[pool_of(s)->index];
+}
+
+static struct listener_counters *listener_row(const struct tcp_session *s)
+{
+    return &s->listener->stats->rows[s->proxy->worker];
+}
+
+/* The row of the backend that is or was last used, else of the pool. */
+static struct backend_counters *backend_row(const struct tcp_session *s)
+{
+    const struct backend_slot *slot = s->slot ? s->slot : s->last_slot;
+
+    if (slot == NULL)
+        return &pool_of(s)->rows[s->proxy->worker];
+    return &pool_of(s)->members[slot->member].rows[s->proxy->worker];
+}
+
+static struct tcp_session *session_of(struct tunnel *t)
+{
+    struct tcp_session *s = container_of(t, struct tcp_session, tunnel);
+
+    CHECK_MAGIC(s, SESSION_MAGIC);
+    return s;
+}
+
+static void enter(struct tcp_session *s, enum tcp_state state, uint64_t timeout_ms)
+{
+    s->state = state;
+    if (timeout_ms > 0)
+        timer_start(&s->proxy->loop->timers, &s->timer, now_ms(s) + timeout_ms);
+    else
+        timer_stop(&s->proxy->loop->timers, &s->timer);
+}
+
+/* ---- the client's address ---- */
+
+static void peer_set(struct peer *p, const struct addr *a)
+{
+    *p = (struct peer){.family = (uint8_t)a->sa.sa_family};
+    if (a->sa.sa_family == AF_INET) {
+        p->port = a->in.sin_port;
+        memcpy(p->ip, &a->in.sin_addr, 4);
+    } else if (a->sa.sa_family == AF_INET6) {
+        p->port = a->in6.sin6_port;
+        memcpy(p->ip, &a->in6.sin6_addr, 16);
+    }
+}
+
+static void peer_get(const struct peer *p, struct addr *out)
+{
+    memset(out, 0, sizeof(*out));
+    out->sa.sa_family = p->family;
+    if (p->family == AF_INET) {
+        out->len = sizeof(out->in);
+        out->in.sin_port = p->port;
+        memcpy(&out->in.sin_addr, p->ip, 4);
+    } else if (p->family == AF_INET6) {
+        out->len = sizeof(out->in6);
+        out->in6.sin6_port = p->port;
+        memcpy(&out->in6.sin6_addr, p->ip, 16);
+    } else {
+        out->sa.sa_family = AF_UNIX;
+        out->len = offsetof(struct sockaddr_un, sun_path);
+    }
+}
+
+static void local_address(struct tcp_session *s, struct addr *out)
+{
+    struct sockaddr_storage ss;
+    socklen_t len;
+
+    if (io_local_name(io_of(s), s->tunnel.client_fd, &ss, &len) == 0)
+        addr_from_sockaddr(out, (struct sockaddr *)&ss, len);
+    else
+        peer_get(&(struct peer){.family = AF_UNIX}, out);
+}
+
+/* Asked of the kernel only where something wants to know it. */
+static void client_address(struct tcp_session *s, struct addr *out)
+{
+    struct sockaddr_storage ss;
+    socklen_t len;
+
+    if (s->client.family == 0) {
+        if (s->tunnel.client_fd >= 0 &&
+            io_peer_name(io_of(s), s->tunnel.client_fd, &ss, &len) == 0) {
+            addr_from_sockaddr(out, (struct sockaddr *)&ss, len);
+            peer_set(&s->client, out);
+        } else {
+            s->client.family = AF_UNIX;
+        }
+    }
+    peer_get(&s->client, out);
+}
+
+/* ---- the end ---- */
+
+static void give_place(struct tcp_session *s)
+{
+    struct backend_slot *slot = s->slot;
+
+    if (slot == NULL)
+        return;
+    s->last_slot = slot;
+    s->slot = NULL;
+    slot_give(slot);
+    proxy_place_free(s->proxy, pool_of(s));
+}
+
+static void close_fd(struct tcp_session *s, int *fd, bool reset)
+{
+    if (*fd < 0)
+        return;
+    if (reset)
+        io_reset(io_of(s), *fd);
+    else
+        io_close(io_of(s), *fd);
+    *fd = -1;
+}
+
+static bool idle(const struct tcp_session *s)
+{
+    return tunnel_idle(&s->tunnel) && (s->dial == NULL || !s->dial->connect.armed);
+}
+
+/* Freed at the end of the turn: those above us on the stack still look at it. */
+static void free_soon(struct tcp_session *s)
+{
+    struct proxy *p = s->proxy;
+
+    if (!idle(s))
+        return;
+    list_remove(&s->node);
+    list_push_back(&p->closing, &s->node);
+    loop_defer(p->loop, &p->reaper);
+}
+
+static bool cut(enum session_end why)
+{
+    switch (why) {
+    case END_KILLED:
+    case END_DOWN:
+    case END_DRAIN:
+    case END_RESOURCE:
+        return true;
+    default:
+        return false;
+    }
+}
+
+void tcp_session_end(struct tcp_session *s, enum session_end why)
+{
+    if (s->state == TCP_CLOSING)
+        return;
+    if (s->state == TCP_QUEUED)
+        wait_queue_remove(&local_of(s)->queue, &s->dial->waiter);
+    s->end = (uint8_t)why;
+    if (cut(why)) /* both see that it did not end by itself */
+        s->reset_client = s->reset_backend = true;
+    enter(s, TCP_CLOSING, 0);
+    if (s->dial != NULL)
+        io_cancel(io_of(s), &s->dial->connect);
+    tunnel_stop(&s->tunnel);
+    free_soon(s);
+}
+
+static void end_with(struct tcp_session *s, enum session_end why, int error)
+{
+    s->error = error;
+    tcp_session_end(s, why);
+}
+
+static void count_times(struct tcp_session *s, struct backend_counters *row, uint64_t total_us)
+{
+    uint64_t queue_us = s->queue_us == UINT32_MAX ? 0 : s->queue_us;
+
+    if (s->connect_us == UINT32_MAX)
+        return;
+    counter_add(&row->timed, 1);
+    counter_add(&row->queue_us, queue_us);
+    counter_add(&row->connect_us, s->connect_us);
+    counter_add(&row->total_us, total_us);
+    counter_max(&row->queue_us_max, queue_us);
+    counter_max(&row->connect_us_max, s->connect_us);
+    counter_max(&row->total_us_max, total_us);
+}
+
+static void count_end(struct tcp_session *s)
+{
+    struct backend_counters *row = backend_row(s);
+
+    switch ((enum session_end)s->end) {
+    case END_CLIENT_ABORT:
+    case END_CLIENT_GONE:
+        counter_add(&row->client_aborts, 1);
+        break;
+    case END_SERVER_ABORT:
+        counter_add(&row->server_aborts, 1);
+        break;
+    case END_QUEUE_TIMEOUT:
+    case END_QUEUE_FULL:
+        counter_add(&row->queue_timeouts, 1);
+        break;
+    case END_BAD_PROXY_HEADER:
+    case END_PROXY_TIMEOUT:
+        counter_add(&listener_row(s)->bad_requests, 1);
+        break;
+    default:
+        break;
+    }
+    count_times(s, row, now_us(s) - s->accepted_us);
+}
+
+static void write_log(struct tcp_session *s)
+{
+    struct proxy_listener *l = s->listener;
+    const struct backend_slot *slot = s->slot ? s->slot : s->last_slot;
+    struct addr client, local, *backend = NULL;
+    char line[ACCESS_LINE_MAX];
+
+    if (l->sink == NULL)
+        return;
+    client_address(s, &client);
+    local_address(s, &local);
+    if (slot != NULL)
+        backend = atomic_load_explicit(&slot->address, memory_order_acquire); /* in an epoch */
+    struct access_record r = {
+        .id = s->id,
+        .client = &client,
+        .listener_addr = &local,
+        .backend_addr = backend,
+        .listener = l->conf->name,
+        .pool = pool_of(s)->name,
+        .backend = slot ? slot->name : NULL,
+        .start_wall_us = s->accepted_wall_us,
+        .queue_us = s->queue_us == UINT32_MAX ? -1 : (int64_t)s->queue_us,
+        .connect_us = s->connect_us == UINT32_MAX ? -1 : (int64_t)s->connect_us,
+        .total_us = now_us(s) - s->accepted_us,
+        .bytes_in = s->tunnel.up.bytes,
+        .bytes_out = s->tunnel.down.bytes,
+        .retries = s->retries,
+        .redispatched = s->retries > 0,
+        .end = (enum session_end)s->end,
+        .actconn = atomic_load_explicit(&s->proxy->shared->connections, memory_order_relaxed),
+        .feconn = atomic_load_explicit(&l->stats->current, memory_order_relaxed),
+        .beconn = atomic_load_explicit(&pool_of(s)->current, memory_order_relaxed),
+        .srv_conn = slot ? atomic_load_explicit(&slot->in_flight, memory_order_relaxed) : 0,
+        .backend_queue = atomic_load_explicit(&pool_of(s)->waiting, memory_order_relaxed),
+    };
+    if (s->error != 0)
+        snprintf(r.detail, sizeof(r.detail), "%s", strerror(-s->error));
+    size_t n = access_format_write(l->format, &r, line);
+    log_sink_write(l->sink, line, n);
+}
+
+static void free_dial(struct tcp_session *s)
+{
+    if (s->dial == NULL)
+        return;
+    sl_assert(!s->dial->connect.armed && !list_linked(&s->dial->waiter.node));
+    close_fd(s, &s->dial->fd, false);
+    if (s->dial->preface != NULL)
+        slab_free(&s->proxy->prefaces, s->dial->preface);
+    slab_free(&s->proxy->dials, s->dial);
+    s->dial = NULL;
+}
+
+static void finalize(struct tcp_session *s)
+{
+    struct proxy *p = s->proxy;
+    struct proxy_listener *l = s->listener;
+    struct addr client;
+
+    count_end(s);
+    write_log(s);
+    if (s->counted_source) {
+        client_address(s, &client);
+        source_caps_give(l->sources, &client);
+    }
+    tunnel_fini(&s->tunnel);
+    close_fd(s, &s->tunnel.backend_fd, s->reset_backend);
+    close_fd(s, &s->tunnel.client_fd, s->reset_client);
+    give_place(s);
+    free_dial(s);
+    atomic_fetch_sub_explicit(&l->stats->current, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&pool_of(s)->current, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&p->shared->connections, 1, memory_order_relaxed);
+    counter_set(&p->counters->sessions_open, --p->n_sessions);
+    s->magic = 0;
+    slab_free(&p->sessions, s);
+}
+
+void tcp_reap(struct proxy *p)
+{
+    struct list *node;
+
+    while ((node = list_pop_front(&p->closing)) != NULL)
+        finalize(list_entry(node, struct tcp_session, node));
+}
+
+/* ---- dialling ---- */
+
+/* The backend did not answer: it is not asked again by this session. */
+static void exclude(struct tcp_session *s)
+{
+    struct dial *d = s->dial;
+
+    if (d->n_excluded < ARRAY_LEN(d->excluded))
+        d->excluded[d->n_excluded++] = s->slot->index;
+    give_place(s);
+}
+
+/* Another backend, or the end: error is what this one did, 0 when it closed. */
+static void next_backend(struct tcp_session *s, int error)
+{
+    s->dial->last_error = error;
+    if (s->retries >= pool_of(s)->conf->retry_attempts) {
+        end_with(s, error == -ETIMEDOUT ? END_CONNECT_TIMEOUT : END_CONNECT_FAILED, error);
+        return;
+    }
+    counter_add(&backend_row(s)->retries, 1);
+    s->retries++;
+    exclude(s);
+    counter_add(&pool_of(s)->rows[s->proxy->worker].redispatches, 1);
+    choose(s);
+}
+
+static void connect_failed(struct tcp_session *s, int error)
+{
+    counter_add(&backend_row(s)->connect_errors, 1);
+    checker_report_failure(s->proxy->shared->checker, s->slot, -error);
+    next_backend(s, error);
+}
+
+/* Not the backend's fault: its queue is full, or something is short here. */
+static bool worth_waiting(int error)
+{
+    return error == -EAGAIN || error == -EMFILE || error == -ENFILE || error == -ENOBUFS ||
+           error == -ENOMEM || error == -EADDRNOTAVAIL || error == -EINTR;
+}
+
+static void dial_again_later(struct tcp_session *s, int error)
+{
+    s->dial->last_error = error;
+    if (now_ms(s) >= s->dial->dial_deadline_ms) {
+        end_with(s, error == -EAGAIN ? END_QUEUE_TIMEOUT : END_RESOURCE, error);
+        return;
+    }
+    enter(s, TCP_DIAL_AGAIN, DIAL_AGAIN_MS);
+}
+
+static uint16_t make_preface(struct tcp_session *s)
+{
+    enum proxy_proto version = pool_of(s)->conf->send_proxy;
+    struct addr src, dst;
+
+    if (version == PROXY_OFF)
+        return 0;
+    client_address(s, &src);
+    if (s->dial->dst.family != 0)
+        peer_get(&s->dial->dst, &dst);
+    else
+        local_address(s, &dst);
+    return (uint16_t)proxy_write(version, &src, &dst, s->dial->preface);
+}
+
+static void start_tunnel(struct tcp_session *s, int fd)
+{
+    struct backend_counters *row = backend_row(s);
+    uint64_t took = now_us(s) - s->dial->started_us;
+
+    s->connect_us = took < UINT32_MAX ? (uint32_t)took : UINT32_MAX - 1;
+    counter_add(&row->sessions, 1);
+    counter_set(&row->last_session_s, io_wall_us(io_of(s)) / 1000000);
+    s->active_ms = now_ms(s);
+    enter(s, TCP_TUNNEL, s->listener->conf->tunnel_timeout_ms);
+    tunnel_open_backend(&s->tunnel, fd, s->dial->preface, make_preface(s));
+}
+
+static void on_connect(struct op *op, int res)
+{
+    struct dial *d = container_of(op, struct dial, connect);
+    struct tcp_session *s = d->session;
+
+    CHECK_MAGIC(s, SESSION_MAGIC);
+    if (s->state == TCP_CLOSING) {
+        free_soon(s);
+        return;
+    }
+    int fd = d->fd;
+    d->fd = -1;
+    if (res == 0) {
+        start_tunnel(s, fd);
+        return;
+    }
+    io_close(io_of(s), fd);
+    if (d->timed_out)
+        connect_failed(s, -ETIMEDOUT);
+    else if (worth_waiting(res))
+        dial_again_later(s, res);
+    else
+        connect_failed(s, res);
+}
+
+static void dial_slot(struct tcp_session *s)
+{
+    static const struct io_sock_opts opts = {
+        .nodelay = true,
+        .keepalive = true,
+        .defer_ack = true,
+        .user_timeout_ms = 30000,
+    };
+    struct dial *d = s->dial;
+    struct addr *a = atomic_load_explicit(&s->slot->address, memory_order_acquire);
+
+    if (a == NULL) { /* lost its address since the pick */
+        next_backend(s, -EHOSTUNREACH);
+        return;
+    }
+    d->addr = *a;
+    d->timed_out = false;
+    counter_add(&backend_row(s)->connects, 1);
+    int fd = io_socket(io_of(s), addr_family(&d->addr), &opts);
+    if (fd < 0) {
+        dial_again_later(s, fd);
+        return;
+    }
+    uint64_t now = now_ms(s);
+    enter(s, TCP_CONNECTING, d->dial_deadline_ms > now ? d->dial_deadline_ms - now : 1);
+    d->fd = fd;
+    io_connect(io_of(s), &d->connect, fd, &d->addr.sa, d->addr.len);
+}
+
+/* ---- choice ---- */
+
+static bool try_again(struct waiter *w);
+
+static bool new_dial(struct tcp_session *s)
+{
+    struct dial *d = slab_alloc(&s->proxy->dials);
+    struct addr client;
+
+    if (d == NULL)
+        return false;
+    if (pool_of(s)->conf->send_proxy != PROXY_OFF &&
+        (d->preface = slab_alloc(&s->proxy->prefaces)) == NULL) {
+        slab_free(&s->proxy->dials, d);
+        return false;
+    }
+    d->session = s;
+    d->fd = -1;
+    list_init(&d->waiter.node);
+    d->waiter.try = try_again;
+    s->dial = d;
+    op_init(&d->connect, on_connect);
+    if (pool_of(s)->conf->balance.kind == BALANCE_HASH) {
+        client_address(s, &client);
+        d->key = addr_hash_host(&client);
+    }
+    return true;
+}
+
+/* A place is held: dials, with a connect timeout of its own. */
+static void got_place(struct tcp_session *s, struct backend_slot *slot)
+{
+    uint64_t waited = now_us(s) - s->dial->started_us;
+
+    s->slot = slot;
+    if (s->queue_us == UINT32_MAX)
+        s->queue_us = waited < UINT32_MAX ? (uint32_t)waited : UINT32_MAX - 1;
+    s->dial->started_us = now_us(s);
+    s->dial->dial_deadline_ms = now_ms(s) + pool_of(s)->conf->connect_timeout_ms;
+    s->dial->early = false;
+    dial_slot(s);
+}
+
+static void enqueue(struct tcp_session *s)
+{
+    struct pool *pool = pool_of(s);
+    const struct pool_conf *c = pool->conf;
+
+    if (c->queue_limit != 0 && atomic_load(&pool->waiting) >= c->queue_limit) {
+        end_with(s, END_QUEUE_FULL, 0);
+        return;
+    }
+    counter_add(&pool->rows[s->proxy->worker].queued, 1);
+    enter(s, TCP_QUEUED, c->queue_timeout_ms);
+    wait_queue_add(&local_of(s)->queue, &s->dial->waiter);
+}
+
+static void no_candidate(struct tcp_session *s)
+{
+    int error = s->dial->last_error;
+
+    if (s->dial->n_excluded == 0) {
+        end_with(s, END_NO_BACKEND, 0);
+    } else if (s->dial->early) { /* what the backend did is passed on */
+        s->reset_client = error != 0;
+        end_with(s, END_SERVER_ABORT, error);
+    } else {
+        end_with(s, error == -ETIMEDOUT ? END_CONNECT_TIMEOUT : END_CONNECT_FAILED, error);
+    }
+}
+
+static enum pick_result pick(struct tcp_session *s, struct backend_slot **out)
+{
+    struct dial *d = s->dial;
+    struct pool_view *view = atomic_load_explicit(&pool_of(s)->view, memory_order_acquire);
+    const struct pick p = {
+        .key = d->key,
+        .excluded = d->excluded,
+        .n_excluded = d->n_excluded,
+        .rng = &s->proxy->rng,
+    };
+
+    for (int races = 0; races < PICK_RACES_MAX; races++) {
+        enum pick_result r = balancer_pick(view->plan, &local_of(s)->cursor, &p, out);
+        if (r != PICK_OK || slot_take(*out))
+            return r;
+    }
+    return PICK_FULL;
+}
+
+static void choose(struct tcp_session *s)
+{
+    struct backend_slot *slot;
+
+    /* Nobody overtakes those who wait. */
+    enum pick_result r = list_empty(&local_of(s)->queue.waiters) ? pick(s, &slot) : PICK_FULL;
+    switch (r) {
+    case PICK_OK:
+        got_place(s, slot);
+        return;
+    case PICK_FULL:
+        enqueue(s);
+        return;
+    case PICK_NONE:
+        no_candidate(s);
+        return;
+    }
+}
+
+static bool try_again(struct waiter *w)
+{
+    struct dial *d = container_of(w, struct dial, waiter);
+    struct tcp_session *s = d->session;
+    struct backend_slot *slot;
+    enum pick_result r = pick(s, &slot);
+
+    if (r == PICK_FULL)
+        return false;
+    wait_queue_remove(&local_of(s)->queue, w);
+    if (r == PICK_OK)
+        got_place(s, slot);
+    else
+        no_candidate(s);
+    return true;
+}
+
+/* ---- the PROXY header ---- */
+
+static bool expects_proxy_header(struct tcp_session *s)
+{
+    const struct listener_conf *c = s->listener->conf;
+    struct addr client;
+
+    if (c->proxy_protocol == PROXY_OFF)
+        return false;
+    if (c->n_proxy_from == 0)
+        return true;
+    client_address(s, &client);
+    for (uint32_t i = 0; i < c->n_proxy_from; i++)
+        if (addr_net_contains(&c->proxy_from[i], &client))
+            return true;
+    return false; /* others may connect too, and what they send is payload */
+}
+
+static size_t peek(const struct tunnel *t, uint8_t *out, size_t max)
+{
+    size_t n = 0;
+
+    for (const struct io_buf *b = t->up.first; b != NULL && n < max; b = b->next) {
+        size_t part = b->len < max - n ? b->len : max - n;
+        memcpy(out + n, b->data, part);
+        n += part;
+    }
+    return n;
+}
+
+static void accept_proxy_header(struct tcp_session *s, const struct proxy_header *h)
+{
+    if (!h->local) {
+        peer_set(&s->client, &h->src);
+        peer_set(&s->dial->dst, &h->dst);
+        if (pool_of(s)->conf->balance.kind == BALANCE_HASH)
+            s->dial->key = addr_hash_host(&h->src);
+    }
+    tunnel_consume(&s->tunnel, (uint32_t)h->header_len);
+    s->dial->started_us = now_us(s);
+    choose(s);
+}
+
+static void on_arrived(struct tunnel *t)
+{
+    struct tcp_session *s = session_of(t);
+    uint8_t bytes[LIMIT_PROXY_V2_BYTES];
+    struct proxy_header h;
+
+    if (s->state != TCP_PROXY_HEADER)
+        return;
+    size_t n = peek(t, bytes, sizeof(bytes));
+    enum proxy_result r = proxy_parse(bytes, n, s->listener->conf->proxy_protocol, &h);
+    if (r == PROXY_DONE) {
+        accept_proxy_header(s, &h);
+    } else if (r != PROXY_MORE || t->up.eof) {
+        log_debug("listener %s: PROXY header refused: %s", s->listener->conf->name,
+                  proxy_result_text(r));
+        s->reset_client = true;
+        end_with(s, END_BAD_PROXY_HEADER, 0);
+    }
+}
+
+/* ---- the tunnel's news ---- */
+
+static void on_moved(struct tunnel *t, bool up, uint32_t n)
+{
+    struct tcp_session *s = session_of(t);
+    struct listener_counters *l = listener_row(s);
+    struct backend_counters *b = backend_row(s);
+
+    s->active_ms = now_ms(s);
+    counter_add(up ? &l->bytes_in : &l->bytes_out, n);
+    counter_add(up ? &b->bytes_in : &b->bytes_out, n);
+    if (s->dial != NULL && (t->preface == NULL || t->preface_sent))
+        free_dial(s); /* from here on no other backend can take over */
+}
+
+static bool on_early_loss(struct tunnel *t, int error)
+{
+    struct tcp_session *s = session_of(t);
+
+    if (s->state != TCP_TUNNEL || s->dial == NULL || s->retries >= pool_of(s)->conf->retry_attempts)
+        return false;
+    s->dial->last_error = error;
+    s->dial->early = true;
+    counter_add(&backend_row(s)->response_errors, 1);
+    return true;
+}
+
+static void on_detached(struct tunnel *t, int backend_fd)
+{
+    struct tcp_session *s = session_of(t);
+
+    io_close(io_of(s), backend_fd);
+    s->dial->started_us = now_us(s);
+    next_backend(s, s->dial->last_error);
+}
+
+/* Most close the other half right away; one that does not has its resets watched. */
+static void on_half_closed(struct tunnel *t)
+{
+    enter(session_of(t), TCP_TUNNEL, HALF_CLOSED_MS);
+}
+
+static void on_ended(struct tunnel *t, const struct tunnel_end *end)
+{
+    struct tcp_session *s = session_of(t);
+
+    if (end->finished) {
+        end_with(s, END_NORMAL, 0);
+    } else if (end->side == TUNNEL_CLIENT) {
+        s->reset_backend = true;
+        end_with(s, s->state == TCP_TUNNEL ? END_CLIENT_ABORT : END_CLIENT_GONE, end->error);
+    } else {
+        s->reset_client = true;
+        end_with(s, END_SERVER_ABORT, end->error);
+    }
+}
+
+static void on_stopped(struct tunnel *t)
+{
+    free_soon(session_of(t));
+}
+
+const struct tunnel_ops tcp_tunnel_ops = {
+    .arrived = on_arrived,
+    .moved = on_moved,
+    .early_loss = on_early_loss,
+    .detached = on_detached,
+    .half_closed = on_half_closed,
+    .ended = on_ended,
+    .stopped = on_stopped,
+};
+
+/* ---- time ---- */
+
+/* The deadline moves with every byte; the timer does not, it is started again when it fires early.
+ */
+static void on_tunnel_timer(struct tcp_session *s)
+{
+    uint64_t limit = s->listener->conf->tunnel_timeout_ms, quiet = now_ms(s) - s->active_ms;
+    bool half = tunnel_half_closed(&s->tunnel);
+
+    if (limit > 0 && quiet >= limit) {
+        /* Whose fault it is: the side that we wait for. */
+        bool client = s->tunnel.down.first != NULL || s->tunnel.down.eof;
+        end_with(s, client ? END_CLIENT_TIMEOUT : END_SERVER_TIMEOUT, 0);
+        return;
+    }
+    if (half)
+        tunnel_watch_half_closed(&s->tunnel);
+    if (s->state == TCP_TUNNEL && limit > 0)
+        enter(s, TCP_TUNNEL, limit - quiet);
+}
+
+static void on_timer(struct timer *timer)
+{
+    struct tcp_session *s = container_of(timer, struct tcp_session, timer);
+
+    CHECK_MAGIC(s, SESSION_MAGIC);
+    switch ((enum tcp_state)s->state) {
+    case TCP_PROXY_HEADER:
+        s->reset_client = true;
+        end_with(s, END_PROXY_TIMEOUT, 0);
+        return;
+    case TCP_QUEUED:
+        end_with(s, END_QUEUE_TIMEOUT, 0);
+        return;
+    case TCP_CONNECTING:
+        s->dial->timed_out = true;
+        io_cancel(io_of(s), &s->dial->connect);
+        return;
+    case TCP_DIAL_AGAIN:
+        dial_slot(s);
+        return;
+    case TCP_TUNNEL:
+        on_tunnel_timer(s);
+        return;
+    case TCP_CLOSING:
+        break;
+    }
+    sl_assert(!"no timer runs while closing");
+}
+
+/* ---- the start ---- */
+
+static bool wants_client_address(const struct tcp_session *s)
+{
+    return s->listener->sink != NULL || s->listener->sources != NULL;
+}
+
+/* Counted at once, so that the limits are exact; false: over one of them. */
+static bool admit(struct tcp_session *s)
+{
+    struct listener_stats *st = s->listener->stats;
+    struct addr client;
+    uint32_t n = atomic_fetch_add_explicit(&st->current, 1, memory_order_relaxed) + 1;
+
+    if (s->listener->conf->max_connections != 0 && n > s->listener->conf->max_connections)
+        return false;
+    counter_max(&st->current_max, n);
+    if (s->listener->sources == NULL)
+        return true;
+    client_address(s, &client);
+    s->counted_source = source_caps_take(s->listener->sources, &client);
+    return s->counted_source;
+}
+
+static struct tcp_session *session_new(struct proxy *p, struct acceptor *a, int fd)
+{
+    struct tcp_session *s = slab_alloc(&p->sessions);
+
+    if (s == NULL)
+        return NULL;
+    tunnel_init(&s->tunnel, &p->tunnels);
+    s->tunnel.client_fd = fd;
+    s->magic = SESSION_MAGIC;
+    s->proxy = p;
+    s->listener = a->listener;
+    s->id = ((uint64_t)p->worker << 48) | ++p->next_id;
+    s->accepted_us = loop_now_us(p->loop);
+    s->accepted_wall_us = io_wall_us(p->loop->io);
+    s->queue_us = s->connect_us = UINT32_MAX;
+    timer_init(&s->timer, on_timer);
+    list_init(&s->node);
+    if (!new_dial(s)) {
+        slab_free(&p->sessions, s);
+        return NULL;
+    }
+    s->dial->started_us = s->accepted_us;
+    return s;
+}
+
+/* Before anything was armed: nothing to join. */
+static void refuse(struct tcp_session *s)
+{
+    struct proxy *p = s->proxy;
+
+    counter_add(&listener_row(s)->denied, 1);
+    atomic_fetch_sub_explicit(&s->listener->stats->current, 1, memory_order_relaxed);
+    close_fd(s, &s->tunnel.client_fd, true);
+    free_dial(s);
+    slab_free(&p->sessions, s);
+}
+
+void tcp_session_start(struct proxy *p, struct acceptor *a, int fd)
+{
+    struct tcp_session *s = session_new(p, a, fd);
+    struct addr client;
+
+    if (s == NULL) {
+        counter_add(&p->counters->memory_refused, 1);
+        io_reset(p->loop->io, fd);
+        return;
+    }
+    if (!admit(s)) {
+        refuse(s);
+        return;
+    }
+    uint32_t in_pool = atomic_fetch_add_explicit(&pool_of(s)->current, 1, memory_order_relaxed) + 1;
+    counter_max(&pool_of(s)->current_max, in_pool);
+    atomic_fetch_add_explicit(&p->shared->connections, 1, memory_order_relaxed);
+    counter_add(&a->row->sessions, 1);
+    counter_add(&p->counters->sessions, 1);
+    counter_set(&p->counters->sessions_open, ++p->n_sessions);
+    list_push_back(&p->all, &s->node);
+    if (wants_client_address(s))
+        client_address(s, &client);
+    if (expects_proxy_header(s)) {
+        enter(s, TCP_PROXY_HEADER, s->listener->conf->handshake_timeout_ms);
+        tunnel_open_client(&s->tunnel, fd);
+        return;
+    }
+    tunnel_open_client(&s->tunnel, fd);
+    choose(s);
+}
+
+/* ---- for the operator ---- */
+
+struct tcp_session *tcp_session_of(struct list *node)
+{
+    return list_entry(node, struct tcp_session, node);
+}
+
+static const char *backend_name(const struct tcp_session *s)
+{
+    return s->slot ? s->slot->name : NULL;
+}
+
+static bool name_fits(const char *wanted, const char *name)
+{
+    return wanted == NULL || (name != NULL && strcmp(wanted, name) == 0);
+}
+
+bool tcp_session_matches(const struct tcp_session *s, const struct proxy_filter *f)
+{
+    return (f->id == 0 || f->id == s->id) && name_fits(f->listener, s->listener->conf->name) &&
+           name_fits(f->pool, pool_of(s)->name) && name_fits(f->backend, backend_name(s)) &&
+           (now_us(s) - s->accepted_us) / 1000 >= f->older_ms;
+}
+
+bool tcp_session_uses(const struct tcp_session *s, const struct backend_slot *slot)
+{
+    return s->state == TCP_TUNNEL && s->slot == slot && pool_of(s)->conf->close_on_down;
+}
+
+void tcp_session_view(struct tcp_session *s, struct proxy_session_view *out,
+                      struct addr *out_client)
+{
+    const struct tunnel *t = &s->tunnel;
+
+    client_address(s, out_client);
+    *out = (struct proxy_session_view){
+        .id = s->id,
+        .age_ms = (now_us(s) - s->accepted_us) / 1000,
+        .idle_ms = s->state == TCP_TUNNEL ? now_ms(s) - s->active_ms : 0,
+        .bytes_in = t->up.bytes,
+        .bytes_out = t->down.bytes,
+        .client = out_client,
+        .listener = s->listener->conf->name,
+        .pool = pool_of(s)->name,
+        .backend = backend_name(s),
+        .state = state_names[s->state],
+        .in_spliced = t->up.rx_state == RX_SPLICE,
+        .out_spliced = t->down.rx_state == RX_SPLICE,
+        .client_fd = t->client_fd,
+        .backend_fd = t->backend_fd,
+    };
+}
