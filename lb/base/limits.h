@@ -23,6 +23,12 @@
 #define LIMIT_BINDS          64      /* addresses of one listener */
 #define LIMIT_CHECK_TEXT     4096    /* bytes of a check's send, expect, path and body */
 
+/* Logs. */
+#define LIMIT_LOG_LINE       2048          /* bytes of a process log line; formatted on the stack */
+#define LIMIT_LOG_RECORD     (16u << 10)   /* bytes of any line; longer ones are dropped */
+#define LIMIT_LOG_RING       (512u << 10)  /* bytes queued per sink, then lines are dropped */
+#define LIMIT_LOG_STOP_MS    2000          /* a reader that is stuck may delay the end so long */
+
 /* Engines. */
 #define LIMIT_TURN_EVENTS    512 /* completions run per turn: bounds the latency of the last one */
 #define LIMIT_SQ_ENTRIES     1024
