@@ -16,8 +16,8 @@
 struct listener_counters {
     alignas(CACHE_LINE) counter sessions; /* accepted and admitted */
     counter bytes_in, bytes_out;          /* from and to clients */
-    counter denied;       /* refused by a limit or by address (dcon) */
-    counter bad_requests; /* malformed PROXY header (ereq) */
+    counter denied;                       /* refused by a limit or by address (dcon) */
+    counter bad_requests;                 /* malformed PROXY header (ereq) */
     counter accept_pauses; /* times accepting stopped for want of descriptors or memory */
 };
 
@@ -37,9 +37,9 @@ struct backend_counters {
 /* Everything `show stat` says of a listener. */
 struct listener_stats {
     char name[LIMIT_NAME_LEN + 1];
-    uint32_t iid;             /* 1.. unique among listeners and pools */
-    const char *mode;         /* "tcp" */
-    uint32_t max_connections; /* 0: none */
+    uint32_t iid;                                 /* 1.. unique among listeners and pools */
+    const char *mode;                             /* "tcp" */
+    uint32_t max_connections;                     /* 0: none */
     alignas(CACHE_LINE) _Atomic uint32_t current; /* open sessions, exact */
     counter current_max;
     struct listener_counters *rows; /* one per worker */
@@ -56,5 +56,7 @@ struct worker_counters {
 void listener_counters_sum(const struct listener_stats *l, struct listener_counters *out);
 void backend_counters_sum(const struct backend_counters *rows, uint32_t n,
                           struct backend_counters *out);
+/* Adds one row to a sum (maxima and the last session's time: the greater one). */
+void backend_counters_add(const struct backend_counters *row, struct backend_counters *sum);
 
 #endif
