@@ -10,10 +10,10 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+static const int ours[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2};
+
 static void the_set(sigset_t *set)
 {
-    static const int ours[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2};
-
     sigemptyset(set);
     for (size_t i = 0; i < ARRAY_LEN(ours); i++)
         sigaddset(set, ours[i]);
@@ -23,6 +23,8 @@ void signals_block(void)
 {
     sigset_t set;
 
+    for (size_t i = 0; i < ARRAY_LEN(ours); i++)
+        signal(ours[i], SIG_DFL); /* a shell starts background jobs with INT and QUIT ignored */
     the_set(&set);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
