@@ -30,6 +30,10 @@ endif
 MAKEFLAGS += --output-sync=target
 endif
 
+# Short lines by default, the commands with V=1.
+Q    := $(if $(V),,@)
+show = $(if $(V),@:,@printf '  %-5s %s\n' $(1) $(2))
+
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
         -Wformat=2 -Wundef -Wvla -Werror
 BASE := -std=gnu17 -g -fno-common -fno-strict-aliasing -D_GNU_SOURCE -I. -pthread \
@@ -73,28 +77,35 @@ ALL_OBJ := $(LIB_OBJ) $(MAIN_OBJ) $(TEST_SUP_OBJ) $(TEST_SRC:%.c=$(OUT)/%.o) $(F
 all: $(OUT)/sluice ## the program: optimised build/sluice (BUILD=san|tsan for the others)
 
 $(OUT)/sluice: $(MAIN_OBJ) $(LIB_OBJ) $(OUT)/link.stamp
-	$(CC) $(LDFLAGS_ALL) -o $@ $(MAIN_OBJ) $(LIB_OBJ) $(LIBS)
+	$(call show,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(MAIN_OBJ) $(LIB_OBJ) $(LIBS)
 
 $(OUT)/libsluice.a: $(LIB_OBJ) $(OUT)/link.stamp
+	$(call show,AR,$@)
 	@rm -f $@
-	@ar rcs $@ $(LIB_OBJ)
+	$(Q)ar qcs $@ $(LIB_OBJ) # q: two folders may have files of one name
 
 $(OUT)/%.o: %.c $(OUT)/compile.stamp
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+	$(call show,CC,$<)
+	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
 $(OUT)/tests/unit/%: $(OUT)/tests/unit/%.o $(TEST_SUP_OBJ) $(OUT)/libsluice.a
-	$(CC) $(LDFLAGS_ALL) -o $@ $< $(TEST_SUP_OBJ) $(OUT)/libsluice.a -lcmocka $(LIBS)
+	$(call show,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< $(TEST_SUP_OBJ) $(OUT)/libsluice.a -lcmocka $(LIBS)
 
 $(OUT)/tests/sim/%: $(OUT)/tests/sim/%.o $(TEST_SUP_OBJ) $(OUT)/libsluice.a
-	$(CC) $(LDFLAGS_ALL) -o $@ $< $(TEST_SUP_OBJ) $(OUT)/libsluice.a -lcmocka $(LIBS)
+	$(call show,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< $(TEST_SUP_OBJ) $(OUT)/libsluice.a -lcmocka $(LIBS)
 
 $(OUT)/tests/fuzz/fuzz_%: $(OUT)/tests/fuzz/fuzz_%.o $(OUT)/libsluice.a
-	$(CC) $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $< $(OUT)/libsluice.a $(LIBS)
+	$(call show,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $< $(OUT)/libsluice.a $(LIBS)
 
 $(OUT)/tests/bench/%: tests/bench/%.c $(OUT)/compile.stamp
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) -MMD -MP $(LDFLAGS_ALL) -o $@ $< -lm
+	$(call show,CC,$<)
+	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP $(LDFLAGS_ALL) -o $@ $< -lm
 
 -include $(ALL_OBJ:.o=.d) $(BENCH_BIN:=.d)
 
