@@ -99,6 +99,8 @@ struct backend_info {
     char reason[LIMIT_CHECK_DESC + 1]; /* of the last transition */
 };
 
+#define BACKEND_INFO_WORDS (sizeof(struct backend_info) / sizeof(uint64_t))
+
 struct backend_slot {
     /* Line 0: read by every pick, written on changes only. */
     alignas(CACHE_LINE) _Atomic uint64_t word;
@@ -117,7 +119,7 @@ struct backend_slot {
     bool backup;
     uint16_t initial_weight;  /* configured */
     _Atomic uint32_t sequence; /* seqlock of info */
-    struct backend_info info;
+    _Atomic uint64_t info_words[BACKEND_INFO_WORDS]; /* see slot_info() */
     char maint_reason[LIMIT_MAINT_REASON + 1]; /* control thread only */
 };
 
