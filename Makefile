@@ -68,10 +68,13 @@ TEST_BIN := $(TEST_SRC:%.c=$(OUT)/%)
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_BIN := $(FUZZ_SRC:%.c=$(OUT)/%)
 
-# The benchmark's own programs need nothing of sluice.
-BENCH_BIN := $(patsubst %.c,$(OUT)/%,$(sort $(wildcard tests/bench/*.c)))
+# Benchmarks: bench_*.c measure a module of ours, the others are tools that need nothing of sluice.
+BENCH_SRC  := $(sort $(wildcard tests/bench/*.c))
+BENCH_OURS := $(patsubst %.c,$(OUT)/%,$(filter tests/bench/bench_%,$(BENCH_SRC)))
+BENCH_BIN  := $(patsubst %.c,$(OUT)/%,$(filter-out tests/bench/bench_%,$(BENCH_SRC)))
 
-ALL_OBJ := $(LIB_OBJ) $(MAIN_OBJ) $(TEST_SUP_OBJ) $(TEST_SRC:%.c=$(OUT)/%.o) $(FUZZ_SRC:%.c=$(OUT)/%.o)
+ALL_OBJ := $(LIB_OBJ) $(MAIN_OBJ) $(TEST_SUP_OBJ) $(TEST_SRC:%.c=$(OUT)/%.o) $(FUZZ_SRC:%.c=$(OUT)/%.o) \
+           $(BENCH_OURS:=.o)
 
 .DEFAULT_GOAL := all
 all: $(OUT)/sluice ## the program: optimised build/sluice (BUILD=san|tsan for the others)
@@ -102,6 +105,10 @@ $(OUT)/tests/fuzz/fuzz_%: $(OUT)/tests/fuzz/fuzz_%.o $(OUT)/libsluice.a
 	$(call show,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $< $(OUT)/libsluice.a $(LIBS)
 
+$(OUT)/tests/bench/bench_%: $(OUT)/tests/bench/bench_%.o $(OUT)/libsluice.a
+	$(call show,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< $(OUT)/libsluice.a $(LIBS)
+
 $(OUT)/tests/bench/%: tests/bench/%.c $(OUT)/compile.stamp
 	@mkdir -p $(@D)
 	$(call show,CC,$<)
@@ -125,6 +132,7 @@ FORCE:
 unit: $(TEST_BIN) ## build the unit and simulated tests (run: scripts/test.sh unit)
 fuzzers: $(FUZZ_BIN)
 bench-programs: $(BENCH_BIN)
+bench-modules: $(BENCH_OURS) ## build the benchmarks of single modules: build/tests/bench/bench_*
 .SECONDARY:
 
 # The stages run one after the other, each parallel in itself; scripts/test.sh counts. The + keeps
@@ -210,5 +218,5 @@ clean: ## remove build folders
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
 
-.PHONY: all unit fuzzers bench-programs test tsan fuzz bench demo format format-check lint \
+.PHONY: all unit fuzzers bench-programs bench-modules test tsan fuzz bench demo format format-check lint \
         check-includes long-functions install uninstall clean help FORCE
