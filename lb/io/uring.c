@@ -583,7 +583,7 @@ static int turn(struct io *io, int timeout_ms, const struct io_turn_hooks *hooks
     post_bufs(u);
     if (unlikely(io->starved_first != NULL))
         feed_starved(u);
-    if (io_has_ready(io))
+    if (io_has_ready(io) || u->n_settling > 0) /* a send that goes out wakes nobody */
         timeout_ms = 0;
     do {
         int r = enter(u, timeout_ms, hooks);
