@@ -14,8 +14,8 @@
 enum ctl_level { CTL_USER, CTL_OPERATOR, CTL_ADMIN };
 
 struct stats_conf {
-    char *socket; /* path */
-    uint32_t mode; /* octal file mode */
+    char *socket;       /* path */
+    uint32_t mode;      /* octal file mode */
     char *user, *group; /* NULL: as the process */
     enum ctl_level level;
 };
@@ -48,12 +48,14 @@ struct conf {
 
 /* Reads and checks a file. On mistakes NULL, with one line per mistake appended to *errors
  * (`FILE:LINE: error: SETTING: found, expected`); warnings are appended to *errors too where the
- * result is not NULL. Never binds, never asks DNS. Certificates and files named in it are opened. */
+ * result is not NULL. Never binds, never asks DNS. Certificates and files named in it are opened.
+ */
 struct conf *conf_load(const char *path, struct strbuf *errors);
 /* The same from memory, for `sluice quick` and tests; name stands in the messages. */
 struct conf *conf_load_text(const char *name, const char *text, struct strbuf *errors);
 void conf_free(struct conf **c);
-/* The effective configuration with every default, in the configuration language (-T, show config). */
+/* The effective configuration with every default, in the configuration language (-T, show config).
+ */
 void conf_dump(const struct conf *c, struct strbuf *out);
 /* Every setting with its default and help, from the schema: etc/sluice.conf and the reference. */
 void conf_print_sample(FILE *out);

@@ -1,0 +1,23 @@
+/* conf_own.h - a configuration with what only lb/config needs of it: the memory, and the global
+ * settings that have been merged into pools and listeners (-T prints them). */
+#ifndef SLUICE_CONFIG_CONF_OWN_H
+#define SLUICE_CONFIG_CONF_OWN_H
+
+#include "lb/config/conf.h"
+#include "lb/config/conf_arena.h"
+
+struct conf_own {
+    struct conf conf; /* conf.arena points at this object */
+    struct conf_arena arena;
+    uint32_t connect_timeout_ms, handshake_timeout_ms, tunnel_timeout_ms;
+    uint32_t max_per_source;
+    char *access_target, *access_format;
+};
+
+/* The object that holds c. */
+static inline struct conf_own *conf_own_of(const struct conf *c)
+{
+    return c->arena;
+}
+
+#endif

@@ -1,0 +1,59 @@
+/* dump.c - the effective configuration, every setting with its value, in the configuration language
+ * (`sluice -T`, `show config`). Loading what is written here gives the same configuration again. */
+#include "lb/config/conf_own.h"
+#include "lb/config/schema.h"
+#include "lb/config/value.h"
+
+static void dump_settings(const char *parent, const void *base, unsigned indent,
+                          struct strbuf *out);
+
+static void line(struct strbuf *out, unsigned indent, const char *name, const char *rest)
+{
+    strbuf_addf(out, "%*s%s%s\n", (int)(4 * indent), "", name, rest);
+}
+
+static void dump_objects(const struct schema_row *row, const void *base, unsigned indent,
+                         struct strbuf *out)
+{
+    const char *object = *(const char *const *)(const void *)((const char *)base + row->offset);
+    uint32_t n = *(const uint32_t *)(const void *)((const char *)base + row->offset2);
+
+    if (n == 0 && (row->flags & SCHEMA_OPTIONAL) != 0)
+        return;
+    line(out, indent, schema_name(row), n == 0 ? " = ();" : " = (");
+    for (uint32_t i = 0; i < n; i++, object += row->size) {
+        line(out, indent + 1, "{", "");
+        dump_settings(row->path, object, indent + 2, out);
+        line(out, indent + 1, "}", i + 1 < n ? "," : "");
+    }
+    if (n > 0)
+        line(out, indent, ");", "");
+}
+
+static void dump_settings(const char *parent, const void *base, unsigned indent, struct strbuf *out)
+{
+    struct strbuf value = {0};
+
+    for (const struct schema_row *row = schema_next(parent, NULL); row != NULL;
+         row = schema_next(parent, row)) {
+        const char *name = schema_name(row);
+        if (row->type == SCHEMA_GROUPS) {
+            dump_objects(row, base, indent, out);
+        } else if (row->type == SCHEMA_GROUP) {
+            line(out, indent, name, " = {");
+            dump_settings(row->path, base, indent + 1, out);
+            line(out, indent, "};", "");
+        } else {
+            strbuf_clear(&value);
+            if (value_print(row, base, &value))
+                strbuf_addf(out, "%*s%s = %s;\n", (int)(4 * indent), "", name, value.p);
+        }
+    }
+    strbuf_fini(&value);
+}
+
+void conf_dump(const struct conf *c, struct strbuf *out)
+{
+    strbuf_add_cstr(out, "# The effective configuration of sluice " SLUICE_VERSION ".\n");
+    dump_settings("", conf_own_of(c), 0, out);
+}

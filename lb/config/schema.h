@@ -1,0 +1,79 @@
+/* schema.h - every setting of the configuration language: one row each, one table.
+ *
+ * Reading, checking, `sluice -T`, etc/sluice.conf and the reference page all come from the rows; a
+ * new setting is a field in a conf struct and a row here. */
+#ifndef SLUICE_CONFIG_SCHEMA_H
+#define SLUICE_CONFIG_SCHEMA_H
+
+#include "lb/base/str.h"
+
+enum schema_type {
+    SCHEMA_GROUP,  /* { name = value; ... } stored in the same object as what is around it */
+    SCHEMA_GROUPS, /* ( {...}, {...} ): objects of their own */
+    SCHEMA_BOOL,
+    SCHEMA_INT,
+    SCHEMA_DURATION, /* "500ms"; min, max and field in ms */
+    SCHEMA_PERCENT,  /* "10%" */
+    SCHEMA_ENUM,     /* one of words */
+    SCHEMA_STRING,   /* min, max: bytes */
+    SCHEMA_BYTES,    /* a string that may hold NULs; its length at offset2 */
+    SCHEMA_FILE_MODE,
+    SCHEMA_BACKEND_ADDRESS,
+    SCHEMA_CHECK_ADDRESS,
+    SCHEMA_BINDS,
+    SCHEMA_NETWORKS,
+    SCHEMA_SERVERS,
+    SCHEMA_STATUSES,
+};
+
+enum schema_flags {
+    SCHEMA_REQUIRED = 1,  /* must be given wherever its group is */
+    SCHEMA_TEMPLATE = 2,  /* $lower variables are left for its own compiler */
+    SCHEMA_SINGLE = 4,    /* groups: one group without a list will do */
+    SCHEMA_ZERO_OFF = 8,  /* 0 is allowed too, below min, and means off */
+    SCHEMA_OPTIONAL = 16, /* group: absent unless given; the sample shows it commented out */
+};
+
+enum schema_reload { SCHEMA_RELOAD, SCHEMA_RESTART }; /* how a change takes effect */
+
+struct schema_word {
+    const char *word;
+    int value;
+};
+
+#define SCHEMA_NO_FIELD ((size_t)-1)
+
+struct schema_row {
+    const char *path; /* "pools.health.interval" */
+    enum schema_type type;
+    unsigned flags;
+    enum schema_reload reload;
+    int64_t min, max;
+    const char *unit;    /* of an integer, in words */
+    const char *def;     /* as in a file but without quotes; NULL: none */
+    const char *absent;  /* without a default: what happens when it is not given, in words */
+    const char *example; /* shown in the sample where there is no default */
+    const struct schema_word *words; /* enum; ends with a NULL word */
+    const char *later;      /* words that versions to come bring, with blanks around each */
+    const char *later_note; /* instead of the usual sentence about them */
+    /* Strings: whether the text will do; may append why not. expected says what would. */
+    bool (*check)(struct str text, struct strbuf *why);
+    const char *expected;
+    size_t offset, size; /* of the field in its object; groups: size of one object */
+    size_t offset2;      /* the other field of types that have two */
+    size_t inherit;      /* offset in struct conf_own of the global value; SCHEMA_NO_FIELD: none */
+    const char *help;    /* one line */
+};
+
+extern const struct schema_row schema_rows[];
+extern const size_t schema_n;
+
+/* Settings of `parent` ("" for the top) are found in table order: start with NULL. */
+const struct schema_row *schema_next(const char *parent, const struct schema_row *after);
+const struct schema_row *schema_find(const char *parent, struct str name);
+const struct schema_row *schema_at(const char *path);  /* it must be there */
+const char *schema_name(const struct schema_row *row); /* the last part of its path */
+/* Whether the design has this setting for a version to come. */
+bool schema_is_later(const char *parent, struct str name);
+
+#endif
