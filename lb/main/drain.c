@@ -142,8 +142,9 @@ static void on_end_signal(struct process *p, int signo)
         drain_enter(p, PHASE_DRAINING);
         return;
     }
-    log_info("signal %s: draining %llu sessions, accepting for %.1f s more, cutting after %.1f s",
-             name, (unsigned long long)sessions, p->conf->drain.delay_ms / 1000.0,
+    log_info("signal %s: draining: %llu session%s open, accepting ends %s, cut after %.1f s", name,
+             (unsigned long long)sessions, sessions == 1 ? "" : "s",
+             p->conf->drain.delay_ms == 0 ? "now" : "after drain.delay",
              p->conf->drain.deadline_ms / 1000.0);
     drain_enter(p, p->conf->drain.delay_ms == 0 ? PHASE_DRAINING : PHASE_LEAVING);
 }
