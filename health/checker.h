@@ -34,7 +34,7 @@ struct checker_pool_conf {
  * so that tests can run the checker on a simulated engine. */
 struct checker *checker_new(struct loop *loop, struct backend_table *table,
                             struct epoch_domain *epochs, const struct checker_hooks *hooks);
-void checker_stop(struct checker *c);   /* on its loop: no new checks; running ones are cancelled */
+void checker_stop(struct checker *c); /* on its loop: no new checks; running ones are cancelled */
 bool checker_stopped(const struct checker *c); /* nothing armed any more */
 void checker_free(struct checker **c);
 

@@ -13,19 +13,19 @@ struct status_range {
 struct health_conf {
     enum check_type type;
     uint32_t interval_ms, interval_changing_ms, interval_down_ms, timeout_ms;
-    uint32_t rise, fall;       /* at least 1 */
-    uint32_t jitter_percent;   /* of the interval, both ways */
+    uint32_t rise, fall;     /* at least 1 */
+    uint32_t jitter_percent; /* of the interval, both ways */
     enum { INITIAL_UNKNOWN, INITIAL_UP, INITIAL_DOWN } initial;
-    struct addr address;       /* len 0: the backend's own */
-    uint16_t port;             /* 0: the address's own */
+    struct addr address; /* len 0: the backend's own */
+    uint16_t port;       /* 0: the address's own */
     /* tcp */
-    const char *send;          /* NULL: nothing; escapes already decoded */
+    const char *send; /* NULL: nothing; escapes already decoded */
     size_t send_len;
-    const char *expect;        /* NULL: connecting is enough; substring of what is received */
+    const char *expect; /* NULL: connecting is enough; substring of what is received */
     /* http */
     const char *method, *path;
-    const char *host;          /* NULL: the backend's address */
-    const char *body;          /* NULL, or substring that the body must contain */
+    const char *host; /* NULL: the backend's address */
+    const char *body; /* NULL, or substring that the body must contain */
     struct status_range status[16];
     uint32_t n_status;
 };

@@ -14,7 +14,8 @@ struct checker_thread {
     struct loop loop;
     pthread_t thread;
     sem_t started;
-    int error; /* of the start; read after `started` */
+    sem_t stopped, may_free; /* see checker_thread_stop(), checker_thread_free() */
+    int error;               /* of the start; read after `started` */
     enum io_engine_kind engine;
     struct backend_table *table;
     struct epoch_domain *epochs;
@@ -43,6 +44,12 @@ static int start(struct checker_thread *t)
     return 0;
 }
 
+static void wait_for(sem_t *sem)
+{
+    while (sem_wait(sem) < 0) /* EINTR only */
+        ;
+}
+
 static void *thread_main(void *arg)
 {
     struct checker_thread *t = arg;
@@ -56,16 +63,12 @@ static void *thread_main(void *arg)
     while (!t->stopping || !checker_stopped(t->checker))
         sl_assert(loop_turn(&t->loop, -1) >= 0);
     epoch_leave(&t->epoch);
+    sem_post(&t->stopped);
+    wait_for(&t->may_free); /* workers still report to the checker until they have ended */
     checker_free(&t->checker);
     loop_fini(&t->loop);
     epoch_reader_unregister(&t->epoch);
     return NULL;
-}
-
-static void wait_for(sem_t *sem)
-{
-    while (sem_wait(sem) < 0) /* EINTR only */
-        ;
 }
 
 struct checker_thread *checker_thread_start(enum io_engine_kind engine, struct backend_table *table,
@@ -79,6 +82,8 @@ struct checker_thread *checker_thread_start(enum io_engine_kind engine, struct b
     t->epochs = epochs;
     t->hooks = *hooks;
     sem_init(&t->started, 0, 0);
+    sem_init(&t->stopped, 0, 0);
+    sem_init(&t->may_free, 0, 0);
     t->error = -pthread_create(&t->thread, NULL, thread_main, t);
     if (t->error == 0) {
         wait_for(&t->started);
@@ -88,6 +93,8 @@ struct checker_thread *checker_thread_start(enum io_engine_kind engine, struct b
     }
     *out_error = t->error;
     sem_destroy(&t->started);
+    sem_destroy(&t->stopped);
+    sem_destroy(&t->may_free);
     free(t);
     return NULL;
 }
@@ -111,16 +118,22 @@ static void stop_on_thread(struct loop_msg *msg, void *ctx)
     t->stopping = true;
 }
 
-void checker_thread_stop(struct checker_thread **tp)
+void checker_thread_stop(struct checker_thread *t)
+{
+    t->stop_msg.fn = stop_on_thread;
+    loop_post(&t->loop, &t->stop_msg);
+    wait_for(&t->stopped);
+}
+
+void checker_thread_free(struct checker_thread **tp)
 {
     struct checker_thread *t = *tp;
 
-    if (t == NULL)
-        return;
-    t->stop_msg.fn = stop_on_thread;
-    loop_post(&t->loop, &t->stop_msg);
+    sem_post(&t->may_free);
     pthread_join(t->thread, NULL);
     sem_destroy(&t->started);
+    sem_destroy(&t->stopped);
+    sem_destroy(&t->may_free);
     free(t);
     *tp = NULL;
 }

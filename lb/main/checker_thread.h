@@ -15,7 +15,9 @@ struct checker_thread *checker_thread_start(enum io_engine_kind engine, struct b
                                             const struct checker_hooks *hooks, int *out_error);
 struct checker *checker_thread_checker(struct checker_thread *t);
 struct loop *checker_thread_loop(struct checker_thread *t);
-/* Stops the checker, joins the thread, frees everything. */
-void checker_thread_stop(struct checker_thread **t);
+/* Ends the checks; no hook is called afterwards. The checker itself stays, as workers report to it.
+ */
+void checker_thread_stop(struct checker_thread *t);
+void checker_thread_free(struct checker_thread **t); /* after the workers have ended */
 
 #endif

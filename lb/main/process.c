@@ -501,10 +501,12 @@ static int start(struct process *p)
 /* Threads first (health, then those that it writes to), then what they shared. */
 static void stop_threads(struct process *p)
 {
-    checker_thread_stop(&p->checker);
-    for (uint32_t i = 0; i < p->n_started; i++)
-        worker_join(&p->workers[i]);
-    p->n_started = 0;
+    if (p->checker != NULL)
+        checker_thread_stop(p->checker);
+    if (p->n_started > 0)
+        workers_stop(p);
+    if (p->checker != NULL)
+        checker_thread_free(&p->checker);
 }
 
 static void free_objects(struct process *p)
@@ -575,6 +577,7 @@ int process_run(const struct conf *conf, const char *from)
     while (rc == 0 && !drain_over(p)) {
         sl_assert(loop_turn(&p->loop, -1) >= 0);
         drain_step(p);
+        check_ready(p);
     }
     if (rc == 0)
         log_info("ended");

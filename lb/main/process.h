@@ -63,7 +63,8 @@ struct process {
     struct worker_counters *worker_rows; /* n_workers */
     const struct io_stats **engines; /* n_workers; each set by its worker before it is `started` */
     struct worker *workers;
-    uint32_t n_started; /* of them */
+    uint32_t n_started;             /* of them */
+    pthread_barrier_t workers_done; /* see workers_stop() */
     struct checker_thread *checker;
     struct resolve *resolve; /* NULL: no names in the configuration */
 

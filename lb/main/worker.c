@@ -87,6 +87,8 @@ static void *thread_main(void *arg)
         sl_assert(loop_turn(&w->loop, -1) >= 0);
         tell_drained(w);
     }
+    pthread_barrier_wait(&w->process->workers_done); /* till then others may signal our queues */
+    loop_turn(&w->loop, 0);                          /* what they have posted */
     epoch_leave(&w->epoch);
     proxy_free(&w->proxy);
     loop_fini(&w->loop);
@@ -215,13 +217,20 @@ void worker_cut(struct worker *w)
     post(w, &w->cut_msg, on_cut);
 }
 
-void worker_join(struct worker *w)
+void workers_stop(struct process *p)
 {
-    post(w, &w->finish_msg, on_finish);
-    pthread_join(w->thread, NULL);
-    sem_destroy(&w->started);
-    free(w->pools_changed);
-    w->pools_changed = NULL;
+    pthread_barrier_init(&p->workers_done, NULL, p->n_started);
+    for (uint32_t i = 0; i < p->n_started; i++)
+        post(&p->workers[i], &p->workers[i].finish_msg, on_finish);
+    for (uint32_t i = 0; i < p->n_started; i++) {
+        struct worker *w = &p->workers[i];
+        pthread_join(w->thread, NULL);
+        sem_destroy(&w->started);
+        free(w->pools_changed);
+        w->pools_changed = NULL;
+    }
+    pthread_barrier_destroy(&p->workers_done);
+    p->n_started = 0;
 }
 
 void worker_pool_changed(struct worker *w, uint32_t pool)

@@ -39,8 +39,9 @@ void worker_listen(struct worker *w); /* takes its sockets and accepts */
 /* Stops accepting; `drained` is set, and control woken, when the last session has ended. */
 void worker_drain(struct worker *w);
 void worker_cut(struct worker *w); /* ends all sessions */
-/* Asks the thread to end once nothing is armed (drain first), then joins it. */
-void worker_join(struct worker *w);
+/* Asks all threads to end once nothing is armed (drain first), then joins them. None frees anything
+ * before all have come to their end, as they signal each other. */
+void workers_stop(struct process *p);
 
 /* Health thread: the pool's view is a new one; waiting sessions try again. Many become one message.
  */
