@@ -32,7 +32,8 @@ struct addr_spec {
 };
 
 /* "1.2.3.4:80", "[::1]:80", "*:80" and ":80" (only with allow_wildcard; IPv4 any), "name:80" (only
- * with allow_name), "unix:/path", "unix:@abstract". 0, or -EINVAL with *out_error in words. */
+ * with allow_name), "unix:/path", "unix:@abstract". Port 0 (any free one) only with allow_wildcard,
+ * as one cannot connect to it. 0, or -EINVAL with *out_error in words (static). */
 int addr_parse(struct str text, bool allow_name, bool allow_wildcard, struct addr_spec *out,
                const char **out_error) WARN_UNUSED;
 /* Text as a user would write it; always NUL terminated; returns buf. */
