@@ -22,6 +22,26 @@ void binding_init(struct binding *b, const struct conf *conf, uint32_t sockets)
         b->stats[i].fd = -1;
 }
 
+/* ---- paths ---- */
+
+static bool note_path(struct binding_path *p, const char *path)
+{
+    struct stat st;
+
+    if (lstat(path, &st) < 0)
+        return false;
+    *p = (struct binding_path){st.st_dev, st.st_ino};
+    return true;
+}
+
+static void remove_path(const struct binding_path *p, const char *path)
+{
+    struct stat st;
+
+    if (p->ino != 0 && lstat(path, &st) == 0 && st.st_dev == p->dev && st.st_ino == p->ino)
+        unlink(path);
+}
+
 /* ---- stats sockets ---- */
 
 static int fail(const struct stats_conf *s, const char *what)
@@ -80,7 +100,6 @@ static int own(const struct stats_conf *s, const char *path, const struct privil
 static int dress(struct binding_stats *row, const struct stats_conf *s, const char *path,
                  const struct privileges *owner)
 {
-    struct stat st;
     int rc;
 
     if (chmod(path, (mode_t)s->mode) < 0)
@@ -90,10 +109,8 @@ static int dress(struct binding_stats *row, const struct stats_conf *s, const ch
         return rc;
     if (listen(row->fd, 64) < 0)
         return fail(s, "listen");
-    if (lstat(path, &st) < 0 || rename(path, s->socket) < 0)
+    if (!note_path(&row->path, path) || rename(path, s->socket) < 0)
         return fail(s, "cannot be put in its place");
-    row->dev = st.st_dev;
-    row->ino = st.st_ino;
     return 0;
 }
 
@@ -128,8 +145,10 @@ static int bind_stats(struct binding_stats *row, const struct stats_conf *s,
     if (rc < 0)
         return rc;
     rc = dress(row, s, temp.sun_path, owner);
-    if (rc < 0)
+    if (rc < 0) {
+        row->path.ino = 0;
         unlink(temp.sun_path);
+    }
     return rc;
 }
 
@@ -157,14 +176,20 @@ int binding_take_stats(struct binding *b, uint32_t i)
  * close what it has. */
 static int share_out(const struct binding *b, int *fds)
 {
-    for (uint32_t i = 1; i < b->sockets; i++) {
-        if (fds[i] != fds[0])
-            return 0;
-        fds[i] = fcntl(fds[0], F_DUPFD_CLOEXEC, 0);
-        if (fds[i] < 0)
-            return -errno;
+    int rc = 0;
+
+    for (uint32_t i = 1; i < b->sockets && (fds[i] == fds[0] || rc < 0); i++) {
+        fds[i] = rc == 0 ? fcntl(fds[0], F_DUPFD_CLOEXEC, 0) : -1;
+        if (fds[i] < 0 && rc == 0)
+            rc = -errno;
     }
-    return 0;
+    return rc;
+}
+
+/* The path of a listener's unix socket; NULL: it has none. */
+static const char *path_of(const struct addr *addr)
+{
+    return addr_family(addr) == AF_UNIX && addr->un.sun_path[0] != '\0' ? addr->un.sun_path : NULL;
 }
 
 static int bind_one(struct binding *b, uint32_t listener, uint32_t bind)
@@ -184,7 +209,10 @@ static int bind_one(struct binding *b, uint32_t listener, uint32_t bind)
         return rc;
     }
     b->rows = xrealloc(b->rows, (b->n + 1) * sizeof(b->rows[0]));
-    b->rows[b->n++] = (struct binding_row){.listener = listener, .bind = bind, .fds = fds};
+    struct binding_row *row = &b->rows[b->n++];
+    *row = (struct binding_row){.listener = listener, .bind = bind, .fds = fds};
+    if (path_of(&l->binds[bind].addr) != NULL)
+        note_path(&row->path, path_of(&l->binds[bind].addr));
     rc = share_out(b, fds);
     if (rc < 0)
         log_error("listener \"%s\": %s", l->name, strerror(-rc));
@@ -216,32 +244,24 @@ int binding_take(struct binding *b, uint32_t row, uint32_t worker)
 
 /* ---- end ---- */
 
-static void remove_stats(const struct binding_stats *row, const char *path)
-{
-    struct stat st;
-
-    if (row->fd >= 0)
-        close(row->fd);
-    if (row->ino != 0 && lstat(path, &st) == 0 && st.st_dev == row->dev && st.st_ino == row->ino)
-        unlink(path);
-}
-
 void binding_fini(struct binding *b)
 {
     for (uint32_t i = 0; i < b->n; i++) {
         struct binding_row *row = &b->rows[i];
-        const struct addr *addr = &b->conf->listeners[row->listener].binds[row->bind].addr;
-        for (uint32_t w = 0; w < b->sockets; w++) {
+        for (uint32_t w = 0; w < b->sockets; w++)
             if (row->fds[w] >= 0)
                 close(row->fds[w]);
-            row->fds[w] = -1;
-        }
-        listener_close(addr, row->fds, b->sockets);
         free(row->fds);
+        if (row->path.ino != 0)
+            remove_path(&row->path,
+                        path_of(&b->conf->listeners[row->listener].binds[row->bind].addr));
     }
     free(b->rows);
-    for (uint32_t i = 0; b->stats != NULL && i < b->conf->n_stats; i++)
-        remove_stats(&b->stats[i], b->conf->stats[i].socket);
+    for (uint32_t i = 0; b->stats != NULL && i < b->conf->n_stats; i++) {
+        if (b->stats[i].fd >= 0)
+            close(b->stats[i].fd);
+        remove_path(&b->stats[i].path, b->conf->stats[i].socket);
+    }
     free(b->stats);
     *b = (struct binding){0};
 }

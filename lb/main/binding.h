@@ -12,18 +12,25 @@
 struct conf;
 struct stats_conf;
 
+/* A unix socket in the file system as we made it, so that the end removes nothing of others: a
+ * successor may have put its own in that place while we were draining. */
+struct binding_path {
+    dev_t dev;
+    ino_t ino; /* 0: none */
+};
+
 struct binding {
     const struct conf *conf;
     uint32_t sockets; /* per address: one per worker */
     struct binding_row {
         uint32_t listener, bind; /* indexes in conf */
         int *fds;                /* sockets of them; -1 once taken; each is its taker's alone */
+        struct binding_path path;
     } * rows;
     uint32_t n;
     struct binding_stats {
-        int fd;    /* -1 once taken */
-        dev_t dev; /* what we made, so that the end removes nothing of others */
-        ino_t ino;
+        int fd; /* -1 once taken */
+        struct binding_path path;
     } * stats; /* conf->n_stats */
 };
 
