@@ -23,11 +23,11 @@ struct addr;         /* lb/net/addr.h */
 struct epoch_domain; /* lb/base/epoch.h */
 
 enum oper_state {
-    OPER_UNKNOWN,    /* no verdict yet: used only where nothing is up */
+    OPER_UNKNOWN, /* no verdict yet: used only where nothing is up */
     OPER_UP,
     OPER_GOING_DOWN, /* up, with failed checks counting toward `fall`: still used */
     OPER_DOWN,
-    OPER_GOING_UP,   /* down, with passed checks counting toward `rise`: not used yet */
+    OPER_GOING_UP, /* down, with passed checks counting toward `rise`: not used yet */
 };
 
 /* Admin bits by origin, with HAProxy's values (show servers state). Any MAINT bit: no traffic at
@@ -46,7 +46,8 @@ enum admin_bits {
 
 enum backend_role { ROLE_ANY, ROLE_PRIMARY, ROLE_REPLICA };
 
-/* Effective weights are in 1/64 of a configured weight, so that slow start can ramp a weight of 1. */
+/* Effective weights are in 1/64 of a configured weight, so that slow start can ramp a weight of 1.
+ */
 #define WEIGHT_SCALE 64
 
 /* The packed word, low bits first: oper 3, role 2, admin 8, (3 free), weight 16, set_weight 9
@@ -62,10 +63,11 @@ struct backend_word {
 uint64_t backend_word_pack(struct backend_word w);
 struct backend_word backend_word_unpack(uint64_t packed);
 
-/* Result of the last check, for people. */
-enum check_result { /* shown as HAProxy's check_status */
-    CHECK_NONE,     /* "" no check configured: status "no check" */
-    CHECK_INI,      /* INI: not yet */
+/* Result of the last check, for people: HAProxy's check_status. CHECK_NONE is "": no check is
+ * configured (status "no check"); CHECK_INI: none has ended yet. */
+enum check_result {
+    CHECK_NONE,
+    CHECK_INI,
     CHECK_SOCKERR,
     CHECK_L4OK,
     CHECK_L4TOUT,
@@ -82,19 +84,19 @@ enum check_result { /* shown as HAProxy's check_status */
 const char *check_result_name(enum check_result r);
 
 /* Everything that is shown but never read by a pick. Written by the health thread (seqlock of
- * relaxed words inside), read by anyone through table_info(). */
+ * relaxed words inside), read by anyone through slot_info(). */
 struct backend_info {
-    uint64_t changed_at_us;   /* wall clock of the last operational change; 0: since start */
-    uint64_t down_since_us;   /* 0 when not down */
-    uint64_t downtime_us;     /* total, without the present down time */
+    uint64_t changed_at_us; /* wall clock of the last operational change; 0: since start */
+    uint64_t down_since_us; /* 0 when not down */
+    uint64_t downtime_us;   /* total, without the present down time */
     uint64_t checks, check_fails, transitions_down;
-    uint32_t check_code;      /* HTTP status, or errno of a connect */
+    uint32_t check_code; /* HTTP status, or errno of a connect */
     uint32_t check_duration_us;
-    uint16_t rise, fall;      /* configured */
-    uint16_t health;          /* HAProxy's: 0..rise+fall-1; >= rise is up */
-    uint8_t result;           /* enum check_result of the last finished check */
-    bool checking;            /* one is under way */
-    bool check_enabled;       /* a check is configured (type is not none) */
+    uint16_t rise, fall;               /* configured */
+    uint16_t health;                   /* HAProxy's: 0..rise+fall-1; >= rise is up */
+    uint8_t result;                    /* enum check_result of the last finished check */
+    bool checking;                     /* one is under way */
+    bool check_enabled;                /* a check is configured (type is not none) */
     char desc[LIMIT_CHECK_DESC + 1];   /* what was seen: "HTTP 503, expected 200-399" */
     char reason[LIMIT_CHECK_DESC + 1]; /* of the last transition */
 };
@@ -104,12 +106,12 @@ struct backend_info {
 struct backend_slot {
     /* Line 0: read by every pick, written on changes only. */
     alignas(CACHE_LINE) _Atomic uint64_t word;
-    _Atomic(struct addr *) address; /* NULL: unresolved. Read under an epoch; replaced, not edited */
+    struct addr *_Atomic address;     /* NULL: unresolved; read in an epoch; replaced, not edited */
     _Atomic uint32_t max_connections; /* 0: no limit */
     uint32_t index;
-    uint32_t pool;                    /* index of its pool */
-    uint32_t sid;                     /* 1.. within its pool, for the stats socket */
-    uint32_t member;                  /* index among the pool's members; set by pool_new() */
+    uint32_t pool;   /* index of its pool */
+    uint32_t sid;    /* 1.. within its pool, for the stats socket */
+    uint32_t member; /* index among the pool's members; set by pool_new() */
     /* Line 1: moved with every connection. */
     alignas(CACHE_LINE) _Atomic uint32_t in_flight; /* connections (tcp) or requests (http) */
     counter in_flight_max;
@@ -117,10 +119,11 @@ struct backend_slot {
     alignas(CACHE_LINE) char name[LIMIT_NAME_LEN + 1];
     char pool_name[LIMIT_NAME_LEN + 1];
     bool backup;
-    uint16_t initial_weight;  /* configured */
+    uint16_t initial_weight;   /* configured */
     _Atomic uint32_t sequence; /* seqlock of info */
+    _Atomic uint32_t refs;     /* of the checker: a removed slot waits for them */
     _Atomic uint64_t info_words[BACKEND_INFO_WORDS]; /* see slot_info() */
-    char maint_reason[LIMIT_MAINT_REASON + 1]; /* control thread only */
+    char maint_reason[LIMIT_MAINT_REASON + 1];       /* control thread only */
 };
 
 struct backend_table;
@@ -128,10 +131,14 @@ struct backend_table;
 struct backend_table *table_new(struct epoch_domain *epochs);
 void table_free(struct backend_table **t);
 /* A new slot, or the slot that this identity has already (reload). Control thread.
- * Oper starts as OPER_UNKNOWN, weight as set_weight x WEIGHT_SCALE. NULL: LIMIT_BACKENDS reached. */
+ * Oper starts as OPER_UNKNOWN, weight as set_weight x WEIGHT_SCALE. NULL: LIMIT_BACKENDS reached.
+ */
 struct backend_slot *table_add(struct backend_table *t, const char *pool_name, const char *name);
-void table_remove(struct backend_table *t, struct backend_slot *s); /* control thread */
+/* Control thread. Nobody picks the slot from now on; it is given to another backend once every
+ * reader, connection and check is done with it. Call checker_remove() first. */
+void table_remove(struct backend_table *t, struct backend_slot *s);
 struct backend_slot *table_slot(const struct backend_table *t, uint32_t index);
+/* Control thread; NULL: no such backend. */
 struct backend_slot *table_find(const struct backend_table *t, const char *pool_name,
                                 const char *name);
 uint32_t table_count(const struct backend_table *t); /* indexes are below this */
@@ -153,15 +160,18 @@ void slot_set_info(struct backend_slot *s, const struct backend_info *info); /* 
 
 /* Takes one unit of in_flight unless max_connections is reached (exact). */
 bool slot_take(struct backend_slot *s);
-/* Gives it back; true when the backend was at its limit before, so a waiter may go on. */
+/* Gives it back; true when the backend has a limit, so that someone may wait for the place. Not
+ * "was full before": of two places given back one after the other, the second would wake nobody
+ * although two wait (tests/model/queue.pml has that as a variant that fails). */
 bool slot_give(struct backend_slot *s);
+/* Sequentially consistent, as slot_take(): a waiter counts itself, then looks here. */
 static inline bool slot_has_room(const struct backend_slot *s)
 {
     uint32_t max = atomic_load_explicit(&s->max_connections, memory_order_relaxed);
-    return max == 0 || atomic_load_explicit(&s->in_flight, memory_order_relaxed) < max;
+    return max == 0 || atomic_load(&s->in_flight) < max;
 }
 
-/* How a slot takes part in picks, from its word alone. */
+/* How a slot takes part in picks, from its word and whether it has an address. */
 enum slot_use {
     USE_NEVER,   /* maintenance, drain, weight 0, down, or unresolved */
     USE_UNKNOWN, /* where nothing is up */
