@@ -3,10 +3,11 @@
  * Each member wanders over the table in an order of its own, given by its identity (pool name and
  * backend name; not its index), and claims free entries as often as its weight says. The table so
  * depends on the set of members alone, and is nearly the same without one of them.
- * A pick reads the key's entry; if that member is not to be had it walks on from there, so a key
- * has a fixed second choice, and a member's keys spread over all others when it is gone.
+ * A pick reads the key's entry; if that member is not to be had it goes on to others that the key
+ * leads to, so a key has a fixed second choice, and the keys of a member that is full or excluded
+ * spread over all others by weight.
  * With load_bound_percent, members above that share of the pool's connections (by weight) are
- * walked past. The sum is kept per worker in the cursor and corrected by SWEEP members a pick:
+ * passed over. The sum is kept per worker in the cursor and corrected by SWEEP members a pick:
  * exact up to that many members, otherwise what is counted is at most n / SWEEP picks old. If no
  * member within WALK_MAX entries is below its bound, the least loaded of them is chosen. */
 #include "lb/base/hash.h"
@@ -251,18 +252,17 @@ static bool suits(struct search *s, uint32_t member)
     return false;
 }
 
+/* From entry to entry by hashing on. Not to the next one in the table: a member's entries are a
+ * regular pattern, so some members stand behind a given one far more often than their share. */
 static void walk(struct search *s, uint64_t key)
 {
-    uint32_t entry = (uint32_t)scale_u64(key, s->plan->size);
-
     for (int i = 0; i < WALK_MAX; i++) {
-        uint32_t member = s->plan->table[entry];
+        uint32_t member = s->plan->table[scale_u64(key, s->plan->size)];
         if (likely(suits(s, member))) {
             s->found = member;
             return;
         }
-        if (++entry == s->plan->size)
-            entry = 0;
+        key = hash_u64(key + 1);
     }
 }
 
