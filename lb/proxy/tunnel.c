@@ -382,6 +382,7 @@ static void finish_detach(struct tunnel *t)
     t->up.sending = 0;
     t->up.no_splice = t->down.no_splice = t->down.no_watch = false;
     t->down.eof = t->down.paused = false;
+    t->up.eof_passed = false; /* the next backend is to hear of it too */
     t->down.error = 0;
     t->preface = NULL;
     t->preface_sent = false;
@@ -397,6 +398,8 @@ static bool lost_early(struct tunnel *t)
         t->up.tx.armed || t->down.eof_passed)
         return false;
     int error = t->down.error != 0 ? t->down.error : t->up.tx_dead ? -EPIPE : 0;
+    if (error == 0 && t->up.eof_passed) /* the client had nothing to say, and this is the answer */
+        return false;
     if (!t->env->ops->early_loss(t, error))
         return false;
     t->detaching = true;
