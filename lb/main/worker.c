@@ -189,17 +189,18 @@ int worker_start(struct process *p, uint32_t index)
     w->drained_msg.fn = on_drained;
     w->pools_changed = xcalloc(pool_words(p) + 1, sizeof(w->pools_changed[0]));
     sem_init(&w->started, 0, 0);
-    w->error = -pthread_create(&w->thread, NULL, thread_main, w);
-    if (w->error == 0) {
+    int rc = -pthread_create(&w->thread, NULL, thread_main, w);
+    if (rc == 0) {
         while (sem_wait(&w->started) < 0) /* EINTR only */
             ;
-        if (w->error == 0)
+        rc = w->error;
+        if (rc == 0)
             return 0;
         pthread_join(w->thread, NULL);
     }
     sem_destroy(&w->started);
     free(w->pools_changed);
-    return w->error;
+    return rc;
 }
 
 void worker_listen(struct worker *w)
