@@ -84,14 +84,15 @@ struct checker_thread *checker_thread_start(enum io_engine_kind engine, struct b
     sem_init(&t->started, 0, 0);
     sem_init(&t->stopped, 0, 0);
     sem_init(&t->may_free, 0, 0);
-    t->error = -pthread_create(&t->thread, NULL, thread_main, t);
-    if (t->error == 0) {
+    int rc = -pthread_create(&t->thread, NULL, thread_main, t);
+    if (rc == 0) {
         wait_for(&t->started);
-        if (t->error == 0)
+        rc = t->error;
+        if (rc == 0)
             return t;
         pthread_join(t->thread, NULL);
     }
-    *out_error = t->error;
+    *out_error = rc;
     sem_destroy(&t->started);
     sem_destroy(&t->stopped);
     sem_destroy(&t->may_free);
