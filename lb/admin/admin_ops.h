@@ -39,7 +39,7 @@ struct session_filter {
 struct process_info {
     const char *version, *release_date;
     uint32_t workers;
-    uint64_t start_wall_us;  /* since 1970 */
+    uint64_t start_wall_us; /* since 1970 */
     uint64_t now_wall_us, uptime_us;
     uint32_t max_connections, max_fds, max_pipes;
     uint64_t memory_limit_bytes; /* cgroup; 0: none */

@@ -1,5 +1,5 @@
-/* control.h - the stats socket: accepts clients on the control thread's loop, reads command lines in
- * HAProxy's language, answers them. */
+/* control.h - the stats socket: accepts clients on the control thread's loop, reads command lines
+ * in HAProxy's language, answers them. */
 #ifndef SLUICE_ADMIN_CONTROL_H
 #define SLUICE_ADMIN_CONTROL_H
 
@@ -12,7 +12,8 @@ enum control_level { CONTROL_USER, CONTROL_OPERATOR, CONTROL_ADMIN };
 
 /* ops must outlive it. */
 struct control *control_new(struct loop *loop, const struct admin_ops *ops);
-/* A listening unix socket, already bound by main; fd is taken over. path is for `show cli sockets`. */
+/* A listening unix socket, already bound by main; fd is taken over. path is for `show cli sockets`.
+ */
 void control_listen(struct control *c, int fd, const char *path, enum control_level level);
 /* Samples rates and averages once a second; started by control_new. */
 void control_stop(struct control *c);
