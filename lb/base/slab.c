@@ -176,6 +176,16 @@ static void chunk_move(struct chunk *c, struct list *to)
     list_push_front(to, &c->node);
 }
 
+/* It has only objects that were never used: those of other chunks that were come first, they are in
+ * memory already. */
+static void chunk_wait(struct slab *s, struct chunk *c)
+{
+    if (s->partial.prev == &c->node)
+        return;
+    list_remove(&c->node);
+    list_push_back(&s->partial, &c->node);
+}
+
 /* The chunk that was freed into last, or an empty one, or NULL. */
 static struct chunk *chunk_with_room(struct slab *s)
 {
@@ -228,6 +238,8 @@ void *slab_alloc(struct slab *s)
     c->used++;
     if (c->used == c->objs)
         chunk_move(c, &s->full);
+    else if (c->free == NULL)
+        chunk_wait(s, c);
     else if (c->used == 1)
         chunk_move(c, &s->partial);
     return memset(obj, 0, s->size);
