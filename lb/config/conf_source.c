@@ -138,7 +138,7 @@ static bool include(struct reader *r, const struct frame *frame, struct str name
     }
     if (frame->depth + 1 == LIMIT_CONFIG_INCLUDES) {
         problems_add_quoted(r->problems, line, "@include",
-                            "found a %uth file within another, expected at most %u (does a file "
+                            "found files included %u deep, expected at most %u (does a file "
                             "include itself?)",
                             frame->depth + 1, LIMIT_CONFIG_INCLUDES - 1);
         return false;
@@ -177,6 +177,11 @@ static bool add_text(struct reader *r, const struct frame *frame, struct str tex
         if (s->text.len + len > LIMIT_CONFIG_BYTES) {
             problems_add(r->problems, PROBLEM_ERROR, s->n_places, "configuration",
                          "found more than %u MiB", LIMIT_CONFIG_BYTES >> 20);
+            return false;
+        }
+        if (memchr(line.p, '\0', line.len) != NULL) {
+            problems_add(r->problems, PROBLEM_ERROR, s->n_places, "syntax",
+                         "found a NUL byte, expected text (within a string it is written \\x00)");
             return false;
         }
         size_t at = s->text.len + (size_t)(str_trim(line).p - line.p);

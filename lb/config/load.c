@@ -260,20 +260,24 @@ static void push_element(struct load *l, const config_setting_t *element, uint32
         strbuf_addf(&l->path, "[#%u]", index + 1);
 }
 
+/* expected: instead of what the row says of itself; or NULL. */
 static void wrong_type(struct load *l, const struct schema_row *row,
-                       const config_setting_t *setting)
+                       const config_setting_t *setting, const char *expected)
 {
     struct strbuf text = {0};
-    struct value v = {.kind = VALUE_GROUP};
+    struct value v;
 
-    if (config_setting_is_group(setting) || to_value(l, row, setting, &v)) {
+    if (to_value(l, row, setting, &v)) {
         strbuf_add_cstr(&text, "found ");
         value_describe(&v, &text);
         strbuf_add_cstr(&text, ", expected ");
-        value_expected(row, &text);
+        if (expected != NULL)
+            strbuf_add_cstr(&text, expected);
+        else
+            value_expected(row, &text);
         mistake(l, node_of(setting)->line, "%s", text.p);
-        strbuf_fini(&text);
     }
+    strbuf_fini(&text);
 }
 
 static void load_scalar(struct load *l, const struct schema_row *row,
@@ -312,7 +316,7 @@ static void load_groups(struct load *l, const struct schema_row *row,
                 (config_setting_is_array(setting) && config_setting_length(setting) == 0);
 
     if (!single && !list) {
-        wrong_type(l, row, setting);
+        wrong_type(l, row, setting, NULL);
         return;
     }
     uint32_t n = single ? 1 : (uint32_t)config_setting_length(setting);
@@ -328,12 +332,13 @@ static void load_groups(struct load *l, const struct schema_row *row,
         const config_setting_t *element = single ? setting : config_setting_get_elem(setting, i);
         char *object = objects + i * row->size;
         size_t before = l->path.len;
-        if (!single && !config_setting_is_group(element)) {
-            wrong_type(l, row, element);
-            continue;
-        }
         if (!single)
             push_element(l, element, i);
+        if (!config_setting_is_group(element)) {
+            wrong_type(l, row, element, "a group: { name = value; ... }");
+            pop(l, before);
+            continue;
+        }
         store_place(l, row->path, object, node_of(element)->line);
         store_defaults(l, row->path, object);
         load_group(l, element, row->path, object);
@@ -341,38 +346,59 @@ static void load_groups(struct load *l, const struct schema_row *row,
     }
 }
 
+/* " (did you mean ...?)" for a name of this group or, failing that, of another one; failing both
+ * the names that this group has. */
+static void hint_names(const char *parent, struct str name, struct strbuf *out)
+{
+    struct suggest here, elsewhere;
+    size_t before = out->len;
+
+    suggest_begin(&here, name);
+    suggest_begin(&elsewhere, name);
+    for (const struct schema_row *row = schema_next(parent, NULL); row != NULL;
+         row = schema_next(parent, row))
+        suggest_offer(&here, schema_name(row));
+    suggest_print(&here, out);
+    if (out->len > before)
+        return;
+    for (size_t i = 0; i < schema_n; i++)
+        suggest_offer(&elsewhere, schema_name(&schema_rows[i]));
+    const struct schema_row *meant = NULL;
+    for (size_t i = 0; i < schema_n && suggest_best(&elsewhere) != NULL; i++) {
+        const struct schema_row *row = &schema_rows[i];
+        bool inside = strncmp(row->path, parent, strlen(parent)) == 0;
+        if (strcmp(schema_name(row), suggest_best(&elsewhere)) != 0 || (meant != NULL && !inside))
+            continue;
+        meant = row;
+        if (inside)
+            break;
+    }
+    if (meant != NULL) {
+        strbuf_addf(out, " (did you mean \"%s\"?)", meant->path);
+        return;
+    }
+    const struct schema_row *row = schema_next(parent, NULL);
+    for (const char *lead = ", expected "; row != NULL; lead = ", ") {
+        const struct schema_row *next = schema_next(parent, row);
+        strbuf_addf(out, "%s%s", next == NULL && row != schema_next(parent, NULL) ? " or " : lead,
+                    schema_name(row));
+        row = next;
+    }
+}
+
 static void unknown(struct load *l, const char *parent, const config_setting_t *setting)
 {
     struct str name = str_of(config_setting_name(setting));
-    struct strbuf hint = {0};
-    struct suggest suggest;
+    struct strbuf text = {0};
 
     if (schema_is_later(parent, name)) {
-        mistake(l, node_of(setting)->line,
-                "found a setting that is not available in this version yet");
-        return;
+        strbuf_add_cstr(&text, "found a setting that is not available in this version yet");
+    } else {
+        strbuf_add_cstr(&text, "found an unknown setting");
+        hint_names(parent, name, &text);
     }
-    suggest_begin(&suggest, name);
-    for (const struct schema_row *row = schema_next(parent, NULL); row != NULL;
-         row = schema_next(parent, row))
-        suggest_offer(&suggest, schema_name(row));
-    suggest_print(&suggest, &hint);
-    if (hint.len == 0) { /* perhaps it belongs elsewhere: the nearest place that has it */
-        const struct schema_row *elsewhere = NULL;
-        for (size_t i = 0; i < schema_n; i++) {
-            bool inside = strncmp(schema_rows[i].path, parent, strlen(parent)) == 0;
-            if (str_eq_cstr(name, schema_name(&schema_rows[i])) && (elsewhere == NULL || inside)) {
-                elsewhere = &schema_rows[i];
-                if (inside)
-                    break;
-            }
-        }
-        if (elsewhere != NULL)
-            strbuf_addf(&hint, " (it belongs to %s)", elsewhere->path);
-    }
-    mistake(l, node_of(setting)->line, "found an unknown setting, expected one of the reference%s",
-            hint.len > 0 ? hint.p : "");
-    strbuf_fini(&hint);
+    mistake(l, node_of(setting)->line, "%s", text.p);
+    strbuf_fini(&text);
 }
 
 static void load_setting(struct load *l, const struct schema_row *row,
@@ -387,7 +413,7 @@ static void load_setting(struct load *l, const struct schema_row *row,
     else if (config_setting_is_group(setting))
         load_group(l, setting, row->path, base);
     else
-        wrong_type(l, row, setting);
+        wrong_type(l, row, setting, NULL);
     pop(l, before);
 }
 
@@ -397,8 +423,9 @@ static void load_group(struct load *l, const config_setting_t *group, const char
 {
     for (int i = 0; i < config_setting_length(group); i++) {
         const config_setting_t *setting = config_setting_get_elem(group, (unsigned)i);
-        size_t before = push(l, config_setting_name(setting));
-        if (schema_find(parent, str_of(config_setting_name(setting))) == NULL)
+        const char *name = config_setting_name(setting);
+        size_t before = push(l, name);
+        if (schema_find(parent, str_of(name)) == NULL)
             unknown(l, parent, setting);
         pop(l, before);
     }

@@ -464,8 +464,7 @@ static bool parse_value(struct scan *s, struct scan_node *node)
     case TOKEN_NAME:
     case TOKEN_WORD:
         fail(s, s->token.line,
-             "found %s, expected a value (text, and numbers with a unit, stand in "
-             "double quotes)",
+             "found %s, expected a value (text, and numbers with a unit, stand in double quotes)",
              found(s, &b));
         break;
     case TOKEN_PUNCT:
@@ -500,7 +499,8 @@ static void parse_setting(struct scan *s, struct scan_node *group)
 
     if (twin != NULL)
         fail(s, s->token.line,
-             "found " STR_FMT " a second time in one group, expected it once (first on line %u)",
+             "found \"" STR_FMT
+             "\" a second time in one group, expected it once (first on line %u)",
              STR_ARG(twin->name), conf_source_place(s->problems->source, twin->line).line);
     if (group->n == LIMIT_CONFIG_GROUP)
         fail(s, s->token.line, "found more than %u settings in one group", LIMIT_CONFIG_GROUP);

@@ -147,6 +147,10 @@ static bool refuse(const struct store *s, const struct value *v, const char *why
     s->error->line = v->line;
     strbuf_add_cstr(text, "found ");
     value_describe(v, text);
+    if (why != NULL && strncmp(why, "expected ", strlen("expected ")) == 0) {
+        strbuf_addf(text, ", %s", why); /* more exact than the row */
+        return false;
+    }
     if (why != NULL && why[0] != '\0')
         strbuf_addf(text, " (%s)", why);
     strbuf_add_cstr(text, ", expected ");
