@@ -325,12 +325,15 @@ static void parse_integer(struct scan *s, struct scan_node *node)
              "found the number " STR_FMT ", expected it without leading zeros (a file mode is a "
              "string: \"660\")",
              STR_ARG(w));
-    for (size_t i = 0; i < number.len; i++)
-        if (__builtin_mul_overflow(value, hex ? 16 : 10, &value) ||
-            __builtin_add_overflow(value, hex_value(number.p[i]), &value)) {
-            value = INT64_MAX;
-            break;
-        }
+    bool fits = true;
+    for (size_t i = 0; i < number.len && fits; i++)
+        fits = !__builtin_mul_overflow(value, hex ? 16 : 10, &value) &&
+               !__builtin_add_overflow(value, hex_value(number.p[i]), &value);
+    if (!fits) { /* 1.7 refuses it too, in its own words */
+        struct strbuf b = {0};
+        fail(s, s->token.line, "found %s, expected a number that fits 64 bits", found(s, &b));
+        strbuf_fini(&b);
+    }
     node->integer = negative ? -value : value;
     next(s);
 }

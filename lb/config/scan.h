@@ -28,7 +28,7 @@ struct scan_node {
     uint32_t line;   /* of its name or, in lists and arrays, of its first token */
     struct str name; /* empty in lists and arrays */
     struct str text; /* string: its bytes; other scalars: as written */
-    int64_t integer; /* SCAN_INT; saturated */
+    int64_t integer; /* SCAN_INT */
     bool wide;       /* SCAN_INT with suffix L: another type to libconfig */
     uint32_t joined; /* strings that stood next to each other without a comma; 0 for one */
     uint32_t n;      /* children */

@@ -24,8 +24,9 @@ static const struct mistake mistakes[] = {
      ERR(2, "workers: found 4294967297, expected a whole number from 0 to 256")},
     {"a hexadecimal number that wraps", "workers = 0x100000002;\n" POOL LISTENER,
      ERR(1, "workers: found 0x100000002, expected a whole number from 0 to 256")},
-    {"a number beyond 64 bits", "workers = 99999999999999999999;\n" POOL LISTENER,
-     ERR(1, "workers: found 99999999999999999999, expected a whole number from 0 to 256")},
+    {"a number beyond 64 bits", "workers = 9223372036854775808;\n" POOL LISTENER,
+     SYNTAX(1, "found \"9223372036854775808\", expected a number that fits 64 bits")
+         QUOTE(1, "workers = 9223372036854775808;")},
     {"a fraction for a whole number", "workers = 1.5;\n" POOL LISTENER,
      ERR(1, "workers: found 1.5, expected a whole number from 0 to 256")},
     {"a number in quotes", "workers = \"2\";\n" POOL LISTENER,
