@@ -269,8 +269,9 @@ void limits_probe(struct limits_probe *out)
 uint32_t limits_probe_connections(const struct limits_probe *p, uint64_t fixed_files,
                                   const char **out_by)
 {
-    uint64_t by_files = p->files > fixed_files ? (p->files - fixed_files) / 2 : 0;
-    uint64_t most = by_files;
+    /* Few descriptors: connections come first, the rest makes do with a quarter. */
+    uint64_t fixed = fixed_files < p->files / 4 ? fixed_files : p->files / 4;
+    uint64_t most = (p->files - fixed) / 2;
 
     *out_by = "open files";
     if (p->memory_bytes != 0) {

@@ -20,8 +20,9 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Descriptors beside those of connections: per worker (ring, eventfd, idle pipes), and once. */
-#define FILES_PER_WORKER (8 + 2 * LIMIT_PIPES_IDLE)
+/* Descriptors beside those of connections: per worker (ring, eventfd), and once. Pipes are not
+ * counted: where none can be had, bytes are copied. */
+#define FILES_PER_WORKER 8
 #define FILES_FIXED      (32 + LIMIT_CHECKS_IN_FLIGHT + LIMIT_CTL_CLIENTS)
 
 uint64_t process_sessions(const struct process *p)
