@@ -1,63 +1,101 @@
 /* check.h - one run of one health check: connect, send, receive, judge.
  *
- * check_run.c does the I/O; each kind of check is a row of functions (check_tcp.c, check_http.c)
- * that say what to send and judge what came. A new kind: one file, one row in check_run.c, one
- * test. */
+ * check.c does the I/O and keeps the time; a kind (check_tcp.c, check_http.c) says what to send and
+ * judges what comes, without I/O of its own. A new kind: one file, one row in check.c, one test.
+ * All on the health thread. From check_start() until `done` the run owns its memory and its socket;
+ * `done` comes exactly once, from the end of a turn, also after check_cancel(). */
 #ifndef SLUICE_HEALTH_CHECK_H
 #define SLUICE_HEALTH_CHECK_H
 
+#include "health/check_http_parse.h"
 #include "health/checker.h"
+#include "lb/base/str.h"
 #include "lb/io/loop.h"
 
-struct strbuf;
+enum check_end {
+    CHECK_CANCELLED, /* nothing was learned, and nobody wants to know */
+    CHECK_UNABLE,    /* nothing was learned about the backend: something is short here */
+    CHECK_PASSED,
+    CHECK_FAILED,
+};
 
 struct check_outcome {
+    enum check_end end;
     enum check_result result;
     uint32_t code; /* HTTP status, or errno of a connect */
     uint32_t duration_us;
-    bool passed;
     char desc[LIMIT_CHECK_DESC + 1]; /* what was seen */
 };
 
 struct check;
-/* Once per run, from the loop, never from inside check_start(). */
-typedef void check_done_fn(struct check *c, const struct check_outcome *outcome);
-
-struct check {
-    struct loop *loop;
-    const struct checker_pool_conf *conf; /* the owner's; stays during a run */
-    check_done_fn *done;
-    struct addr addr;
-    struct op op;
-    struct timer timeout;
-    int fd;
-    bool running, timed_out, cancelled, connected;
-    uint64_t started_us;
-    char *out, *in; /* request and answer of this run */
-    size_t out_len, in_len, in_cap;
-    struct check_outcome outcome;
-};
+typedef void check_done_fn(struct check *ck, const struct check_outcome *outcome);
 
 struct check_kind {
-    const char *name; /* "tcp", "http" */
-    /* Appends what to send after connecting (nothing: do not send). */
-    void (*request)(const struct check *c, struct strbuf *out);
-    /* Looks at what came so far. False: more is needed (not when eof). True: c->outcome is set. */
-    bool (*judge)(struct check *c, bool eof);
-    /* Results for a timeout and a reset during the conversation. */
-    enum check_result timed_out, broken;
+    const char *name; /* as in the configuration: "tcp", "http" */
+    /* Appends what to send once connected (nothing: nothing is sent). */
+    void (*request)(struct check *ck, struct strbuf *out);
+    /* All of it was sent. True: that was all, the outcome is set. */
+    bool (*sent)(struct check *ck);
+    /* More of the answer. True: the outcome is set. */
+    bool (*answer)(struct check *ck, struct str data);
+    /* The answer is over before it was decided: sets the outcome. */
+    void (*ended)(struct check *ck);
+};
+extern const struct check_kind check_kind_tcp, check_kind_http;
+const struct check_kind *check_kind_of(enum check_type type); /* NULL: none */
+
+#define CHECK_RECV_SIZE 4096 /* bytes of one receive: most answers come in one piece */
+
+enum check_state {
+    CHECK_IDLE,
+    CHECK_CONNECTING,
+    CHECK_BACKLOG, /* a unix socket's queue is full: waits to try again */
+    CHECK_SENDING,
+    CHECK_RECEIVING,
+    CHECK_ENDED, /* `done` comes at the end of the turn */
 };
 
-extern const struct check_kind check_kind_tcp, check_kind_http;
-const struct check_kind *check_kind_of(enum check_type type);
+struct check {
+    uint32_t magic;
+    enum check_state state;
+    struct loop *loop;
+    const struct checker_pool_conf *conf; /* the owner's; stays during a run */
+    const struct check_kind *kind;
+    check_done_fn *done;
+    void *owner;
+    struct addr addr; /* what is connected to */
+    struct op op;
+    struct timer deadline, again;
+    struct loop_task finish;
+    int fd;
+    bool decided;  /* the outcome is set; what comes is joined only */
+    bool was_sent; /* bytes have left, or may have */
+    uint64_t started_us;
+    struct check_outcome outcome;
+    struct strbuf out;  /* what is sent */
+    struct strbuf seen; /* of the answer, where it is searched; LIMIT_CHECK_BODY at most */
+    struct check_http http;
+    char in[CHECK_RECV_SIZE];
+};
 
-void check_init(struct check *c, struct loop *loop, const struct checker_pool_conf *conf,
-                check_done_fn *done);
-/* addr: of the backend; the conf's own address and port come before it. */
-void check_start(struct check *c, const struct addr *backend);
-void check_cancel(struct check *c); /* ends without `done`; running is false once it has ended */
-/* Fills c->outcome; for kinds. */
-void check_say(struct check *c, bool passed, enum check_result result, uint32_t code,
+/* ck: zeroed or ended. conf, and the strings in it, stay until `done`. backend: its address; the
+ * conf's own address and port come before it. */
+void check_start(struct check *ck, struct loop *loop, const struct checker_pool_conf *conf,
+                 const struct addr *backend, check_done_fn *done, void *owner);
+void check_cancel(struct check *ck); /* soon `done` with CHECK_CANCELLED, unless it is decided */
+
+/* ---- for kinds ---- */
+
+void check_say(struct check *ck, enum check_end end, enum check_result result, uint32_t code,
                const char *fmt, ...) PRINTF_LIKE(5, 6);
+/* Adds data to ck->seen and looks for needle, also across pieces. */
+bool check_find(struct check *ck, struct str data, struct str needle);
+bool check_seen_all(const struct check *ck); /* LIMIT_CHECK_BODY is reached: no more is looked at */
+#define CHECK_QUOTE_MAX 64
+/* Text for people: what does not print as \xNN, what is too long cut. Returns buf. */
+const char *check_quote(struct str s, char buf[static CHECK_QUOTE_MAX]);
+#define CHECK_ERROR_MAX 96
+/* "connection refused": an errno as a part of a sentence. Returns buf. */
+const char *check_error_text(int error, char buf[static CHECK_ERROR_MAX]);
 
 #endif

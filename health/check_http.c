@@ -1,25 +1,38 @@
-/* check_http.c - a request over HTTP/1.1; judged by its status and, where asked, its body. */
-#include "lb/base/str.h"
-#include "lb/net/addr.h"
-
+/* check_http.c - a request over HTTP/1.1, judged by the status and, where asked, by what the body
+ * contains. Without a `body` to look for, the header decides and the rest is not waited for. */
 #include "health/check.h"
-#include "health/check_http_parse.h"
+#include "lb/net/addr.h"
 
 #include <stdio.h>
 #include <string.h>
 
-static void request(const struct check *c, struct strbuf *out)
+static const char *method_of(const struct health_conf *h)
 {
-    const struct health_conf *h = &c->conf->health;
+    return h->method != NULL ? h->method : "GET";
+}
+
+static void request(struct check *ck, struct strbuf *out)
+{
+    const struct health_conf *h = &ck->conf->health;
     char host[ADDR_TEXT_MAX];
 
-    strbuf_addf(out, "%s %s HTTP/1.1\r\nHost: %s\r\n", h->method, h->path,
-                h->host != NULL                    ? h->host
-                : addr_family(&c->addr) == AF_UNIX ? "localhost"
-                                                   : addr_format(&c->addr, host));
+    check_http_init(&ck->http, strcmp(method_of(h), "HEAD") == 0);
+    strbuf_addf(out, "%s %s HTTP/1.1\r\nHost: %s\r\n", method_of(h),
+                h->path != NULL ? h->path : "/",
+                h->host != NULL                     ? h->host
+                : addr_family(&ck->addr) == AF_UNIX ? "localhost"
+                                                    : addr_format(&ck->addr, host));
     strbuf_add_cstr(out, "User-Agent: sluice-health/" SLUICE_VERSION "\r\n"
                          "Accept: */*\r\nConnection: close\r\n\r\n");
 }
+
+static bool sent(struct check *ck)
+{
+    (void)ck;
+    return false;
+}
+
+/* ---- what is expected ---- */
 
 static bool status_fits(const struct health_conf *h, uint16_t status)
 {
@@ -29,7 +42,7 @@ static bool status_fits(const struct health_conf *h, uint16_t status)
     return false;
 }
 
-static void format_ranges(const struct health_conf *h, char *out, size_t size)
+static const char *format_ranges(const struct health_conf *h, char *out, size_t size)
 {
     size_t n = 0;
 
@@ -39,45 +52,96 @@ static void format_ranges(const struct health_conf *h, char *out, size_t size)
         n += (size_t)snprintf(out + n, size - n, r->from == r->to ? "%s%u" : "%s%u-%u",
                               i > 0 ? "," : "", r->from, r->to);
     }
+    return out;
 }
 
-static bool judge(struct check *c, bool eof)
+static void judge_head(struct check *ck)
 {
-    const struct health_conf *h = &c->conf->health;
-    struct check_http_answer a;
+    const struct health_conf *h = &ck->conf->health;
+    uint16_t status = ck->http.status;
     char ranges[64];
-    enum check_http r =
-        check_http_parse((struct str){c->in, c->in_len}, eof, strcmp(h->method, "HEAD") == 0, &a);
 
-    if (r == CHECK_HTTP_BAD) {
-        check_say(c, false, CHECK_L7RSP, 0, "%s", a.problem);
-        return true;
-    }
-    if (a.head_complete && !status_fits(h, a.status)) {
-        format_ranges(h, ranges, sizeof(ranges));
-        check_say(c, false, CHECK_L7STS, a.status, "HTTP %u, expected %s", a.status, ranges);
-        return true;
-    }
-    if (a.head_complete && h->body != NULL && str_contains(a.body, str_of(h->body))) {
-        check_say(c, true, CHECK_L7OK, a.status, "HTTP %u, body contains \"%s\"", a.status,
-                  h->body);
-        return true;
-    }
-    if (a.head_complete && h->body == NULL) {
-        check_say(c, true, CHECK_L7OK, a.status, "HTTP %u", a.status);
-        return true;
-    }
-    if (r == CHECK_HTTP_MORE)
+    if (!status_fits(h, status))
+        check_say(ck, CHECK_FAILED, CHECK_L7STS, status, "HTTP %u, expected %s", status,
+                  format_ranges(h, ranges, sizeof(ranges)));
+    else if (h->body == NULL)
+        check_say(ck, CHECK_PASSED, CHECK_L7OK, status, "HTTP %u", status);
+}
+
+static void body_lacks(struct check *ck)
+{
+    char wanted[CHECK_QUOTE_MAX];
+
+    check_say(ck, CHECK_FAILED, CHECK_L7RSP, ck->http.status,
+              check_seen_all(ck) ? "HTTP %u, the first 64k of the body do not contain \"%s\""
+                                 : "HTTP %u, body does not contain \"%s\"",
+              ck->http.status, check_quote(str_of(ck->conf->health.body), wanted));
+}
+
+static void judge_body(struct check *ck, struct str data)
+{
+    const struct str wanted = str_of(ck->conf->health.body);
+    char quoted[CHECK_QUOTE_MAX];
+
+    if (check_find(ck, data, wanted))
+        check_say(ck, CHECK_PASSED, CHECK_L7OK, ck->http.status, "HTTP %u, body contains \"%s\"",
+                  ck->http.status, check_quote(wanted, quoted));
+    else if (check_seen_all(ck))
+        body_lacks(ck);
+}
+
+static void judge_broken(struct check *ck)
+{
+    char got[CHECK_QUOTE_MAX];
+
+    if (ck->http.status == 0 && ck->http.line_len > 0)
+        check_say(ck, CHECK_FAILED, CHECK_L7RSP, 0, "%s: \"%s\"", ck->http.problem,
+                  check_quote((struct str){ck->http.line, ck->http.line_len}, got));
+    else
+        check_say(ck, CHECK_FAILED, CHECK_L7RSP, ck->http.status, "%s", ck->http.problem);
+}
+
+/* True when the parser has no more to say about the present bytes. */
+static bool judge(struct check *ck, enum check_http_event event, struct str body)
+{
+    switch (event) {
+    case CHECK_HTTP_HEAD:
+        judge_head(ck);
         return false;
-    check_say(c, false, CHECK_L7RSP, a.status, "HTTP %u, body does not contain \"%s\"", a.status,
-              h->body);
+    case CHECK_HTTP_BODY:
+        judge_body(ck, body);
+        return false;
+    case CHECK_HTTP_DONE:
+        body_lacks(ck);
+        return true;
+    case CHECK_HTTP_BAD:
+        judge_broken(ck);
+        return true;
+    case CHECK_HTTP_MORE:
+        break;
+    }
     return true;
+}
+
+static bool answer(struct check *ck, struct str data)
+{
+    struct str body;
+    bool over = false;
+
+    while (!over && !ck->decided)
+        over = judge(ck, check_http_next(&ck->http, &data, &body), body);
+    return ck->decided;
+}
+
+static void ended(struct check *ck)
+{
+    judge(ck, check_http_eof(&ck->http), (struct str){0});
 }
 
 const struct check_kind check_kind_http = {
     .name = "http",
     .request = request,
-    .judge = judge,
-    .timed_out = CHECK_L7TOUT,
-    .broken = CHECK_L7RSP,
+    .sent = sent,
+    .answer = answer,
+    .ended = ended,
 };

@@ -1,36 +1,51 @@
-/* check_tcp.c - connecting is enough; or send something and look for something in what comes. */
-#include "lb/base/str.h"
-
+/* check_tcp.c - connecting is enough; or send something, and look for something in what comes. */
 #include "health/check.h"
 
-static void request(const struct check *c, struct strbuf *out)
+static void request(struct check *ck, struct strbuf *out)
 {
-    if (c->conf->health.send != NULL)
-        strbuf_add(out, c->conf->health.send, c->conf->health.send_len);
+    const struct health_conf *h = &ck->conf->health;
+
+    if (h->send != NULL)
+        strbuf_add(out, h->send, h->send_len);
 }
 
-static bool judge(struct check *c, bool eof)
+static bool sent(struct check *ck)
 {
-    const struct health_conf *h = &c->conf->health;
-
-    if (h->expect == NULL) {
-        check_say(c, true, CHECK_L4OK, 0, "connected");
-        return true;
-    }
-    if (str_contains((struct str){c->in, c->in_len}, str_of(h->expect))) {
-        check_say(c, true, CHECK_L7OK, 0, "found \"%s\"", h->expect);
-        return true;
-    }
-    if (!eof)
+    if (ck->conf->health.expect != NULL)
         return false;
-    check_say(c, false, CHECK_L7RSP, 0, "%zu bytes received without \"%s\"", c->in_len, h->expect);
+    check_say(ck, CHECK_PASSED, CHECK_L4OK, 0, "connected");
     return true;
+}
+
+static void not_found(struct check *ck)
+{
+    char wanted[CHECK_QUOTE_MAX], got[CHECK_QUOTE_MAX];
+
+    if (ck->seen.len == 0)
+        check_say(ck, CHECK_FAILED, CHECK_L7RSP, 0, "closed without an answer");
+    else
+        check_say(ck, CHECK_FAILED, CHECK_L7RSP, 0, "answer does not contain \"%s\": \"%s\"",
+                  check_quote(str_of(ck->conf->health.expect), wanted),
+                  check_quote(strbuf_str(&ck->seen), got));
+}
+
+static bool answer(struct check *ck, struct str data)
+{
+    const struct str wanted = str_of(ck->conf->health.expect);
+    char quoted[CHECK_QUOTE_MAX];
+
+    if (check_find(ck, data, wanted))
+        check_say(ck, CHECK_PASSED, CHECK_L7OK, 0, "answer contains \"%s\"",
+                  check_quote(wanted, quoted));
+    else if (check_seen_all(ck))
+        not_found(ck);
+    return ck->decided;
 }
 
 const struct check_kind check_kind_tcp = {
     .name = "tcp",
     .request = request,
-    .judge = judge,
-    .timed_out = CHECK_L7TOUT,
-    .broken = CHECK_L7RSP,
+    .sent = sent,
+    .answer = answer,
+    .ended = not_found,
 };

@@ -1,13 +1,18 @@
 /* checker.c - see checker.h.
  *
- * A struct target per slot holds what the health thread knows: the verdict's counter, the running
- * check, the timers. Other threads reach it through an array by slot index and leave notes in its
- * atomics; one embedded message at most is under way per target, so a storm of reports costs one
- * message a turn. All decisions are made on the health thread, in note_change(). */
+ * Each checked slot has a struct target, touched by the health thread alone. Other threads leave
+ * notes in a mailbox per slot, which stays until checker_free(): atomics, and one embedded message,
+ * so that a storm of reports costs at most one message a turn, and nothing is allocated.
+ *
+ * A target is off, idle (its timer runs), queued (LIMIT_CHECKS_IN_FLIGHT are running) or running;
+ * enter() moves it. settle() looks whether it should be checked at all: after every change from
+ * outside. apply() makes a verdict so: in the table, in the log, to the hooks. */
 #include "health/checker.h"
 
 #include "lb/base/alloc.h"
+#include "lb/base/epoch.h"
 #include "lb/base/log.h"
+#include "lb/base/slab.h"
 #include "lb/io/loop.h"
 
 #include "health/check.h"
@@ -18,37 +23,56 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Orders from other threads, as bits: the last of each kind counts. */
-enum order {
-    ORDER_TOUCH = 1,
-    ORDER_FORCE_UP = 2,
-    ORDER_FORCE_STOPPING = 4,
-    ORDER_FORCE_DOWN = 8,
-    ORDER_ENABLE = 16,
-    ORDER_DISABLE = 32,
-    ORDER_REMOVE = 64,
-};
+/* Failures that workers report call for a check at once, but not for one after the other without
+ * end where clients fail and checks pass (another port). */
+#define URGENT_GAP_MS  100
+/* After the last deadline of the first round, when more backends hang than are checked at once. */
+#define READY_GRACE_MS 250
+#define NO_RAMP        UINT64_MAX
+
+enum target_state { TARGET_OFF, TARGET_IDLE, TARGET_QUEUED, TARGET_RUNNING };
 
 struct target {
-    struct list node;    /* checker->targets */
-    struct list waiting; /* checker->waiting, while its check waits for a free place */
     struct checker *checker;
     struct backend_slot *slot;
+    struct list all;   /* checker->targets */
+    struct list queue; /* checker->queue */
+    enum target_state state;
     struct checker_pool_conf conf;
-    struct check check;
     struct verdict verdict;
     struct backend_info info;
-    struct timer next;     /* the next check */
-    struct timer ramp;     /* the next step of a slow start */
-    uint64_t ramp_from_ms; /* 0: no slow start under way */
-    bool first_pending;    /* its first verdict is awaited */
-    bool enabled;          /* enable|disable health */
-    bool removed;
-    /* Written by any thread. */
+    struct check *check; /* while running */
+    struct addr checked; /* the slot's address at the last look; len 0: none */
+    struct timer next;   /* of the next check */
+    struct timer ramp;   /* of the next step of a slow start */
+    uint64_t ramp_from_ms;
+    uint64_t started_ms;    /* the last check */
+    uint64_t changed_at_ms; /* the last transition */
+    bool first;             /* its first result is awaited */
+    bool disabled;          /* disable health */
+    bool in_maint;          /* at the last look */
+    bool counted_up;        /* in its pool's count */
+    bool removed;           /* freed when its check has ended */
+};
+
+/* One per slot that was ever added. */
+struct mailbox {
+    struct checker *checker;
+    struct backend_slot *slot;
+    struct target *target; /* health thread only */
     struct loop_msg msg;
     _Atomic bool posted;
-    _Atomic uint32_t orders, failures;
+    _Atomic uint32_t failures;
     _Atomic int last_error;
+    _Atomic bool remove, touched;
+    _Atomic uint8_t force;  /* enum checker_force + 1; 0: none */
+    _Atomic uint8_t enable; /* 1 off, 2 on; 0: none */
+    _Atomic(struct target *) incoming;
+};
+
+struct pool_count {
+    uint32_t targets, up;
+    bool changed; /* its hook is called at the end of the turn */
 };
 
 struct checker {
@@ -56,24 +80,26 @@ struct checker {
     struct backend_table *table;
     struct epoch_domain *epochs;
     struct checker_hooks hooks;
-    struct list targets, waiting;
-    uint32_t in_flight, first_pending;
+    struct list targets, queue;
+    uint32_t in_flight, n_first;
     bool begun, told_ready, stopping;
-    struct loop_task rebuild; /* pools that changed in this turn */
-    uint64_t *changed;        /* a bit per pool */
-    uint32_t changed_words;
-    _Atomic(struct target *) by_slot[LIMIT_BACKENDS];
+    struct slab checks;
+    struct timer ready_by;
+    struct loop_task flush;
+    struct loop_msg begin_msg;
+    uint64_t unable_logged_ms;
+    uint32_t n_changed;
+    uint16_t changed[LIMIT_POOLS];
+    struct pool_count pools[LIMIT_POOLS];
+    _Atomic(struct mailbox *) boxes[LIMIT_BACKENDS];
 };
 
-static void on_message(struct loop_msg *msg, void *ctx);
-static void on_next(struct timer *t);
-static void on_ramp(struct timer *t);
-static void on_check_done(struct check *check, const struct check_outcome *o);
-static void check_now(struct target *t);
+static void enter(struct target *t, enum target_state next);
+static void settle(struct target *t);
 
-static uint64_t wall_us(const struct checker *c)
+static uint64_t now_ms(const struct checker *c)
 {
-    return io_wall_us(c->loop->io);
+    return loop_now_ms(c->loop);
 }
 
 static bool has_checks(const struct target *t)
@@ -81,68 +107,74 @@ static bool has_checks(const struct target *t)
     return t->conf.health.type != CHECK_TYPE_NONE;
 }
 
-static bool paused(const struct target *t)
+/* ---- what others are told ---- */
+
+static void on_flush(struct loop_task *task)
 {
-    return !t->enabled || (slot_word(t->slot).admin & ADMIN_MAINT_MASK) ||
-           atomic_load_explicit(&t->slot->address, memory_order_relaxed) == NULL;
-}
+    struct checker *c = container_of(task, struct checker, flush);
 
-/* ---- publishing ---- */
-
-static void on_rebuild(struct loop_task *task)
-{
-    struct checker *c = container_of(task, struct checker, rebuild);
-
-    for (uint32_t w = 0; w < c->changed_words; w++) {
-        uint64_t bits = c->changed[w];
-        c->changed[w] = 0;
-        for (; bits != 0; bits &= bits - 1)
-            c->hooks.pool_changed(c->hooks.ctx, w * 64 + (uint32_t)__builtin_ctzll(bits));
+    for (uint32_t i = 0; i < c->n_changed; i++) {
+        c->pools[c->changed[i]].changed = false;
+        c->hooks.pool_changed(c->hooks.ctx, c->changed[i]);
     }
+    c->n_changed = 0;
+    epoch_collect(c->epochs); /* views and addresses that were replaced */
 }
 
 /* Once a turn and pool, however many of its backends changed. */
-static void pool_changed(struct checker *c, uint32_t pool)
+static void pool_changed(struct target *t)
 {
-    uint32_t word = pool / 64;
+    struct checker *c = t->checker;
+    struct pool_count *p = &c->pools[t->slot->pool];
 
-    if (word >= c->changed_words) {
-        c->changed = xrealloc(c->changed, (word + 1) * sizeof(uint64_t));
-        memset(c->changed + c->changed_words, 0, (word + 1 - c->changed_words) * sizeof(uint64_t));
-        c->changed_words = word + 1;
-    }
-    c->changed[word] |= 1ULL << (pool % 64);
-    loop_defer(c->loop, &c->rebuild);
+    sl_assert(t->slot->pool < LIMIT_POOLS);
+    if (!p->changed)
+        c->changed[c->n_changed++] = (uint16_t)t->slot->pool;
+    p->changed = true;
+    loop_defer(c->loop, &c->flush);
 }
 
-static void publish_info(struct target *t)
+static void publish(struct target *t)
 {
     t->info.health = t->verdict.health;
     t->info.rise = t->verdict.rise;
     t->info.fall = t->verdict.fall;
-    t->info.checking = t->check.running;
-    t->info.check_enabled = has_checks(t) && t->enabled;
+    t->info.checking = t->state == TARGET_RUNNING;
+    t->info.check_enabled = has_checks(t) && !t->disabled;
     slot_set_info(t->slot, &t->info);
 }
 
 static void tell_ready(struct checker *c)
 {
-    if (!c->begun || c->told_ready || c->first_pending > 0)
+    if (c->told_ready || !c->begun || c->n_first > 0)
         return;
     c->told_ready = true;
+    timer_stop(&c->loop->timers, &c->ready_by);
     c->hooks.ready(c->hooks.ctx);
 }
 
 static void first_is_over(struct target *t)
 {
-    if (!t->first_pending)
+    if (!t->first)
         return;
-    t->first_pending = false;
-    t->checker->first_pending--;
+    t->first = false;
+    t->checker->n_first--;
     tell_ready(t->checker);
 }
 
-/* ---- weight and slow start ---- */
+static void on_ready_by(struct timer *timer)
+{
+    struct checker *c = container_of(timer, struct checker, ready_by);
+
+    log_warn("the first health checks take long: %u backends have no result yet, going on without",
+             c->n_first);
+    list_for_each (node, &c->targets)
+        list_entry(node, struct target, all)->first = false;
+    c->n_first = 0;
+    tell_ready(c);
+}
+
+/* ---- weight ---- */
 
 static void update_weight(struct target *t)
 {
@@ -150,17 +182,18 @@ static void update_weight(struct target *t)
     uint16_t set = slot_word(t->slot).set_weight;
     uint16_t weight = (uint16_t)(set * WEIGHT_SCALE);
 
-    if (t->ramp_from_ms != 0) {
-        uint64_t elapsed = loop_now_ms(c->loop) - t->ramp_from_ms;
+    timer_stop(&c->loop->timers, &t->ramp);
+    if (t->ramp_from_ms != NO_RAMP) {
+        uint64_t elapsed = now_ms(c) - t->ramp_from_ms;
         weight = slow_start_weight(set, elapsed, t->conf.slow_start_ms);
         if (elapsed >= t->conf.slow_start_ms)
-            t->ramp_from_ms = 0;
+            t->ramp_from_ms = NO_RAMP;
         else
             timer_start(&c->loop->timers, &t->ramp,
-                        loop_now_ms(c->loop) + slow_start_step_ms(t->conf.slow_start_ms));
+                        now_ms(c) + slow_start_step_ms(t->conf.slow_start_ms));
     }
     if (slot_set_effective(t->slot, weight).weight != weight)
-        pool_changed(c, t->slot->pool);
+        pool_changed(t);
 }
 
 static void on_ramp(struct timer *timer)
@@ -168,336 +201,634 @@ static void on_ramp(struct timer *timer)
     update_weight(container_of(timer, struct target, ramp));
 }
 
+static void ramp(struct target *t, bool on)
+{
+    t->ramp_from_ms = on && t->conf.slow_start_ms > 0 ? now_ms(t->checker) : NO_RAMP;
+    update_weight(t);
+}
+
 /* ---- transitions ---- */
 
-static const char *format_age(uint64_t us, char *out, size_t size)
+/* Whether it takes part, for "2 of 3 backends up". */
+static void count_up(struct target *t, bool removed)
 {
-    uint64_t s = us / 1000000;
+    struct pool_count *p = &t->checker->pools[t->slot->pool];
+    bool up = !removed && !t->in_maint && oper_is_up(verdict_oper(&t->verdict));
 
-    if (s < 60)
-        snprintf(out, size, "%u.%us", (unsigned)s, (unsigned)(us / 100000 % 10));
-    else if (s < 3600)
-        snprintf(out, size, "%um%02us", (unsigned)(s / 60), (unsigned)(s % 60));
-    else if (s < 86400)
-        snprintf(out, size, "%uh%02um", (unsigned)(s / 3600), (unsigned)(s / 60 % 60));
+    p->up += (uint32_t)up - (uint32_t)t->counted_up;
+    t->counted_up = up;
+}
+
+/* "1h2m3s", "4.2s". */
+static const char *format_age(uint64_t ms, char out[static 32])
+{
+    uint64_t s = ms / 1000;
+    unsigned hours = (unsigned)(s / 3600), minutes = (unsigned)(s / 60 % 60);
+    unsigned seconds = (unsigned)(s % 60);
+
+    if (s < 10)
+        snprintf(out, 32, "%u.%us", seconds, (unsigned)(ms / 100 % 10));
+    else if (s < 60)
+        snprintf(out, 32, "%us", seconds);
+    else if (hours == 0)
+        snprintf(out, 32, "%um%us", minutes, seconds);
     else
-        snprintf(out, size, "%ud%02uh", (unsigned)(s / 86400), (unsigned)(s / 3600 % 24));
+        snprintf(out, 32, "%uh%um%us", hours, minutes, seconds);
     return out;
-}
-
-static void count_pool(const struct target *of, uint32_t *out_up, uint32_t *out_all)
-{
-    *out_up = *out_all = 0;
-    list_for_each (node, &of->checker->targets) {
-        const struct target *t = list_entry(node, struct target, node);
-        if (t->slot->pool != of->slot->pool)
-            continue;
-        (*out_all)++;
-        *out_up += oper_is_up(slot_word(t->slot).oper);
-    }
-}
-
-static const char *plain_state(enum oper_state s)
-{
-    return s == OPER_UNKNOWN ? "unknown" : oper_is_up(s) ? "UP" : "DOWN";
 }
 
 /* Between unknown, up and down; not the counting within them. */
 static bool crosses(enum oper_state was, enum oper_state is)
 {
-    return was != is &&
-           (was == OPER_UNKNOWN || is == OPER_UNKNOWN || oper_is_up(was) != oper_is_up(is));
+    return oper_is_up(was) != oper_is_up(is) || was == OPER_UNKNOWN;
 }
 
-static void log_transition(const struct target *t, enum oper_state was, enum oper_state is)
+static void log_transition(const struct target *t, enum oper_state was, bool up)
 {
+    const struct checker *c = t->checker;
     const struct backend_slot *s = t->slot;
+    const struct pool_count *p = &c->pools[s->pool];
     const struct check_kind *kind = check_kind_of(t->conf.health.type);
-    uint32_t up, all;
-    char age[32];
+    char age[32], former[64];
 
-    if (!crosses(was, is)) {
-        log_debug("backend %s/%s: %s (%u of %u)", s->pool_name, s->name, t->info.reason,
-                  t->verdict.health, t->verdict.rise + t->verdict.fall - 1);
-        return;
-    }
-    count_pool(t, &up, &all);
-    format_age(wall_us(t->checker) - t->info.changed_at_us, age, sizeof(age));
-    log_msg(oper_is_up(is) ? LOG_LEVEL_INFO : LOG_LEVEL_WARN,
-            "backend %s/%s is %s: %s (%s check, was %s for %s; %u of %u backends up)", s->pool_name,
-            s->name, plain_state(is), t->info.reason, kind ? kind->name : "no", plain_state(was),
-            age, up, all);
+    if (was == OPER_UNKNOWN)
+        snprintf(former, sizeof(former), "first result");
+    else
+        snprintf(former, sizeof(former), "was %s for %s", up ? "DOWN" : "UP",
+                 format_age(now_ms(c) - t->changed_at_ms, age));
+    log_msg(up ? LOG_LEVEL_INFO : LOG_LEVEL_WARN,
+            "backend %s/%s is %s: %s (%s%s, %s; %u of %u backends up)", s->pool_name, s->name,
+            up ? "UP" : "DOWN", t->info.reason, kind != NULL ? "check " : "no check",
+            kind != NULL ? kind->name : "", former, p->up, p->targets);
 }
 
-static void count_downtime(struct target *t, bool down, uint64_t now)
+static void count_downtime(struct target *t, bool up, uint64_t wall_us)
 {
-    if (down) {
-        t->info.down_since_us = now;
+    if (!up) {
+        t->info.down_since_us = wall_us;
         t->info.transitions_down++;
     } else if (t->info.down_since_us != 0) {
-        t->info.downtime_us += now - t->info.down_since_us;
+        if (wall_us > t->info.down_since_us) /* the wall clock may be set back */
+            t->info.downtime_us += wall_us - t->info.down_since_us;
         t->info.down_since_us = 0;
     }
 }
 
-/* The verdict may have changed: makes it so in the table, and tells those who need to know. reason:
- * what was seen. */
-static void note_change(struct target *t, const char *reason)
+static void transition(struct target *t, enum oper_state was, bool up, bool close)
 {
     struct checker *c = t->checker;
+    uint64_t wall_us = io_wall_us(c->loop->io);
+
+    count_up(t, false);
+    log_transition(t, was, up);
+    count_downtime(t, up, wall_us);
+    t->info.changed_at_us = wall_us;
+    t->changed_at_ms = now_ms(c);
+    /* What comes back is taken up slowly; what was there when we came is not. */
+    ramp(t, up && was != OPER_UNKNOWN);
+    pool_changed(t);
+    publish(t);
+    if (!up && close)
+        c->hooks.backend_down(c->hooks.ctx, t->slot->index);
+}
+
+/* The verdict may have changed: makes it so. close: a backend that went down may lose its
+ * connections. */
+static void apply(struct target *t, const char *reason, bool close)
+{
     enum oper_state is = verdict_oper(&t->verdict), was = slot_word(t->slot).oper;
-    bool changed = crosses(was, is);
 
     if (is != was) {
-        slot_set_oper(t->slot, is);
         snprintf(t->info.reason, sizeof(t->info.reason), "%s", reason);
-        log_transition(t, was, is);
+        slot_set_oper(t->slot, is);
     }
-    if (changed) {
-        uint64_t now = wall_us(c);
-        if (was != OPER_UNKNOWN || !oper_is_up(is))
-            count_downtime(t, !oper_is_up(is), now);
-        t->info.changed_at_us = now;
-        /* A backend that comes back ramps up; one that was just started with us does not. */
-        t->ramp_from_ms = oper_is_up(is) && was != OPER_UNKNOWN && t->conf.slow_start_ms > 0
-                              ? loop_now_ms(c->loop)
-                              : 0;
-        update_weight(t);
-        pool_changed(c, t->slot->pool);
+    if (is != was && crosses(was, is)) {
+        transition(t, was, oper_is_up(is), close);
+        return;
     }
-    publish_info(t);
-    if (changed && !oper_is_up(is))
-        c->hooks.backend_down(c->hooks.ctx, t->slot->index);
-    if (t->verdict.known)
-        first_is_over(t);
+    if (is == OPER_GOING_DOWN || is == OPER_GOING_UP)
+        log_debug("backend %s/%s is going %s: %s (health %u, up from %u to %u)", t->slot->pool_name,
+                  t->slot->name, is == OPER_GOING_UP ? "up" : "down", reason, t->verdict.health,
+                  t->verdict.rise, t->verdict.rise + t->verdict.fall - 1);
+    publish(t);
 }
 
 /* ---- schedule ---- */
 
-static uint32_t interval_ms(const struct target *t)
+static uint64_t interval_ms(const struct target *t)
 {
     const struct health_conf *h = &t->conf.health;
+    uint32_t ms = h->interval_ms;
 
     switch (verdict_oper(&t->verdict)) {
     case OPER_DOWN:
-        return h->interval_down_ms;
+        ms = h->interval_down_ms;
+        break;
     case OPER_GOING_DOWN:
     case OPER_GOING_UP:
-        return h->interval_changing_ms;
+        ms = h->interval_changing_ms;
+        break;
     case OPER_UNKNOWN:
     case OPER_UP:
         break;
     }
-    return h->interval_ms;
+    return ms > 0 ? ms : h->interval_ms > 0 ? h->interval_ms : 1;
 }
 
-/* Jitter both ways, so that the checks of many backends, and of many sluices, do not march in step.
- */
-static void plan_next(struct target *t)
+/* From the start of the last check. All first checks go out at once, so the second ones are spread
+ * over an interval; from then on the jitter keeps those of many backends, and of many sluices, from
+ * marching in step. */
+static uint64_t next_check_ms(struct target *t)
 {
-    struct checker *c = t->checker;
+    struct io *io = t->checker->loop->io;
     uint64_t delay = interval_ms(t), spread = delay * t->conf.health.jitter_percent / 100;
 
-    if (spread > 0)
-        delay = delay - spread + io_random(c->loop->io) % (2 * spread + 1);
-    timer_start(&c->loop->timers, &t->next, loop_now_ms(c->loop) + (delay > 0 ? delay : 1));
+    if (t->info.checks <= 1)
+        delay = 1 + io_random(io) % delay;
+    else if (spread > 0)
+        delay = delay - spread + io_random(io) % (2 * spread + 1);
+    return t->started_ms + delay;
 }
 
-static void run_check(struct target *t)
+/* Whether it should be checked at all. */
+static bool wanted(const struct target *t)
 {
-    struct checker *c = t->checker;
-    /* Addresses are only replaced by other threads: read in this thread's epoch. */
-    struct addr *a = atomic_load_explicit(&t->slot->address, memory_order_acquire);
-
-    c->in_flight++;
-    t->info.checks++;
-    check_start(&t->check, a);
-    publish_info(t);
+    return has_checks(t) && t->checker->begun && !t->checker->stopping && !t->removed &&
+           !t->disabled && !t->in_maint && t->checked.len > 0;
 }
 
-static void check_now(struct target *t)
+static void on_check_done(struct check *ck, const struct check_outcome *o);
+
+static void start_check(struct target *t)
 {
     struct checker *c = t->checker;
 
-    if (c->stopping || t->removed || t->check.running || list_linked(&t->waiting) || !has_checks(t))
+    t->started_ms = now_ms(c);
+    t->check = slab_alloc(&c->checks);
+    if (t->check == NULL) { /* no memory just now: the backend is not to blame */
+        enter(t, TARGET_IDLE);
         return;
-    timer_stop(&c->loop->timers, &t->next);
-    if (paused(t)) {
-        first_is_over(t);
-        plan_next(t);
-    } else if (c->in_flight >= LIMIT_CHECKS_IN_FLIGHT) {
-        list_push_back(&c->waiting, &t->waiting);
-    } else {
-        run_check(t);
     }
+    t->state = TARGET_RUNNING;
+    c->in_flight++;
+    publish(t);
+    check_start(t->check, c->loop, &t->conf, &t->checked, on_check_done, t);
+}
+
+static void leave(struct target *t)
+{
+    switch (t->state) {
+    case TARGET_IDLE:
+        timer_stop(&t->checker->loop->timers, &t->next);
+        break;
+    case TARGET_QUEUED:
+        list_remove(&t->queue);
+        break;
+    case TARGET_OFF:
+    case TARGET_RUNNING:
+        break;
+    }
+}
+
+/* A running target leaves its state in on_check_done() only. */
+static void enter(struct target *t, enum target_state next)
+{
+    struct checker *c = t->checker;
+
+    leave(t);
+    t->state = next;
+    switch (next) {
+    case TARGET_OFF:
+        return;
+    case TARGET_IDLE:
+        timer_start(&c->loop->timers, &t->next, next_check_ms(t));
+        return;
+    case TARGET_QUEUED:
+        list_push_back(&c->queue, &t->queue);
+        return;
+    case TARGET_RUNNING:
+        start_check(t);
+        return;
+    }
+}
+
+static void run_queue(struct checker *c)
+{
+    while (c->in_flight < LIMIT_CHECKS_IN_FLIGHT && !list_empty(&c->queue))
+        enter(list_entry(c->queue.next, struct target, queue), TARGET_RUNNING);
+}
+
+static void check_soon(struct target *t)
+{
+    enter(t, TARGET_QUEUED);
+    run_queue(t->checker);
 }
 
 static void on_next(struct timer *timer)
 {
-    check_now(container_of(timer, struct target, next));
+    check_soon(container_of(timer, struct target, next));
 }
 
-static void place_free(struct checker *c)
+/* Off or on, as things are now. What is switched on is checked at once. */
+static void settle(struct target *t)
 {
-    struct list *node;
+    bool on = wanted(t);
 
-    c->in_flight--;
-    while (c->in_flight < LIMIT_CHECKS_IN_FLIGHT && (node = list_pop_front(&c->waiting)) != NULL)
-        check_now(list_entry(node, struct target, waiting));
+    if (t->state == TARGET_RUNNING) {
+        if (!on)
+            check_cancel(t->check);
+    } else if (!on) {
+        enter(t, TARGET_OFF);
+    } else if (t->state == TARGET_OFF) {
+        check_soon(t);
+    }
+    publish(t);
 }
 
-static void on_check_done(struct check *check, const struct check_outcome *o)
-{
-    struct target *t = container_of(check, struct target, check);
+/* ---- results ---- */
 
+static void log_unable(struct target *t, const char *why)
+{
+    struct checker *c = t->checker;
+
+    if (c->unable_logged_ms != 0 && now_ms(c) - c->unable_logged_ms < 1000)
+        return;
+    c->unable_logged_ms = now_ms(c);
+    log_warn("backend %s/%s cannot be checked, what was known of it stays: %s", t->slot->pool_name,
+             t->slot->name, why);
+}
+
+static void judge(struct target *t, const struct check_outcome *o)
+{
     t->info.result = (uint8_t)o->result;
     t->info.check_code = o->code;
     t->info.check_duration_us = o->duration_us;
-    snprintf(t->info.desc, sizeof(t->info.desc), "%s", o->desc);
-    if (paused(t)) { /* maintenance began meanwhile: no verdict from this one */
-        publish_info(t);
-        first_is_over(t);
-    } else if (o->passed) {
+    memcpy(t->info.desc, o->desc, sizeof(t->info.desc));
+    t->info.checks++;
+    switch (o->end) {
+    case CHECK_UNABLE:
+        log_unable(t, o->desc);
+        break;
+    case CHECK_PASSED:
         verdict_pass(&t->verdict);
-        note_change(t, o->desc);
-    } else {
-        t->info.check_fails++;
+        break;
+    case CHECK_FAILED:
+        if (t->verdict.health > 0 || !t->verdict.known) /* as HAProxy counts: not while down */
+            t->info.check_fails++;
         verdict_fail(&t->verdict);
-        note_change(t, o->desc);
+        break;
+    case CHECK_CANCELLED:
+        break;
     }
-    if (!t->checker->stopping)
-        plan_next(t);
-    place_free(t->checker);
+    apply(t, o->desc, true);
+}
+
+static void target_free(struct target *t)
+{
+    atomic_fetch_sub(&t->slot->refs, 1);
+    free(t);
+}
+
+static void on_check_done(struct check *ck, const struct check_outcome *o)
+{
+    struct target *t = ck->owner;
+    struct checker *c = t->checker;
+
+    sl_assert(t->state == TARGET_RUNNING && t->check == ck);
+    t->state = TARGET_OFF;
+    t->check = NULL;
+    c->in_flight--;
+    if (t->removed) {
+        slab_free(&c->checks, ck);
+        target_free(t);
+    } else {
+        /* Between the decision and now, maintenance may have begun or the address changed. */
+        if (o->end != CHECK_CANCELLED && wanted(t) && !c->stopping) {
+            judge(t, o);
+            first_is_over(t);
+            enter(t, TARGET_IDLE);
+        }
+        slab_free(&c->checks, ck);
+        settle(t);
+    }
+    run_queue(c);
 }
 
 /* ---- notes from other threads ---- */
-
-static void take_failures(struct target *t)
-{
-    uint32_t n = atomic_exchange(&t->failures, 0);
-    char why[96];
-
-    if (n == 0 || !has_checks(t) || paused(t))
-        return;
-    snprintf(why, sizeof(why), "%u connection%s from clients failed: %s", n, n == 1 ? "" : "s",
-             strerror(atomic_load_explicit(&t->last_error, memory_order_relaxed)));
-    /* All but the last failure: that one is the check's, which follows at once. */
-    for (; n > 0 && t->verdict.health > t->verdict.rise; n--)
-        verdict_fail(&t->verdict);
-    note_change(t, why);
-    check_now(t);
-}
 
 static void remove_target(struct target *t)
 {
     struct checker *c = t->checker;
 
-    if (t->removed)
-        return;
     t->removed = true;
-    atomic_store(&c->by_slot[t->slot->index], NULL);
-    timer_stop(&c->loop->timers, &t->next);
-    timer_stop(&c->loop->timers, &t->ramp);
-    list_remove(&t->waiting);
-    if (t->check.running) {
-        check_cancel(&t->check);
-        c->in_flight--;
-    }
     first_is_over(t);
+    settle(t);
+    timer_stop(&c->loop->timers, &t->ramp);
+    count_up(t, true);
+    c->pools[t->slot->pool].targets--;
+    list_remove(&t->all);
+    pool_changed(t);
+    if (t->state != TARGET_RUNNING)
+        target_free(t);
 }
 
-static void take_forces(struct target *t, uint32_t orders)
+/* Takes the address as it is now; true when it is another one. An unresolved one is a change too.
+ */
+static bool look_at_address(struct target *t)
 {
-    if (orders & ORDER_FORCE_UP)
-        verdict_force_up(&t->verdict);
-    if (orders & ORDER_FORCE_STOPPING)
-        verdict_force_stopping(&t->verdict);
-    if (orders & ORDER_FORCE_DOWN)
-        verdict_force_down(&t->verdict);
-    note_change(t, "set over the stats socket");
+    const struct addr *a = atomic_load_explicit(&t->slot->address, memory_order_acquire);
+    const struct addr now = a != NULL ? *a : (struct addr){0};
+    bool same = now.len == t->checked.len && (now.len == 0 || addr_eq(&now, &t->checked));
+
+    t->checked = now;
+    return !same;
 }
 
-static void take_orders(struct target *t)
+/* The administrative state, the weight or the address may be another one. */
+static void look_at_slot(struct target *t)
 {
-    uint32_t orders = atomic_exchange(&t->orders, 0);
+    bool was_maint = t->in_maint;
+    bool moved = look_at_address(t);
+
+    t->in_maint = (slot_word(t->slot).admin & ADMIN_MAINT_MASK) != 0;
+    count_up(t, false);
+    if (!t->in_maint && (was_maint || moved)) {
+        if (has_checks(t)) {
+            verdict_doubt(&t->verdict);
+            apply(t, was_maint ? "back from maintenance" : "has another address", false);
+        }
+        if (t->state == TARGET_RUNNING)
+            check_cancel(t->check); /* of the old address; settle() starts the next at once */
+        else
+            enter(t, TARGET_OFF);
+        if (was_maint)
+            ramp(t, oper_is_up(verdict_oper(&t->verdict)));
+    }
+}
+
+static void take_touch(struct target *t)
+{
+    look_at_slot(t);
+    update_weight(t);
+    pool_changed(t);
+    settle(t);
+    if (t->state == TARGET_OFF && (t->in_maint || t->checked.len == 0))
+        first_is_over(t); /* there will be no result to wait for */
+}
+
+static void take_force(struct target *t, enum checker_force to)
+{
+    static const char *const reasons[] = {
+        [FORCE_UP] = "set to up by command",
+        [FORCE_STOPPING] = "set to stopping by command",
+        [FORCE_DOWN] = "set to down by command",
+    };
+
+    verdict_force(&t->verdict, to == FORCE_UP);
+    apply(t, reasons[to], to == FORCE_DOWN);
+}
+
+static void take_failures(struct target *t, uint32_t n, int err)
+{
+    char why[LIMIT_CHECK_DESC + 1], what[CHECK_ERROR_MAX];
+
+    if (!wanted(t))
+        return; /* without checks nothing would ever bring it up again */
+    snprintf(why, sizeof(why), "%u connection%s of clients failed: %s", n, n == 1 ? "" : "s",
+             check_error_text(err, what));
+    for (; n > 0 && t->verdict.health > t->verdict.rise; n--)
+        verdict_suspect(&t->verdict);
+    apply(t, why, false);
+    if (t->state != TARGET_IDLE)
+        return;
+    uint64_t at = t->started_ms + URGENT_GAP_MS;
+    if (at <= now_ms(t->checker))
+        check_soon(t);
+    else if (at < t->next.at_ms)
+        timer_start(&t->checker->loop->timers, &t->next, at);
+}
+
+/* ---- targets ---- */
+
+static enum oper_state initial_oper(const struct health_conf *h)
+{
+    if (h->initial == INITIAL_DOWN)
+        return OPER_DOWN;
+    return h->initial == INITIAL_UP || h->type == CHECK_TYPE_NONE ? OPER_UP : OPER_UNKNOWN;
+}
+
+static uint16_t at_least_1(uint32_t n)
+{
+    return (uint16_t)(n == 0 ? 1 : n < UINT16_MAX / 2 ? n : UINT16_MAX / 2);
+}
+
+/* In the caller's thread: touches neither the loop nor the slot's state. */
+static struct target *target_new(struct checker *c, struct backend_slot *s,
+                                 const struct checker_pool_conf *conf)
+{
+    const struct health_conf *h = &conf->health;
+    struct target *t = xcalloc(1, sizeof(*t));
+
+    t->checker = c;
+    t->slot = s;
+    t->conf = *conf;
+    t->ramp_from_ms = NO_RAMP;
+    list_init(&t->all);
+    list_init(&t->queue);
+    timer_init(&t->next, on_next);
+    timer_init(&t->ramp, on_ramp);
+    verdict_init(&t->verdict, at_least_1(h->rise), at_least_1(h->fall), initial_oper(h));
+    atomic_fetch_add(&s->refs, 1);
+    return t;
+}
+
+/* The slot has a target already: a reload. What is known stays. */
+static void take_conf(struct target *t, struct target *from)
+{
+    verdict_rescale(&t->verdict, from->verdict.rise, from->verdict.fall);
+    if (t->conf.health.type != from->conf.health.type)
+        t->verdict = from->verdict;
+    t->conf = from->conf;
+    target_free(from);
+    if (t->state == TARGET_RUNNING)
+        check_cancel(t->check); /* it asks the old question */
+    else
+        enter(t, TARGET_OFF);
+    apply(t, "configured anew", false);
+    look_at_slot(t);
+    settle(t);
+}
+
+static void install(struct mailbox *box, struct target *t)
+{
     struct checker *c = t->checker;
 
-    if (orders & ORDER_REMOVE) {
-        remove_target(t);
-        pool_changed(c, t->slot->pool);
+    if (c->stopping) {
+        target_free(t);
         return;
     }
-    if (orders & (ORDER_ENABLE | ORDER_DISABLE))
-        t->enabled = !(orders & ORDER_DISABLE);
-    if (orders & (ORDER_FORCE_UP | ORDER_FORCE_STOPPING | ORDER_FORCE_DOWN))
-        take_forces(t, orders);
-    if (orders & ORDER_TOUCH) {
-        update_weight(t);
-        pool_changed(c, t->slot->pool);
+    if (box->target != NULL) {
+        take_conf(box->target, t);
+        return;
     }
-    if (orders & (ORDER_TOUCH | ORDER_ENABLE))
-        check_now(t); /* out of maintenance, at a new address: what is true there? */
-    publish_info(t);
+    box->target = t;
+    list_push_back(&c->targets, &t->all);
+    c->pools[t->slot->pool].targets++;
+    t->info.result = has_checks(t) ? CHECK_INI : CHECK_NONE;
+    snprintf(t->info.reason, sizeof(t->info.reason), "%s",
+             has_checks(t) ? "not checked yet" : "no check is configured");
+    t->changed_at_ms = now_ms(c);
+    t->info.changed_at_us = io_wall_us(c->loop->io);
+    if (verdict_oper(&t->verdict) == OPER_DOWN)
+        t->info.down_since_us = t->info.changed_at_us;
+    slot_set_oper(t->slot, verdict_oper(&t->verdict));
+    look_at_address(t);
+    t->in_maint = (slot_word(t->slot).admin & ADMIN_MAINT_MASK) != 0;
+    /* A name that is being looked up is waited for: its first answer comes as a touch. */
+    t->first = !c->told_ready && has_checks(t) && (!t->in_maint || t->checked.len == 0);
+    c->n_first += t->first;
+    count_up(t, false);
+    update_weight(t);
+    pool_changed(t);
+    settle(t);
 }
 
-static void on_message(struct loop_msg *msg, void *ctx)
+/* ---- the mailbox ---- */
+
+static void on_mail(struct loop_msg *msg, void *ctx)
 {
-    struct target *t = container_of(msg, struct target, msg);
+    struct mailbox *box = container_of(msg, struct mailbox, msg);
 
     (void)ctx;
-    atomic_store(&t->posted, false); /* before the notes are read: later ones post anew */
-    if (t->removed)
+    atomic_store(&box->posted, false); /* before the notes are read: later ones post anew */
+    if (atomic_exchange(&box->remove, false) && box->target != NULL) {
+        remove_target(box->target);
+        box->target = NULL;
+    }
+    struct target *incoming = atomic_exchange(&box->incoming, NULL);
+    if (incoming != NULL)
+        install(box, incoming);
+
+    uint8_t enable = atomic_exchange(&box->enable, 0), force = atomic_exchange(&box->force, 0);
+    bool touched = atomic_exchange(&box->touched, false);
+    uint32_t failures = atomic_exchange(&box->failures, 0);
+    struct target *t = box->target;
+    if (t == NULL || box->checker->stopping)
         return;
-    take_orders(t);
-    take_failures(t);
+    if (enable != 0) {
+        t->disabled = enable == 1;
+        settle(t);
+    }
+    if (force != 0)
+        take_force(t, (enum checker_force)(force - 1));
+    if (touched)
+        take_touch(t);
+    if (failures > 0)
+        take_failures(t, failures, atomic_load_explicit(&box->last_error, memory_order_relaxed));
 }
 
-static void leave_note(struct checker *c, struct backend_slot *s, uint32_t order, int err)
+static void post(struct mailbox *box)
 {
-    struct target *t = atomic_load_explicit(&c->by_slot[s->index], memory_order_acquire);
+    if (!atomic_exchange(&box->posted, true))
+        loop_post(box->checker->loop, &box->msg);
+}
 
-    if (t == NULL)
-        return;
-    if (order != 0)
-        atomic_fetch_or(&t->orders, order);
-    if (err != 0) {
-        atomic_store_explicit(&t->last_error, err, memory_order_relaxed);
-        atomic_fetch_add(&t->failures, 1);
-    }
-    if (!atomic_exchange(&t->posted, true))
-        loop_post(c->loop, &t->msg);
+static struct mailbox *box_of(struct checker *c, const struct backend_slot *s)
+{
+    return atomic_load_explicit(&c->boxes[s->index], memory_order_acquire);
 }
 
 void checker_report_failure(struct checker *c, struct backend_slot *s, int err)
 {
-    leave_note(c, s, 0, err);
+    struct mailbox *box = box_of(c, s);
+
+    if (box == NULL)
+        return;
+    atomic_store_explicit(&box->last_error, err, memory_order_relaxed);
+    atomic_fetch_add(&box->failures, 1);
+    post(box);
 }
 
 void checker_touch(struct checker *c, struct backend_slot *s)
 {
-    leave_note(c, s, ORDER_TOUCH, 0);
+    struct mailbox *box = box_of(c, s);
+
+    if (box == NULL)
+        return;
+    atomic_store(&box->touched, true);
+    post(box);
 }
 
 void checker_force(struct checker *c, struct backend_slot *s, enum checker_force to)
 {
-    leave_note(c, s,
-               to == FORCE_UP     ? ORDER_FORCE_UP
-               : to == FORCE_DOWN ? ORDER_FORCE_DOWN
-                                  : ORDER_FORCE_STOPPING,
-               0);
+    struct mailbox *box = box_of(c, s);
+
+    if (box == NULL)
+        return;
+    atomic_store(&box->force, (uint8_t)(to + 1));
+    post(box);
 }
 
 void checker_enable(struct checker *c, struct backend_slot *s, bool on)
 {
-    leave_note(c, s, on ? ORDER_ENABLE : ORDER_DISABLE, 0);
+    struct mailbox *box = box_of(c, s);
+
+    if (box == NULL)
+        return;
+    atomic_store(&box->enable, on ? 2 : 1);
+    post(box);
+}
+
+void checker_add(struct checker *c, struct backend_slot *s, const struct checker_pool_conf *conf)
+{
+    struct mailbox *box = box_of(c, s);
+
+    if (box == NULL) {
+        box = xcalloc(1, sizeof(*box));
+        box->checker = c;
+        box->slot = s;
+        box->msg.fn = on_mail;
+        atomic_store_explicit(&c->boxes[s->index], box, memory_order_release);
+    }
+    struct target *older = atomic_exchange(&box->incoming, target_new(c, s, conf));
+    if (older != NULL)
+        target_free(older);
+    post(box);
 }
 
 void checker_remove(struct checker *c, struct backend_slot *s)
 {
-    leave_note(c, s, ORDER_REMOVE, 0);
+    struct mailbox *box = box_of(c, s);
+
+    if (box == NULL)
+        return;
+    struct target *incoming = atomic_exchange(&box->incoming, NULL);
+    if (incoming != NULL)
+        target_free(incoming);
+    atomic_store(&box->remove, true);
+    post(box);
 }
 
 /* ---- life ---- */
+
+static void on_begin(struct loop_msg *msg, void *ctx)
+{
+    struct checker *c = container_of(msg, struct checker, begin_msg);
+    uint32_t longest = 0;
+
+    (void)ctx;
+    if (c->begun || c->stopping)
+        return;
+    c->begun = true;
+    list_for_each (node, &c->targets) {
+        struct target *t = list_entry(node, struct target, all);
+        if (t->first && t->conf.health.timeout_ms > longest)
+            longest = t->conf.health.timeout_ms;
+        settle(t);
+    }
+    timer_start(&c->loop->timers, &c->ready_by, now_ms(c) + longest + READY_GRACE_MS);
+    tell_ready(c);
+}
 
 struct checker *checker_new(struct loop *loop, struct backend_table *table,
                             struct epoch_domain *epochs, const struct checker_hooks *hooks)
@@ -509,109 +840,18 @@ struct checker *checker_new(struct loop *loop, struct backend_table *table,
     c->epochs = epochs;
     c->hooks = *hooks;
     list_init(&c->targets);
-    list_init(&c->waiting);
-    list_init(&c->rebuild.node);
-    c->rebuild.fn = on_rebuild;
+    list_init(&c->queue);
+    list_init(&c->flush.node);
+    c->flush.fn = on_flush;
+    c->begin_msg.fn = on_begin;
+    timer_init(&c->ready_by, on_ready_by);
+    slab_init(&c->checks, "checks", sizeof(struct check), LIMIT_CHECKS_IN_FLIGHT);
     return c;
-}
-
-static enum oper_state initial_oper(const struct health_conf *h)
-{
-    if (h->type == CHECK_TYPE_NONE || h->initial == INITIAL_UP)
-        return OPER_UP;
-    return h->initial == INITIAL_DOWN ? OPER_DOWN : OPER_UNKNOWN;
-}
-
-static struct target *target_new(struct checker *c, struct backend_slot *s,
-                                 const struct checker_pool_conf *conf)
-{
-    struct target *t = xcalloc(1, sizeof(*t));
-    const struct health_conf *h = &conf->health;
-
-    t->checker = c;
-    t->slot = s;
-    t->conf = *conf;
-    t->enabled = true;
-    t->msg.fn = on_message;
-    list_init(&t->node);
-    list_init(&t->waiting);
-    timer_init(&t->next, on_next);
-    timer_init(&t->ramp, on_ramp);
-    check_init(&t->check, c->loop, &t->conf, on_check_done);
-    verdict_init(&t->verdict, (uint16_t)(h->rise ? h->rise : 1), (uint16_t)(h->fall ? h->fall : 1),
-                 initial_oper(h));
-    slot_set_oper(s, verdict_oper(&t->verdict));
-    t->info.changed_at_us = wall_us(c);
-    t->info.result = has_checks(t) ? CHECK_INI : CHECK_NONE;
-    snprintf(t->info.reason, sizeof(t->info.reason), "%s",
-             has_checks(t) ? "not checked yet" : "no check is configured");
-    publish_info(t);
-    return t;
-}
-
-/* From before or during the run: what is new comes by message, so that only the health thread
- * touches targets. */
-struct add_msg {
-    struct loop_msg msg;
-    struct checker *checker;
-    struct backend_slot *slot; /* NULL: begin */
-    struct checker_pool_conf conf;
-};
-
-static void add(struct checker *c, struct backend_slot *s, const struct checker_pool_conf *conf)
-{
-    struct target *t = target_new(c, s, conf);
-
-    list_push_back(&c->targets, &t->node);
-    t->first_pending = has_checks(t);
-    c->first_pending += t->first_pending;
-    atomic_store_explicit(&c->by_slot[s->index], t, memory_order_release);
-    pool_changed(c, s->pool);
-    if (c->begun)
-        check_now(t);
-}
-
-static void begin(struct checker *c)
-{
-    c->begun = true;
-    list_for_each (node, &c->targets)
-        check_now(list_entry(node, struct target, node));
-    tell_ready(c);
-}
-
-static void on_add(struct loop_msg *msg, void *ctx)
-{
-    struct add_msg *m = container_of(msg, struct add_msg, msg);
-
-    (void)ctx;
-    if (m->slot != NULL)
-        add(m->checker, m->slot, &m->conf);
-    else
-        begin(m->checker);
-    free(m);
-}
-
-static void post_add(struct checker *c, struct backend_slot *s,
-                     const struct checker_pool_conf *conf)
-{
-    struct add_msg *m = xcalloc(1, sizeof(*m));
-
-    m->msg.fn = on_add;
-    m->checker = c;
-    m->slot = s;
-    if (conf != NULL)
-        m->conf = *conf;
-    loop_post(c->loop, &m->msg);
-}
-
-void checker_add(struct checker *c, struct backend_slot *s, const struct checker_pool_conf *conf)
-{
-    post_add(c, s, conf);
 }
 
 void checker_begin(struct checker *c)
 {
-    post_add(c, NULL, NULL);
+    loop_post(c->loop, &c->begin_msg);
 }
 
 void checker_stop(struct checker *c)
@@ -619,32 +859,38 @@ void checker_stop(struct checker *c)
     if (c->stopping)
         return;
     c->stopping = true;
-    list_for_each (node, &c->targets)
-        remove_target(list_entry(node, struct target, node));
+    timer_stop(&c->loop->timers, &c->ready_by);
+    list_for_each (node, &c->targets) {
+        struct target *t = list_entry(node, struct target, all);
+        timer_stop(&c->loop->timers, &t->ramp);
+        settle(t);
+    }
 }
 
 bool checker_stopped(const struct checker *c)
 {
-    if (!c->stopping)
-        return false;
-    list_for_each (node, &c->targets)
-        if (list_entry(node, struct target, node)->check.running)
-            return false;
-    return true;
+    return c->stopping && c->in_flight == 0;
 }
 
-void checker_free(struct checker **checker)
+void checker_free(struct checker **cp)
 {
-    struct checker *c = *checker;
+    struct checker *c = *cp;
     struct list *node;
 
     if (c == NULL)
         return;
     sl_assert(checker_stopped(c));
     while ((node = list_pop_front(&c->targets)) != NULL)
-        free(list_entry(node, struct target, node));
-    list_remove(&c->rebuild.node);
-    free(c->changed);
+        target_free(list_entry(node, struct target, all));
+    for (uint32_t i = 0; i < LIMIT_BACKENDS; i++) {
+        struct mailbox *box = atomic_load(&c->boxes[i]);
+        struct target *incoming = box != NULL ? atomic_load(&box->incoming) : NULL;
+        if (incoming != NULL)
+            target_free(incoming);
+        free(box);
+    }
+    list_remove(&c->flush.node);
+    slab_fini(&c->checks);
     free(c);
-    *checker = NULL;
+    *cp = NULL;
 }

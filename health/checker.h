@@ -23,7 +23,7 @@ struct checker_hooks {
     void (*ready)(void *ctx);
 };
 
-/* Per pool; copied. */
+/* Per pool; copied, but for the strings in it, which stay until checker_free(). */
 struct checker_pool_conf {
     struct health_conf health;
     uint32_t slow_start_ms;
@@ -38,21 +38,24 @@ void checker_stop(struct checker *c); /* on its loop: no new checks; running one
 bool checker_stopped(const struct checker *c); /* nothing armed any more */
 void checker_free(struct checker **c);
 
-/* Before the loop runs, or by message later: starts checking this slot at once. */
+/* From one thread (control). Before the loop runs, or later: the slot is checked at once. A slot
+ * that is there already takes the new conf; what is known of it stays. Index and pool are set. */
 void checker_add(struct checker *c, struct backend_slot *s, const struct checker_pool_conf *conf);
 void checker_remove(struct checker *c, struct backend_slot *s);
 void checker_begin(struct checker *c); /* all slots are added: the first round starts */
 
-/* From workers: a connect to this backend failed (err > 0: errno; ETIMEDOUT for our timeout) or
- * worked after failures. Failures count toward `fall` and trigger a check at once; cheap to call in
- * a storm (coalesced per slot, bounded). */
+/* From workers: a connect to this backend failed (err: errno; ETIMEDOUT for our timeout). Failures
+ * count toward `fall`, all but the last one, which is a check's: one is run at once. So backends
+ * without checks are never taken down by failures; nothing would bring them up again. Cheap to
+ * call in a storm (coalesced per slot, bounded). */
 void checker_report_failure(struct checker *c, struct backend_slot *s, int err);
 /* From control: admin bits, weight or address changed: rebuild derived things. */
 void checker_touch(struct checker *c, struct backend_slot *s);
-/* `set server b/s health up|stopping|down`. */
+/* `set server b/s health up|stopping|down`. Checks go on and may overrule it. Stopping: as down,
+ * but connections stay where on_down would close them. */
 enum checker_force { FORCE_UP, FORCE_STOPPING, FORCE_DOWN };
 void checker_force(struct checker *c, struct backend_slot *s, enum checker_force to);
-/* `enable|disable health b/s`. */
+/* `enable|disable health b/s`: without checks the present state stays. */
 void checker_enable(struct checker *c, struct backend_slot *s, bool on);
 
 #endif
