@@ -1,9 +1,10 @@
 /* log.h - the process log: one line per event, with a level.
  *
  * Safe from any thread. A line is formatted by the caller and handed to the sink; with the log
- * thread running (log_start_thread) the sink is a bounded ring per thread, and a full ring drops
- * the line and counts it, so logging never blocks a worker. Before that, and in tests, lines go
- * straight to the descriptor. Low layers return reasons; session, checker, control and main log. */
+ * thread running (log_thread_start) each sink has a bounded ring, and a full ring drops the line
+ * and counts it, so logging never blocks a worker. Before that, and in tests, lines go straight to
+ * the descriptor. Low layers return reasons; session, checker, control and main log.
+ * Sinks are opened and closed, and the thread started and stopped, by one thread (control). */
 #ifndef SLUICE_BASE_LOG_H
 #define SLUICE_BASE_LOG_H
 
@@ -36,6 +37,7 @@ struct log_sink;
 /* target: "stdout", "stderr", "off", "/path", "syslog:ADDR". NULL and *out_error (static text) when
  * it cannot be opened. */
 struct log_sink *log_sink_open(const char *target, const char **out_error);
+/* No thread may write to it any more. What is queued is still written (by the log thread). */
 void log_sink_close(struct log_sink **sink);
 void log_set_sink(struct log_sink *sink); /* for log_msg; not owned */
 /* Queues one finished line (with its newline). Never blocks: false when dropped (and counted). */
@@ -43,7 +45,8 @@ bool log_sink_write(struct log_sink *sink, const char *line, size_t len);
 uint64_t log_dropped(void);
 
 void log_thread_start(void);
-void log_thread_stop(void); /* writes what is queued, then joins */
+/* Writes what is queued, then joins; a reader that is stuck delays it by LIMIT_LOG_STOP_MS at most. */
+void log_thread_stop(void);
 void log_reopen(void);      /* files by path are opened again (USR1), by the log thread */
 
 #endif

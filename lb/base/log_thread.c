@@ -129,34 +129,38 @@ static uint64_t now_ns(void)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/* Lines are missing: say so, at most once a second. */
-static void report_dropped(void)
+/* Lines are missing: say so, at most once a second, and at the end. Is there more to say later? */
+static bool report_dropped(bool at_once)
 {
     static uint64_t reported, reported_at_ns;
     uint64_t lost = log_dropped();
-    if (lost == reported || now_ns() - reported_at_ns < DROP_REPORT_NS)
-        return;
+    if (lost == reported)
+        return false;
+    if (!at_once && now_ns() - reported_at_ns < DROP_REPORT_NS)
+        return true;
     log_warn("log: %llu lines were dropped, what reads them is too slow or broken",
              (unsigned long long)(lost - reported));
     reported = lost;
     reported_at_ns = now_ns();
+    return false;
 }
 
 static void *run(void *arg)
 {
     (void)arg;
     static const struct timespec doze = {.tv_nsec = DOZE_NS};
+    static const struct timespec report_wait = {.tv_nsec = DROP_REPORT_NS / 2};
     for (;;) {
         bool last =
             log_thread_stopping(); /* before the drain: what was queued until then goes out */
+        bool more_to_say = report_dropped(last);
         bool any = drain_all();
         if (last)
             break;
-        report_dropped();
         if (any)
             wait_as(DOZING, &doze);
         else
-            wait_as(ASLEEP, NULL);
+            wait_as(ASLEEP, more_to_say ? &report_wait : NULL);
     }
     atomic_store_explicit(&ended, 1, memory_order_release);
     futex_wake(&ended);
