@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #define PATIENCE        6         /* passes that a possible operation can be passed over */
+#define PASSES_MAX      1000000
 #define CONNECT_GIVE_UP 127000000 /* microseconds; as Linux */
 #define START_US        5000000000ull
 #define WALL_US         1750000000000000ull
@@ -570,7 +571,9 @@ static uint64_t next_event(const struct sim *s)
 
 static void happen(struct sim *s, uint64_t until_us)
 {
-    for (;;) {
+    for (int passes = 0;; passes++) {
+        if (passes > PASSES_MAX)
+            sim_fail(s, "is busy without end in one turn");
         sim_net_step(s);
         bool more = offer_all(s);
         if (io_has_ready(&s->io))
