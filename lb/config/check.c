@@ -424,6 +424,22 @@ static void unknown_pool(const struct check *c, uint32_t i)
     strbuf_fini(&hint);
 }
 
+static bool is_loopback(const struct addr *a)
+{
+    if (addr_family(a) == AF_INET)
+        return ntohl(a->in.sin_addr.s_addr) >> 24 == 127;
+    return addr_family(a) == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&a->in6.sin6_addr);
+}
+
+/* Whether a connection to `to` comes out at `bind` for sure. */
+static bool leads_to(const struct addr *to, const struct addr *bind)
+{
+    if (addr_eq(to, bind))
+        return true;
+    return addr_family(to) == addr_family(bind) && addr_port(to) == addr_port(bind) &&
+           is_wildcard(bind) && is_loopback(to);
+}
+
 /* A backend that is the listener itself makes every connection a storm. */
 static void check_loop(const struct check *c, uint32_t i, const struct pool_conf *pool)
 {
@@ -432,7 +448,7 @@ static void check_loop(const struct check *c, uint32_t i, const struct pool_conf
     for (uint32_t b = 0; b < l->n_binds; b++)
         for (uint32_t k = 0; k < pool->n_backends; k++) {
             const struct addr *to = &pool->backends[k].address.addr;
-            if (to->len > 0 && pool->backends[k].name != NULL && addr_eq(to, &l->binds[b].addr)) {
+            if (to->len > 0 && pool->backends[k].name != NULL && leads_to(to, &l->binds[b].addr)) {
                 listener_error(c, i, "pool",
                                "found \"%s\", whose backend \"%s\" is this listener's own address "
                                "%s, expected another",

@@ -184,6 +184,16 @@ static void a_listener_may_have_several_addresses(void **state)
     conf_free(&c);
 }
 
+static void a_backend_elsewhere_may_have_the_port_of_a_wildcard(void **state)
+{
+    (void)state;
+    struct conf *c =
+        load_good(BACKEND_WITH("address = \"10.0.0.2:80\";") LISTENER_WITH("bind = \"*:80\";"));
+
+    assert_int_equal(c->listeners[0].pool, 0);
+    conf_free(&c);
+}
+
 static void stats_may_be_one_group_or_a_list(void **state)
 {
     (void)state;
@@ -514,6 +524,7 @@ int main(void)
         cmocka_unit_test(a_load_bound_is_a_percentage),
         cmocka_unit_test(names_in_backend_addresses_stay_unresolved),
         cmocka_unit_test(a_listener_may_have_several_addresses),
+        cmocka_unit_test(a_backend_elsewhere_may_have_the_port_of_a_wildcard),
         cmocka_unit_test(stats_may_be_one_group_or_a_list),
         cmocka_unit_test(resolver_servers_get_their_port),
         cmocka_unit_test(networks_of_proxy_from_are_read),

@@ -367,6 +367,11 @@ static const struct mistake mistakes[] = {
      ERR(4,
          "listeners[web].pool: found \"app\", whose backend \"a\" is this listener's own address "
          "127.0.0.1:8080, expected another")},
+    {"a backend that a wildcard of its listener covers",
+     BACKEND_WITH("address = \"127.0.0.2:80\";") LISTENER_WITH("bind = \"0.0.0.0:80\";"),
+     ERR(4,
+         "listeners[web].pool: found \"app\", whose backend \"a\" is this listener's own address "
+         "0.0.0.0:80, expected another")},
     {"proxy_from without proxy_protocol",
      POOL LISTENER_WITH("bind = \"127.0.0.1:80\"; proxy_from = [ \"10.0.0.0/8\" ];"),
      ERR(3, "listeners[web].proxy_from: found networks, but proxy_protocol is \"off\", expected "
