@@ -266,7 +266,9 @@ static void note_address(struct command *c, const struct backend_slot *slot, con
     bool asked = command_arg(c, 3).len > 0;
     command_note(c, SEVERITY_WARNING, "%s%s by 'stats socket command'", ip,
                  asked || old_port != port ? ports : "");
-    note_change(slot, ip);
+    log_info("backend %s/%s: address changed from %s to %s over the stats socket", slot->pool_name,
+             slot->name, old->len > 0 ? addr_format(old, old_host) : "none",
+             addr_format(new, new_host));
 }
 
 static void set_address(struct command *c, const struct pool_member *m)

@@ -65,6 +65,7 @@ struct socket {
     struct control *control;
     struct op accept;
     int fd;
+    enum control_level level;
     bool broken;
 };
 
@@ -105,6 +106,7 @@ static void client_close(struct client *c)
     struct io *io = c->control->loop->io;
 
     c->state = CLIENT_CLOSING;
+    timer_stop(&c->control->loop->timers, &c->timer);
     if (c->late != NULL)
         late_answer_abandon(&c->late);
     if (c->recv.armed)
@@ -291,9 +293,8 @@ static bool next_line(struct client *c)
         if (command_line_payload(&c->rest, &mark))
             begin_payload(c, mark);
     }
-    if (!skip_payload(c)) {
+    if (!skip_payload(c))
         return false;
-    }
     c->answered = true;
     return true;
 }
@@ -409,19 +410,6 @@ static void client_new(struct control *control, int fd, enum control_level level
     go_on(c);
 }
 
-static enum control_level level_of(const struct socket *s)
-{
-    const struct control *control = s->control;
-    uint32_t i = 0;
-
-    list_for_each (it, &control->sockets) {
-        if (it == &s->node)
-            break;
-        i++;
-    }
-    return control->env.sockets[i].level;
-}
-
 static void on_accept(struct op *op, int res)
 {
     struct socket *s = container_of(op, struct socket, accept);
@@ -430,7 +418,7 @@ static void on_accept(struct op *op, int res)
         if (s->control->stopping)
             io_close(s->control->loop->io, res);
         else
-            client_new(s->control, res, level_of(s));
+            client_new(s->control, res, s->level);
         return;
     }
     if (s->control->stopping || res == -ECANCELED)
@@ -480,6 +468,7 @@ void control_listen(struct control *control, int fd, const char *path, enum cont
 
     s->control = control;
     s->fd = fd;
+    s->level = level;
     op_init(&s->accept, on_accept);
     list_push_back(&control->sockets, &s->node);
     control->env_sockets =
