@@ -17,13 +17,12 @@ _Noreturn void assert_fail(const char *file, int line, const char *func, const c
 
 #define CHECK_MAGIC(ptr, value) sl_assert((ptr) != NULL && (ptr)->magic == (value))
 
-#define container_of(ptr, type, member)                                                            \
-    ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
+#define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
-#define ARRAY_LEN(a)            (sizeof(a) / sizeof((a)[0]))
-#define likely(x)               __builtin_expect(!!(x), 1)
-#define unlikely(x)             __builtin_expect(!!(x), 0)
-#define WARN_UNUSED             __attribute__((warn_unused_result))
-#define PRINTF_LIKE(fmt, args)  __attribute__((format(printf, fmt, args)))
+#define ARRAY_LEN(a)           (sizeof(a) / sizeof((a)[0]))
+#define likely(x)              __builtin_expect(!!(x), 1)
+#define unlikely(x)            __builtin_expect(!!(x), 0)
+#define WARN_UNUSED            __attribute__((warn_unused_result))
+#define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
 
 #endif

@@ -24,7 +24,8 @@ struct epoch_reader {
 };
 
 struct epoch_domain *epoch_domain_new(void);
-void epoch_domain_free(struct epoch_domain **d); /* frees everything retired; no reader may be left */
+void epoch_domain_free(
+    struct epoch_domain **d); /* frees everything retired; no reader may be left */
 void epoch_reader_register(struct epoch_domain *d, struct epoch_reader *r);
 void epoch_reader_unregister(struct epoch_reader *r);
 void epoch_enter(struct epoch_reader *r); /* also marks a quiescent point when already inside */

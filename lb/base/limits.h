@@ -5,53 +5,53 @@
 #define CACHE_LINE 64 /* bytes; x86-64 and most arm64 */
 
 /* Configuration. */
-#define LIMIT_NAME_LEN       63   /* bytes of a listener, pool or backend name; fits a stats row */
-#define LIMIT_POOLS          4096 /* per process; an index is 16 bits in the stats rows */
-#define LIMIT_LISTENERS      1024
-#define LIMIT_BACKENDS       65536  /* slots in the table over the life of the process */
-#define LIMIT_WORKERS        256    /* threads; per-worker arrays are sized by the actual number */
-#define LIMIT_WEIGHT         256    /* HAProxy's range, 0 to 256 */
-#define LIMIT_RETRIES        16     /* more attempts than this hide an outage */
-#define LIMIT_CONFIG_BYTES   (16u << 20) /* a configuration larger than this is a mistake */
+#define LIMIT_NAME_LEN     63   /* bytes of a listener, pool or backend name; fits a stats row */
+#define LIMIT_POOLS        4096 /* per process; an index is 16 bits in the stats rows */
+#define LIMIT_LISTENERS    1024
+#define LIMIT_BACKENDS     65536 /* slots in the table over the life of the process */
+#define LIMIT_WORKERS      256   /* threads; per-worker arrays are sized by the actual number */
+#define LIMIT_WEIGHT       256   /* HAProxy's range, 0 to 256 */
+#define LIMIT_RETRIES      16    /* more attempts than this hide an outage */
+#define LIMIT_CONFIG_BYTES (16u << 20) /* a configuration larger than this is a mistake */
 
-#define LIMIT_CONFIG_DEPTH   16      /* groups and lists within each other; the deepest setting has 5 */
-#define LIMIT_CONFIG_GROUP   256     /* settings in one group; the largest group of ours has 20 */
-#define LIMIT_CONFIG_INCLUDES 10     /* files within files */
-#define LIMIT_CONFIG_PROBLEMS 1000   /* reported in one go */
-#define LIMIT_CONFIG_QUOTE   120     /* bytes of a line or value shown in a message */
-#define LIMIT_CONNECTIONS    1000000000 /* what a limit may be set to; far beyond any machine */
-#define LIMIT_BINDS          64      /* addresses of one listener */
-#define LIMIT_CHECK_TEXT     4096    /* bytes of a check's send, expect, path and body */
+#define LIMIT_CONFIG_DEPTH    16 /* groups and lists within each other; the deepest setting has 5 */
+#define LIMIT_CONFIG_GROUP    256  /* settings in one group; the largest group of ours has 20 */
+#define LIMIT_CONFIG_INCLUDES 10   /* files within files */
+#define LIMIT_CONFIG_PROBLEMS 1000 /* reported in one go */
+#define LIMIT_CONFIG_QUOTE    120  /* bytes of a line or value shown in a message */
+#define LIMIT_CONNECTIONS     1000000000 /* what a limit may be set to; far beyond any machine */
+#define LIMIT_BINDS           64         /* addresses of one listener */
+#define LIMIT_CHECK_TEXT      4096       /* bytes of a check's send, expect, path and body */
 
 /* Logs. */
-#define LIMIT_LOG_LINE       2048          /* bytes of a process log line; formatted on the stack */
-#define LIMIT_LOG_RECORD     (16u << 10)   /* bytes of any line; longer ones are dropped */
-#define LIMIT_LOG_RING       (512u << 10)  /* bytes queued per sink, then lines are dropped */
-#define LIMIT_LOG_STOP_MS    2000          /* a reader that is stuck may delay the end so long */
+#define LIMIT_LOG_LINE    2048         /* bytes of a process log line; formatted on the stack */
+#define LIMIT_LOG_RECORD  (16u << 10)  /* bytes of any line; longer ones are dropped */
+#define LIMIT_LOG_RING    (512u << 10) /* bytes queued per sink, then lines are dropped */
+#define LIMIT_LOG_STOP_MS 2000         /* a reader that is stuck may delay the end so long */
 
 /* Engines. */
-#define LIMIT_TURN_EVENTS    512 /* completions run per turn: bounds the latency of the last one */
-#define LIMIT_SQ_ENTRIES     1024
-#define LIMIT_CQ_ENTRIES     (8 * LIMIT_SQ_ENTRIES) /* overflow costs a syscall, never an event */
-#define LIMIT_BUF_SIZE       (16u << 10)  /* bytes of one receive buffer */
-#define LIMIT_BUFS_POSTED    256          /* receive buffers offered to the kernel at once, power of 2 */
-#define LIMIT_BUFS           4096         /* receive buffers of one worker, 64 MiB: then receives wait */
-#define LIMIT_PIPE_BYTES     (1u << 20)   /* asked for a splice pipe; less where the system caps it */
-#define LIMIT_PIPES_IDLE     64           /* empty pipes that one worker keeps open */
-#define LIMIT_TURN_SPLICE    (4u << 20)   /* bytes that one splice moves before others get a turn */
+#define LIMIT_TURN_EVENTS 512 /* completions run per turn: bounds the latency of the last one */
+#define LIMIT_SQ_ENTRIES  1024
+#define LIMIT_CQ_ENTRIES  (8 * LIMIT_SQ_ENTRIES) /* overflow costs a syscall, never an event */
+#define LIMIT_BUF_SIZE    (16u << 10)            /* bytes of one receive buffer */
+#define LIMIT_BUFS_POSTED 256        /* receive buffers offered to the kernel at once, power of 2 */
+#define LIMIT_BUFS        4096       /* receive buffers of one worker, 64 MiB: then receives wait */
+#define LIMIT_PIPE_BYTES  (1u << 20) /* asked for a splice pipe; less where the system caps it */
+#define LIMIT_PIPES_IDLE  64         /* empty pipes that one worker keeps open */
+#define LIMIT_TURN_SPLICE (4u << 20) /* bytes that one splice moves before others get a turn */
 
 /* Sessions. */
-#define LIMIT_IOV            16  /* buffers gathered in one send */
+#define LIMIT_IOV            16          /* buffers gathered in one send */
 #define LIMIT_PROXY_V2_BYTES (16 + 4096) /* longest PROXY v2 header that is accepted */
 
 /* Health. */
-#define LIMIT_CHECKS_IN_FLIGHT 256  /* at the same time; more wait for their turn */
+#define LIMIT_CHECKS_IN_FLIGHT 256   /* at the same time; more wait for their turn */
 #define LIMIT_CHECK_BODY       65536 /* bytes of an answer that are searched for `body` / `expect` */
-#define LIMIT_CHECK_DESC       127  /* bytes of "what was seen" */
+#define LIMIT_CHECK_DESC       127   /* bytes of "what was seen" */
 
 /* Stats socket. */
-#define LIMIT_CTL_LINE       (16u << 10) /* bytes of a command line, as HAProxy's tune.bufsize */
-#define LIMIT_CTL_CLIENTS    64
-#define LIMIT_MAINT_REASON   127
+#define LIMIT_CTL_LINE     (16u << 10) /* bytes of a command line, as HAProxy's tune.bufsize */
+#define LIMIT_CTL_CLIENTS  64
+#define LIMIT_MAINT_REASON 127
 
 #endif

@@ -45,8 +45,9 @@ bool log_sink_write(struct log_sink *sink, const char *line, size_t len);
 uint64_t log_dropped(void);
 
 void log_thread_start(void);
-/* Writes what is queued, then joins; a reader that is stuck delays it by LIMIT_LOG_STOP_MS at most. */
+/* Writes what is queued, then joins; a reader that is stuck delays it by LIMIT_LOG_STOP_MS at most.
+ */
 void log_thread_stop(void);
-void log_reopen(void);      /* files by path are opened again (USR1), by the log thread */
+void log_reopen(void); /* files by path are opened again (USR1), by the log thread */
 
 #endif

@@ -19,7 +19,7 @@ struct slab {
 
 /* max: objects at most, 0 for no limit. */
 void slab_init(struct slab *s, const char *name, size_t size, uint32_t max);
-void slab_fini(struct slab *s); /* all objects must be free */
+void slab_fini(struct slab *s);               /* all objects must be free */
 void *slab_alloc(struct slab *s) WARN_UNUSED; /* zeroed, or NULL */
 void slab_free(struct slab *s, void *obj);    /* poisoned in sanitizer builds */
 

@@ -19,9 +19,9 @@ enum proxy_result {
 };
 
 struct proxy_header {
-    bool local;         /* LOCAL or UNKNOWN: the connection's own addresses count */
+    bool local; /* LOCAL or UNKNOWN: the connection's own addresses count */
     struct addr src, dst;
-    size_t header_len;  /* bytes to cut off the stream */
+    size_t header_len; /* bytes to cut off the stream */
 };
 
 /* accept: PROXY_V1, PROXY_V2 or PROXY_ANY. out is set on PROXY_DONE only. */
