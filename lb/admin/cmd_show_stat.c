@@ -199,38 +199,45 @@ static void fill_server(const struct dump *d, const struct pool *p, uint32_t ind
         field_text(addr != NULL && addr->len > 0 ? addr_format(addr, texts->addr) : "");
 }
 
-/* The weights of those that take traffic: the active ones, the backups where none is active. */
-static void fill_weights(const struct pool *p, bool backups, struct field_value *row)
+/* Backends that take traffic now: those that are up or, where nothing is, those without a verdict.
+ * The weights are of the active ones, of the backups where none is active. */
+static void fill_members(const struct pool *p, struct field_value *row)
 {
-    uint32_t weight = 0, uweight = 0;
+    bool unknown_used = atomic_load_explicit(&p->tier, memory_order_relaxed) == TIER_UNKNOWN;
+    struct {
+        uint32_t n, weight, uweight;
+    } sums[2] = {0}; /* active, backup */
 
     for (uint32_t i = 0; i < p->n_members; i++) {
         const struct backend_slot *slot = p->members[i].slot;
+        enum slot_use use = slot_use(slot);
+        if (use != USE_YES && !(use == USE_UNKNOWN && unknown_used))
+            continue;
         struct backend_word w = slot_word(slot);
-        if (slot->backup == backups && slot_use(slot) == USE_YES) {
-            weight += shown_weight(&w);
-            uweight += w.set_weight;
-        }
+        sums[slot->backup].n++;
+        sums[slot->backup].weight += shown_weight(&w);
+        sums[slot->backup].uweight += w.set_weight;
     }
-    row[STAT_weight] = field_u32(weight);
-    row[STAT_uweight] = field_u32(uweight);
+    bool backups = sums[0].n == 0;
+    row[STAT_act] = field_u32(sums[0].n);
+    row[STAT_bck] = field_u32(sums[1].n);
+    row[STAT_weight] = field_u32(sums[backups].weight);
+    row[STAT_uweight] = field_u32(sums[backups].uweight);
 }
 
 static void fill_backend(const struct dump *d, const struct pool *p, struct field_value *row)
 {
     uint64_t changed_us = __atomic_load_n(&p->changed_at_us, __ATOMIC_RELAXED);
     bool usable = pool_usable(p);
-    uint32_t active, backup;
     uint64_t chosen = 0;
     struct backend_sample sample;
     struct health_sample health;
 
     sampler_pool(d->c->env->sampler, p->index, &sample);
     sampler_pool_health(d->c->env->sampler, p->index, &health);
-    pool_count_up(p, &active, &backup);
     fill_ids(row, p->name, "BACKEND", p->iid, 0, 1);
     fill_counters(d, &sample, row);
-    fill_weights(p, active == 0, row);
+    fill_members(p, row);
     for (uint32_t i = 0; i < p->n_members; i++) {
         struct backend_sample member;
         sampler_member(d->c->env->sampler, p->index, i, &member);
@@ -243,8 +250,6 @@ static void fill_backend(const struct dump *d, const struct pool *p, struct fiel
     row[STAT_qlimit] = field_u32(p->conf->queue_limit);
     row[STAT_dreq] = field_u64(0);
     row[STAT_status] = field_text(usable ? "UP" : "DOWN");
-    row[STAT_act] = field_u32(active);
-    row[STAT_bck] = field_u32(backup);
     row[STAT_chkdown] = field_u64(health.transitions_down);
     row[STAT_lastchg] = age(d, changed_us);
     if (!usable && changed_us != 0 && d->now_us > changed_us)

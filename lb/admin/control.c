@@ -53,6 +53,7 @@ struct client {
     struct strbuf in;   /* received, not yet a line */
     struct strbuf line; /* the present line */
     struct str rest;    /* of it: commands that have not run */
+    struct str held;    /* of it: commands that run when the payload is complete */
     bool payload;       /* lines up to payload_end come before the present line runs */
     size_t payload_len;
     char payload_end[COMMAND_PAYLOAD_END_MAX + 1];
@@ -289,12 +290,13 @@ static bool next_line(struct client *c)
                 c->ending = true;
             return false;
         }
-        c->rest = strbuf_str(&c->line);
-        if (command_line_payload(&c->rest, &mark))
+        c->held = strbuf_str(&c->line);
+        if (command_line_payload(&c->held, &mark))
             begin_payload(c, mark);
     }
     if (!skip_payload(c))
         return false;
+    c->rest = c->held;
     c->answered = true;
     return true;
 }

@@ -248,7 +248,10 @@ static void unknown_backends_are_up_only_where_they_get_traffic(void **state)
     assert_stat(f, "app,a", "check_status", "INI");
     assert_stat(f, "app,a", "check_duration", "");
     assert_stat(f, "app,BACKEND", "status", "UP");
+    assert_stat(f, "app,BACKEND", "act", "1");
+    assert_stat(f, "app,BACKEND", "bck", "1");
     fixture_verdict(f, f->b, OPER_UP, CHECK_L4OK, 4, "");
+    assert_stat(f, "app,BACKEND", "act", "0");
     assert_stat(f, "app,b", "status", "UP");
     assert_stat(f, "app,a", "status", "DOWN");
     assert_stat(f, "app,a", "check_status", "INI");
