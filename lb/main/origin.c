@@ -480,17 +480,21 @@ static int usage_error(const char *what, const char *word)
     return EXIT_USAGE;
 }
 
-/* "2.5" percent as 25 in 1000. */
-static bool parse_percent(const char *text, uint32_t *out_permille)
+/* "0.25" and "25%" are 250 in 1000. */
+static bool parse_rate(const char *text, uint32_t *out_permille)
 {
-    char *end_of_number;
-    double percent = strtod(text, &end_of_number);
+    char *rest;
+    double rate = strtod(text, &rest);
 
-    if (end_of_number == text || strcmp(end_of_number, "%") == 0)
-        end_of_number += *end_of_number == '%';
-    if (end_of_number == text || *end_of_number != '\0' || !(percent >= 0 && percent <= 100))
+    if (rest == text)
         return false;
-    *out_permille = (uint32_t)(percent * 10 + 0.5);
+    if (*rest == '%') {
+        rate /= 100;
+        rest++;
+    }
+    if (*rest != '\0' || !(rate >= 0 && rate <= 1))
+        return false;
+    *out_permille = (uint32_t)(rate * 1000 + 0.5);
     return true;
 }
 
@@ -526,8 +530,8 @@ static int read_words(int argc, char **argv, struct origin_conf *out)
         return usage_error("--bytes takes a size like 13, 64k, 1m (at most 1024m)", bytes);
     if (delay != NULL && args_duration_ms(delay, &out->delay_ms) < 0)
         return usage_error("--delay takes a duration like 50ms, 2s", delay);
-    if (fail_rate != NULL && !parse_percent(fail_rate, &out->fail_permille))
-        return usage_error("--fail-rate takes percent, 0 to 100", fail_rate);
+    if (fail_rate != NULL && !parse_rate(fail_rate, &out->fail_permille))
+        return usage_error("--fail-rate takes a part like 0.25 or 25%", fail_rate);
     if (addr_parse(str_of(argv[1]), false, true, &out->listen, &why) < 0)
         return usage_error(why, argv[1]);
     return EXIT_DONE;

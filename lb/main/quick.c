@@ -81,7 +81,7 @@ int quick_text(int argc, char **argv, struct strbuf *out, char error[static ARGS
         add_setting(out, "socket", stats);
         strbuf_add_cstr(out, " level = \"admin\"; };\n");
     }
-    strbuf_add_cstr(out, "pools = ( { name = \"quick\";");
+    strbuf_add_cstr(out, "pools = ( { name = \"app\";");
     add_setting(out, "mode", mode);
     if (balance != NULL)
         add_setting(out, "balance", balance);
@@ -99,7 +99,7 @@ int quick_text(int argc, char **argv, struct strbuf *out, char error[static ARGS
     strbuf_add_cstr(out, " ); } );\nlisteners = ( { name = \"quick\";");
     add_setting(out, "mode", mode);
     add_address(out, "bind", argv[1], "0.0.0.0");
-    strbuf_add_cstr(out, " pool = \"quick\"; } );\n");
+    strbuf_add_cstr(out, " pool = \"app\"; } );\n");
     return 0;
 }
 

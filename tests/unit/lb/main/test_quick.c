@@ -34,11 +34,11 @@ static void one_listener_and_its_backends(void **state)
     MAKE(f, "127.0.0.1:8080", "127.0.0.1:3001", "unix:/run/b.sock");
 
     assert_int_equal(f.rc, 0);
-    assert_string_equal(f.text.p, "pools = ( { name = \"quick\"; mode = \"tcp\"; backends = (\n"
+    assert_string_equal(f.text.p, "pools = ( { name = \"app\"; mode = \"tcp\"; backends = (\n"
                                   "  { name = \"b1\"; address = \"127.0.0.1:3001\"; },\n"
                                   "  { name = \"b2\"; address = \"unix:/run/b.sock\"; } ); } );\n"
                                   "listeners = ( { name = \"quick\"; mode = \"tcp\"; "
-                                  "bind = \"127.0.0.1:8080\"; pool = \"quick\"; } );\n");
+                                  "bind = \"127.0.0.1:8080\"; pool = \"app\"; } );\n");
     strbuf_fini(&f.text);
 }
 
