@@ -278,7 +278,7 @@ const struct schema_row schema_rows[] = {
     {.path = "resolver.refresh",
      .type = SCHEMA_DURATION,
      OWN,
-     .min = SECOND,
+     .min = 100,
      .max = 24 * HOUR,
      .def = "30s",
      KEEP(conf, resolver.refresh_ms),
