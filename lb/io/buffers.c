@@ -8,6 +8,7 @@
 #include "lb/io/io_priv.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -105,4 +106,49 @@ void io_bufs_give(struct io_bufs *b, struct io_buf *buf)
     b->used--;
     buf->next = b->free;
     b->free = buf;
+}
+
+/* ---- kept ones ---- */
+
+#define KEPT_ROOM                                                                                  \
+    512 /* bytes at least, so that a client that dribbles fills them before the next */
+
+struct kept_buf {
+    struct io_buf buf;
+    uint32_t capacity;
+    uint8_t bytes[];
+};
+
+struct io_buf *io_bufs_new_kept(const struct io_buf *buf)
+{
+    uint32_t capacity = buf->len < KEPT_ROOM ? KEPT_ROOM : buf->len;
+    struct kept_buf *k = malloc(sizeof(*k) + capacity);
+
+    if (k == NULL)
+        return NULL;
+    k->capacity = capacity;
+    k->buf =
+        (struct io_buf){.next = buf->next, .data = k->bytes, .len = buf->len, .id = IO_BUF_KEPT};
+    memcpy(k->bytes, buf->data, buf->len);
+    return &k->buf;
+}
+
+void io_bufs_free_kept(struct io_buf *buf)
+{
+    free(container_of(buf, struct kept_buf, buf));
+}
+
+uint32_t io_buf_room(const struct io *io, const struct io_buf *buf)
+{
+    const uint8_t *end;
+
+    if (buf->id == IO_BUF_KEPT) {
+        const struct kept_buf *k =
+            (const struct kept_buf *)(const void *)((const char *)buf -
+                                                    offsetof(struct kept_buf, buf));
+        end = k->bytes + k->capacity;
+    } else {
+        end = io_buf_base(&io->bufs, buf) + LIMIT_BUF_SIZE;
+    }
+    return (uint32_t)(end - (buf->data + buf->len));
 }

@@ -384,9 +384,24 @@ void io_cancel(struct io *io, struct op *op)
 
 void io_buf_put(struct io *io, struct io_buf *buf)
 {
+    if (buf->id == IO_BUF_KEPT) {
+        io_bufs_free_kept(buf);
+        return;
+    }
     io_bufs_give(&io->bufs, buf);
     if (io->engine->buf_returned != NULL)
         io->engine->buf_returned(io, buf);
+}
+
+struct io_buf *io_buf_keep(struct io *io, struct io_buf *buf)
+{
+    if (buf->id == IO_BUF_KEPT || !io_bufs_short(&io->bufs))
+        return buf;
+    struct io_buf *kept = io_bufs_new_kept(buf);
+    if (kept == NULL)
+        return buf;
+    io_buf_put(io, buf);
+    return kept;
 }
 
 void io_buf_put_chain(struct io *io, struct io_buf *first)

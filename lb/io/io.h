@@ -86,6 +86,12 @@ void io_connect(struct io *io, struct op *op, int fd, const struct sockaddr *add
  * Uses no memory while nothing arrives. When buffers run out it waits for some, silently. */
 void io_recv(struct io *io, struct op *op, int fd);
 void io_buf_put(struct io *io, struct io_buf *buf); /* any buffer taken from a receive */
+/* For bytes that will be kept for a while (their receiver is slow, or not there yet): the same
+ * bytes in a buffer of their own size when the engine's are getting short, else buf itself. So
+ * those who wait cannot starve those who would let them go on. */
+struct io_buf *io_buf_keep(struct io *io, struct io_buf *buf);
+/* Bytes that can be appended behind buf->data + buf->len. */
+uint32_t io_buf_room(const struct io *io, const struct io_buf *buf);
 /* As op_take_bufs(), put back all at once (for data that nobody wants). */
 void io_buf_put_chain(struct io *io, struct io_buf *first);
 
@@ -132,8 +138,8 @@ struct io_sock_opts {
 /* A non-blocking, close-on-exec stream socket, or -errno. Options that the family lacks are
  * skipped. */
 int io_socket(struct io *io, int family, const struct io_sock_opts *opts);
-/* A connection that waits already, as io_accept() would deliver it; -EAGAIN: none does. Only while no
- * accept is armed on fd: for the last ones before a listening socket is closed. */
+/* A connection that waits already, as io_accept() would deliver it; -EAGAIN: none does. Only while
+ * no accept is armed on fd: for the last ones before a listening socket is closed. */
 int io_accept_now(struct io *io, int fd);
 int io_shutdown(struct io *io, int fd, int how); /* 0 or -errno; at once */
 /* No op may be armed on fd. close: as close(2). reset: the peer sees a reset (TCP). */

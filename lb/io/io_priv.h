@@ -59,10 +59,18 @@ struct io_bufs {
     uint32_t n_chunks, total, used, max;
     uint32_t lent; /* of `used`: held by the kernel, empty */
 };
+#define IO_BUF_KEPT UINT16_MAX /* id of a buffer of io_buf_keep(): not the engine's */
 void io_bufs_init(struct io_bufs *b, uint32_t max);
 void io_bufs_fini(struct io_bufs *b);           /* none may be out */
 struct io_buf *io_bufs_take(struct io_bufs *b); /* NULL: max reached or no memory */
 void io_bufs_give(struct io_bufs *b, struct io_buf *buf);
+/* A quarter is out: what is kept longer goes elsewhere. */
+static inline bool io_bufs_short(const struct io_bufs *b)
+{
+    return b->used - b->lent > b->max / 4;
+}
+struct io_buf *io_bufs_new_kept(const struct io_buf *buf); /* a copy on the heap, or NULL */
+void io_bufs_free_kept(struct io_buf *buf);
 uint8_t *io_buf_base(const struct io_bufs *b, const struct io_buf *buf); /* start of its memory */
 
 struct io {

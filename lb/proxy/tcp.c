@@ -81,6 +81,7 @@ struct tcp_session {
     struct backend_slot *last_slot; /* for the log, when no place is held any more */
     struct dial *dial;
     uint64_t id, accepted_us, accepted_wall_us, active_ms;
+    uint64_t progress;             /* at the last look at the idle time */
     uint32_t queue_us, connect_us; /* UINT32_MAX: not reached */
     int error;                     /* what was seen at the end, -errno */
 };
@@ -278,6 +279,8 @@ void tcp_session_end(struct tcp_session *s, enum session_end why)
     if (s->state == TCP_QUEUED)
         wait_queue_remove(&local_of(s)->queue, &s->dial->waiter);
     s->end = (uint8_t)why;
+    log_debug("session %llx: %s while %s%s%s", (unsigned long long)s->id, session_end_text(why),
+              state_names[s->state], s->error ? ": " : "", s->error ? strerror(-s->error) : "");
     if (cut(why)) /* both see that it did not end by itself */
         s->reset_client = s->reset_backend = true;
     enter(s, TCP_CLOSING, 0);
@@ -443,6 +446,8 @@ static void next_backend(struct tcp_session *s, int error)
     }
     counter_add(&backend_row(s)->retries, 1);
     s->retries++;
+    log_debug("session %llx: backend %s/%s: %s: another is tried", (unsigned long long)s->id,
+              pool_of(s)->name, s->slot->name, error ? strerror(-error) : "closed before any byte");
     exclude(s);
     counter_add(&pool_of(s)->rows[s->proxy->worker].redispatches, 1);
     choose(s);
@@ -821,9 +826,14 @@ const struct tunnel_ops tcp_tunnel_ops = {
  */
 static void on_tunnel_timer(struct tcp_session *s)
 {
-    uint64_t limit = s->listener->conf->tunnel_timeout_ms, quiet = now_ms(s) - s->active_ms;
+    uint64_t limit = s->listener->conf->tunnel_timeout_ms;
+    uint64_t progress = tunnel_progress(&s->tunnel);
     bool half = tunnel_half_closed(&s->tunnel);
 
+    if (progress != s->progress && now_ms(s) - s->active_ms >= limit)
+        s->active_ms = now_ms(s); /* a slow receiver is taking a long send bit by bit */
+    s->progress = progress;
+    uint64_t quiet = now_ms(s) - s->active_ms;
     if (limit > 0 && quiet >= limit) {
         /* Whose fault it is: the side that we wait for. */
         bool client = s->tunnel.down.first != NULL || s->tunnel.down.eof;

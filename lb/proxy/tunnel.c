@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 
 #define SPLICE_AFTER      (128u << 10) /* bytes of unbroken full buffers before a flow splices */
+#define MERGE_MAX         1024         /* bytes that are copied rather than kept apart */
 #define SMALL_BURST       (8u << 10)   /* a splice that moves less was not worth it */
 #define SMALL_BURSTS_MAX  16           /* in a row: back to buffers */
 #define SWEEP_INTERVAL_MS 1000         /* a pipe that was quiet for this long is given back */
@@ -56,18 +57,55 @@ static uint32_t turn_number(const struct tunnel *t)
     return (uint32_t)io_stats(io_of(t))->turns;
 }
 
+/* A send settles in the turn after its start; one that is still out later waits for its receiver.
+ */
+static bool tx_blocked(const struct tunnel *t, const struct flow *f)
+{
+    return f->tx.armed && turn_number(t) - f->tx_turn >= 2;
+}
+
 /* ---- the queue of a flow ---- */
 
-static void append(struct flow *f, struct io_buf *b, uint32_t n)
+/* A few bytes go into the room of the buffer before them, unless that is being sent: a client that
+ * dribbles must not hold a whole buffer for each byte. */
+static bool merge(struct tunnel *t, struct flow *f, struct io_buf *b)
 {
+    struct io_buf *last = f->last;
+
+    if (b->len > MERGE_MAX || f->n_bufs <= f->sending || io_buf_room(io_of(t), last) < b->len)
+        return false;
+    memcpy(last->data + last->len, b->data, b->len);
+    last->len += b->len;
+    f->queued += b->len;
+    io_buf_put(io_of(t), b);
+    return true;
+}
+
+static void append_one(struct tunnel *t, struct flow *f, struct io_buf *b, bool keep)
+{
+    if (f->last != NULL && merge(t, f, b))
+        return;
+    if (keep)
+        b = io_buf_keep(io_of(t), b);
+    b->next = NULL;
     if (f->last != NULL)
         f->last->next = b;
     else
         f->first = b;
-    while (b->next != NULL)
-        b = b->next;
     f->last = b;
-    f->queued += n;
+    f->n_bufs++;
+    f->queued += b->len;
+}
+
+static void append(struct tunnel *t, struct flow *f, struct io_buf *b)
+{
+    bool keep = sink_fd(t, f) < 0 || tx_blocked(t, f);
+
+    while (b != NULL) {
+        struct io_buf *next = b->next;
+        append_one(t, f, b, keep);
+        b = next;
+    }
 }
 
 static void drop_front(struct tunnel *t, struct flow *f)
@@ -77,6 +115,7 @@ static void drop_front(struct tunnel *t, struct flow *f)
     f->first = b->next;
     if (f->first == NULL)
         f->last = NULL;
+    f->n_bufs--;
     f->queued -= b->len;
     io_buf_put(io_of(t), b);
 }
@@ -88,13 +127,6 @@ static void drop_queue(struct tunnel *t, struct flow *f)
 }
 
 /* ---- sending ---- */
-
-/* A send settles in the turn after its start; one that is still out later waits for its receiver.
- */
-static bool tx_blocked(const struct tunnel *t, const struct flow *f)
-{
-    return f->tx.armed && turn_number(t) - f->tx_turn >= 2;
-}
 
 static void send_preface(struct tunnel *t)
 {
@@ -207,7 +239,7 @@ static bool worth_splicing(const struct tunnel *t, const struct flow *f)
 
 static void on_data(struct tunnel *t, struct flow *f, uint32_t n)
 {
-    append(f, op_take_bufs(&f->rx), n);
+    append(t, f, op_take_bufs(&f->rx));
     if (n < LIMIT_BUF_SIZE)
         f->streak = 0;
     else if (f->streak < SPLICE_AFTER)
@@ -570,4 +602,14 @@ void tunnel_watch_half_closed(struct tunnel *t)
         return;
     t->watch_half_closed = true;
     step(t);
+}
+
+static uint64_t flow_progress(const struct flow *f)
+{
+    return f->bytes + (f->tx.armed ? f->tx.send.done : 0);
+}
+
+uint64_t tunnel_progress(const struct tunnel *t)
+{
+    return flow_progress(&t->up) + flow_progress(&t->down);
 }

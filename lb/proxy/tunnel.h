@@ -67,6 +67,7 @@ struct flow {
     uint32_t tx_turn;            /* engine turn in which the send was started */
     int error;                   /* of the source: -errno */
     uint16_t sending;            /* buffers at the front that the send covers */
+    uint16_t n_bufs;             /* in first..last */
     uint8_t rx_state;
     bool up;
     bool eof, eof_passed;
@@ -113,6 +114,8 @@ static inline bool tunnel_half_closed(const struct tunnel *t)
 {
     return t->up.eof != t->down.eof;
 }
+/* Changes whenever a byte moves, within a long send too; for idle timeouts. */
+uint64_t tunnel_progress(const struct tunnel *t);
 static inline bool tunnel_untouched(const struct tunnel *t)
 {
     return t->up.bytes == 0 && t->down.bytes == 0;
