@@ -135,7 +135,7 @@ int args_duration_ms(const char *text, uint32_t *out_ms)
         uint32_t ms;
     } units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}};
     uint64_t n, factor = 0;
-    const char *unit;
+    const char *unit = "";
     int rc = number_with_unit(text, &n, &unit);
 
     if (rc < 0)
@@ -154,7 +154,7 @@ int args_duration_ms(const char *text, uint32_t *out_ms)
 int args_size(const char *text, uint64_t max, uint64_t *out_bytes)
 {
     uint64_t n;
-    const char *unit;
+    const char *unit = "";
     int rc = number_with_unit(text, &n, &unit);
 
     if (rc < 0)
