@@ -561,7 +561,9 @@ static void serve(struct origin *o)
 int origin_main(int argc, char **argv)
 {
     struct origin o = {.fd = -1};
-    const struct io_conf engine = {.engine = IO_AUTO};
+    /* Not io_uring: its ring keeps the sockets of a killed process open for a moment, and a backend
+     * that is killed here is to look dead at once. */
+    const struct io_conf engine = {.engine = IO_EPOLL};
     const struct listener_bind_opts opts = {.sockets = 1, .backlog = 4096};
     const char *why;
     char text[ADDR_TEXT_MAX];
