@@ -164,3 +164,14 @@ http { access_log off; client_body_temp_path %s; proxy_temp_path %s; fastcgi_tem
     for i in range(1, 21):
         with open(t.path("got%d" % i), "rb") as f:
             check(f.read() == page, "download differs", i)
+
+
+def test_basic_a_server_that_speaks_first_is_not_waited_for(t):
+    """A banner must not wait for a delayed acknowledgement (40 to 200 ms)."""
+    s, front = t.simple([t.backend(named)])
+    times = []
+    for _ in range(10):
+        started = time.monotonic()
+        who(front)
+        times.append(time.monotonic() - started)
+    check(sorted(times)[5] < 0.03, "median seconds until the banner", sorted(times)[5])

@@ -6,7 +6,7 @@ from harness import *
 
 
 def both_ways(t, listen, backend_address):
-    b = t.backend(answers, address=backend_address)
+    b = t.backend(answers, "b1", address=backend_address)
     s, front = t.simple([b], listen=listen)
     check_eq(talk(listen), b"b1 hello\n")
     data = pattern(200000).replace(b"\n", b" ")

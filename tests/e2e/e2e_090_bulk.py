@@ -40,6 +40,7 @@ def test_100_mb_down(t):
     s, front = t.simple([t.backend(serve)])
     with contextlib.closing(connect(front)) as c:
         got = digest_of_stream(c)
+    wait_until(lambda: sent, "the backend is done")
     check_eq(got, sent[0])
 
 
@@ -52,6 +53,7 @@ def test_100_mb_up(t):
     with contextlib.closing(connect(front)) as c:
         sent = send_digest(c, SIZE, b"up")
         expect_eof(c)
+    wait_until(lambda: got, "the backend is done")
     check_eq(got[0], sent)
 
 
@@ -69,7 +71,7 @@ def test_100_mb_both_ways_at_once(t):
         writer.start()
         down = digest_of_stream(c)
         writer.join()
-    wait_until(lambda: "got" in seen, "the backend has read")
+    wait_until(lambda: "got" in seen and "sent" in seen, "the backend is done")
     check_eq(seen["got"], seen["up"])
     check_eq(down, seen["sent"])
 
@@ -82,6 +84,7 @@ def test_bulk_over_unix_sockets(t):
     s, front = t.simple([t.backend(serve, address=t.path("b.sock"))], listen=t.path("f.sock"))
     with contextlib.closing(connect(front)) as c:
         got = digest_of_stream(c)
+    wait_until(lambda: sent, "the backend is done")
     check_eq(got, sent[0])
 
 

@@ -43,7 +43,7 @@ class Dns:
 
 def start(t, dns, name, port, **kw):
     # rows by name, the tuple's address is text
-    conf = """resolver = { servers = [ "%s" ]; refresh = "200ms"; timeout = "500ms"; };
+    conf = """resolver = { servers = [ "%s" ]; refresh = "1s"; timeout = "500ms"; };
 pools = ( { name = "app"; mode = "tcp"; health = { type = "tcp"; interval = "50ms"; rise = 1; fall = 1; };
   backends = ( { name = "b1"; address = "%s:%d"; } ); } );
 """ % (dns.address, name, port)

@@ -145,7 +145,6 @@ def test_stats_prompt_mode(t):
     check_in("# name\napp\n", c.command("show backend"))
     check_in("Pid: %d" % s.pid, c.command("show info"))
     c.command("set timeout cli 60")
-    check_eq(c.command("").strip(), "")
     c.s.sendall(b"quit\n")
     check_eq(recv_all(c.s).strip(), b"")
     c.close()

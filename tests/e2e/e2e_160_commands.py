@@ -77,7 +77,7 @@ def test_quick_options(t):
     s = quick(t, "--balance", "least_connections", "--health", "/ok", where(front),
               where(a.address), where(b.address), ready=False)
     pool = next(px for px, sv in s.stat() if sv == "BACKEND")
-    names = [sv for px, sv in s.stat() if px == pool and sv != "BACKEND"]
+    names = [sv for px, sv in s.stat() if px == pool and sv not in ("BACKEND", "FRONTEND")]
     s.wait_status(pool, names[1], "DOWN.*")
     s.wait_status(pool, names[0], "UP")
     check_match(r"^GET /ok ", a.last_request.decode())
@@ -113,7 +113,7 @@ def test_origin_answers_http(t):
 
 def test_origin_fails_and_delays_as_told(t):
     address = t.address()
-    t.program([t.binary, "origin", where(address), "--fail-rate", "1", "--delay", "200ms"],
+    t.program([t.binary, "origin", where(address), "--fail-rate", "100", "--delay", "200ms"],
               stdout=subprocess.DEVNULL)
 
     def get():
