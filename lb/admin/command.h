@@ -100,8 +100,9 @@ void late_answer_ready(struct late_answer *late);
 /* ---- for who runs them ---- */
 
 /* Runs one command (no unescaped semicolon in it) and appends its finished answer, with the closing
- * empty line, to out. When the answer comes later, *out_late is set and nothing appended:
- * the caller calls late_answer_wait(), then late_answer_take() or late_answer_abandon(). */
+ * empty line, to out (of `quit` there is none). When the answer comes later, *out_late is set and
+ * nothing appended: the caller calls late_answer_wait(), then late_answer_take() or
+ * late_answer_abandon(). */
 void command_run(const struct command_env *env, struct command_session *session, struct str text,
                  struct strbuf *out, struct late_answer **out_late);
 void late_answer_wait(struct late_answer *late, void (*ready)(void *arg), void *arg);

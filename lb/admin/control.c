@@ -193,9 +193,10 @@ static void add_prompt(struct client *c)
 
 static void after_answer(struct client *c)
 {
-    add_prompt(c);
     if (c->session.quit)
         c->ending = true;
+    else
+        add_prompt(c);
 }
 
 static void on_late(void *arg)

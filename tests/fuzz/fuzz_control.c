@@ -23,7 +23,8 @@ static void run_line(struct fixture *f, struct str line)
         strbuf_clear(&f->out);
         command_run(&f->env, &f->session, command, &f->out, &late);
         sl_assert(late == NULL); /* the fixture answers at once */
-        check_answer(&f->out);
+        if (!f->session.quit)
+            check_answer(&f->out);
         epoch_collect(f->epochs);
     }
 }

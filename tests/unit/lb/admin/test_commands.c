@@ -228,7 +228,7 @@ static void quit_ends_the_session(void **state)
 {
     struct fixture *f = *state;
 
-    assert_string_equal(fixture_run(f, "quit"), "\n");
+    assert_string_equal(fixture_run(f, "quit"), "");
     assert_true(f->session.quit);
 }
 
