@@ -185,7 +185,7 @@ if ((total_failed > 0)); then
     die "$total_failed requests failed; none should have"
 fi
 title "All 100 requests were answered."
-say "The configuration:  $conf       every setting: $sluice --print-sample"
+say "The configuration:  $conf       every setting: etc/sluice.conf"
 say "Look around:        $sluice ctl -s $socket show stat"
 say "                    $sluice ctl -s $socket show servers state"
 say "                    hatop -s $socket"
