@@ -28,7 +28,7 @@ struct loop_task {
 struct loop {
     struct io *io;
     struct timer_wheel timers;
-    void *ctx; /* the owner's root struct, for messages */
+    void *ctx;                  /* the owner's root struct, for messages */
     struct epoch_reader *epoch; /* NULL: this thread reads no shared pointers */
     struct list tasks;
     struct op wake_op;
@@ -48,9 +48,15 @@ void loop_run(struct loop *l);
 /* One turn, waiting at most max_wait_ms (-1: as long as the timers allow). For tests. */
 int loop_turn(struct loop *l, int max_wait_ms);
 void loop_stop(struct loop *l);
-void loop_post(struct loop *l, struct loop_msg *msg); /* any thread */
+void loop_post(struct loop *l, struct loop_msg *msg);    /* any thread */
 void loop_defer(struct loop *l, struct loop_task *task); /* no effect if already put off */
-static inline uint64_t loop_now_ms(const struct loop *l) { return io_now_ms(l->io); }
-static inline uint64_t loop_now_us(const struct loop *l) { return io_now_us(l->io); }
+static inline uint64_t loop_now_ms(const struct loop *l)
+{
+    return io_now_ms(l->io);
+}
+static inline uint64_t loop_now_us(const struct loop *l)
+{
+    return io_now_us(l->io);
+}
 
 #endif

@@ -33,7 +33,10 @@ struct timer_wheel {
 
 void timer_wheel_init(struct timer_wheel *w, uint64_t now_ms);
 void timer_init(struct timer *t, timer_fn *fn);
-static inline bool timer_pending(const struct timer *t) { return list_linked(&t->node); }
+static inline bool timer_pending(const struct timer *t)
+{
+    return list_linked(&t->node);
+}
 /* Starts or moves t to fire at at_ms (in the past: with the next run). */
 void timer_start(struct timer_wheel *w, struct timer *t, uint64_t at_ms);
 void timer_stop(struct timer_wheel *w, struct timer *t); /* no effect when not pending */
