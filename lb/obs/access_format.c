@@ -89,20 +89,31 @@ static void put_hex(struct writer *w, uint64_t v)
     put(w, text, sizeof(text));
 }
 
+/* How much of s needs no escape in any format: printable ASCII but quotes and backslashes. */
+static size_t plain_len(const char *s)
+{
+    size_t n = 0;
+
+    while (s[n] >= 0x20 && s[n] < 0x7f && s[n] != '"' && s[n] != '\\')
+        n++;
+    return n;
+}
+
 /* Text from outside: what could end the line, a quoted field or a terminal's good mood is written
  * as \xXX, as nginx does. */
 static void put_text(struct writer *w, const char *s)
 {
     static const char hex[] = "0123456789ABCDEF";
 
-    for (; *s != '\0'; s++) {
-        unsigned char c = (unsigned char)*s;
-        if (c < 0x20 || c > 0x7e || c == '"' || c == '\\') {
-            const char escaped[4] = {'\\', 'x', hex[c >> 4], hex[c & 15]};
-            put(w, escaped, sizeof(escaped));
-        } else {
-            put_char(w, *s);
-        }
+    for (;;) {
+        size_t n = plain_len(s);
+        put(w, s, n);
+        s += n;
+        if (*s == '\0')
+            return;
+        unsigned char c = (unsigned char)*s++;
+        const char escaped[4] = {'\\', 'x', hex[c >> 4], hex[c & 15]};
+        put(w, escaped, sizeof(escaped));
     }
 }
 
@@ -370,11 +381,14 @@ static const char tcplog[] =
 
 static void json_text(struct writer *w, const char *text)
 {
-    struct str rest = str_of(text);
     char form[JSON_CHAR_MAX];
-    size_t used = 0;
+    size_t used = plain_len(text);
 
+    if (used > JSON_TEXT_MAX)
+        used = JSON_TEXT_MAX;
     put_char(w, '"');
+    put(w, text, used);
+    struct str rest = str_of(text + used);
     while (rest.len > 0 && used + sizeof(form) <= JSON_TEXT_MAX) {
         size_t n = json_char(&rest, form);
         put(w, form, n);
