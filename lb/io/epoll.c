@@ -506,6 +506,20 @@ static void arm_accept(struct io *io, struct op *op)
     f->batch = 0;
 }
 
+static int accept_now(struct io *io, int fd)
+{
+    int c;
+
+    do {
+        c = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        io->stats.syscalls++;
+    } while (c < 0 && accept_error_is_transient(errno));
+    if (c < 0)
+        return -errno;
+    forget(of(io), c);
+    return c;
+}
+
 /* ---- poll ---- */
 
 /* True: it already shows, and is noted. */
@@ -856,6 +870,7 @@ static const struct io_engine engine = {
     .splice = arm_splice,
     .cancel = cancel,
     .close = close_fd,
+    .accept_now = accept_now,
 };
 
 struct io *io_epoll_engine_new(const struct io_conf *conf, int *out_error)

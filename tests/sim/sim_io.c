@@ -16,7 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define PATIENCE        6         /* passes that a possible operation can be passed over */
+#define PATIENCE        6 /* passes that a possible operation can be passed over */
 #define PASSES_MAX      1000000
 #define CONNECT_GIVE_UP 127000000 /* microseconds; as Linux */
 #define START_US        5000000000ull
@@ -274,6 +274,27 @@ static bool may_accept(struct sim *s, struct armed *a)
     return false;
 }
 
+/* The first of the backlog as a near descriptor, or -EMFILE; -ECONNABORTED: it was gone. */
+static int accept_first(struct sim *s, struct sock *l)
+{
+    struct peer *p = container_of(list_pop_front(&l->backlog), struct peer, backlog);
+
+    if (sim_fault(s, s->conf.faults.aborted)) {
+        p->near_closed = true;
+        sim_reset_both(s, p);
+        return -ECONNABORTED;
+    }
+    struct sock *k = sim_sock_new(s, SOCK_OPEN, l->family);
+    if (k == NULL) {
+        list_push_front(&l->backlog, &p->backlog);
+        return -EMFILE;
+    }
+    k->addr = l->addr;
+    k->addr_len = l->addr_len;
+    sim_join(s, k, p);
+    return k->fd;
+}
+
 static void do_accept(struct sim *s, struct armed *a)
 {
     struct sock *l = sim_sock(s, a->fd);
@@ -281,23 +302,13 @@ static void do_accept(struct sim *s, struct armed *a)
     do {
         if (!may_accept(s, a))
             return;
-        struct list *node = list_pop_front(&l->backlog);
-        struct peer *p = container_of(node, struct peer, backlog);
-        if (sim_fault(s, s->conf.faults.aborted)) {
-            p->near_closed = true;
-            sim_reset_both(s, p);
-            continue;
-        }
-        struct sock *k = sim_sock_new(s, SOCK_OPEN, l->family);
-        if (k == NULL) {
-            list_push_front(&l->backlog, &p->backlog);
-            finish(s, a, -EMFILE);
+        int fd = accept_first(s, l);
+        if (fd == -EMFILE) {
+            finish(s, a, fd);
             return;
         }
-        k->addr = l->addr;
-        k->addr_len = l->addr_len;
-        sim_join(s, k, p);
-        io_note_accepted(&s->io, a->op, k->fd);
+        if (fd >= 0)
+            io_note_accepted(&s->io, a->op, fd);
     } while (!list_empty(&l->backlog) && sim_chance(s, 50));
 }
 
@@ -673,6 +684,22 @@ static int sim_shutdown(struct io *io, int fd, int how)
     return 0;
 }
 
+static int sim_accept_now(struct io *io, int fd)
+{
+    struct sim *s = of(io);
+    struct sock *l = sim_sock(s, fd);
+
+    for (uint32_t i = 0; i < s->n_armed; i++)
+        if (uses(&s->armed[i], fd))
+            sim_fail(s, "accept_now on %d while its accept is armed", fd);
+    while (!list_empty(&l->backlog)) {
+        int c = accept_first(s, l);
+        if (c != -ECONNABORTED)
+            return c;
+    }
+    return -EAGAIN;
+}
+
 /* Armed, or with a result that waits to be delivered. */
 static void check_unused(struct sim *s, int fd)
 {
@@ -751,6 +778,7 @@ static const struct io_engine engine = {
     .socket = sim_socket,
     .shutdown = sim_shutdown,
     .close = sim_close,
+    .accept_now = sim_accept_now,
     .sock_name = sim_name,
     .pipe_take = pipe_take,
     .pipe_give = pipe_give,

@@ -531,6 +531,38 @@ static void nobody_is_accepted_after_a_cancel(void **state)
     probe_free(p);
 }
 
+static void those_who_wait_are_accepted_without_an_operation(void **state)
+{
+    struct fixture *f = *state;
+    struct sockaddr_storage a;
+    socklen_t len;
+    int l = listen_tcp(AF_INET, &a, &len, 8), far[3], near;
+    struct probe *p = probe_new(f, on_accept), *r = probe_new(f, on_recv);
+
+    io_accept(f->io, &p->op, l);
+    turn(f, 0);
+    cancel_and_join(p);
+    for (int i = 0; i < 3; i++) {
+        far[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        assert_int_equal(connect(far[i], (void *)&a, len), 0);
+    }
+    for (int i = 0; i < 3; i++) {
+        near = io_accept_now(f->io, l);
+        assert_true(near >= 0);
+        probe_again(r);
+        far_send(far[i], "hello", 5);
+        io_recv(f->io, &r->op, near);
+        turn_until(f, r->len == 5);
+        cancel_and_join(r);
+        io_close(f->io, near);
+        close(far[i]);
+    }
+    assert_int_equal(io_accept_now(f->io, l), -EAGAIN);
+    io_close(f->io, l);
+    probe_free(p);
+    probe_free(r);
+}
+
 /* ---- receive ---- */
 
 static void check_stream(struct fixture *f, int family, size_t total, size_t piece, bool turns)
@@ -1909,6 +1941,7 @@ static const struct CMUnitTest tests[] = {
     T(every_connection_is_accepted),
     T(accept_ends_when_descriptors_run_out_and_can_start_again),
     T(nobody_is_accepted_after_a_cancel),
+    T(those_who_wait_are_accepted_without_an_operation),
     T(bytes_arrive_whole_and_in_order),
     T(the_end_is_seen_after_any_number_of_bytes),
     T(data_and_end_that_were_there_before_arming_are_seen),
