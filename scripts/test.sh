@@ -95,7 +95,7 @@ unit() {
         log=$logs/${log//\//_}.log
         rc=$(cat "$log.rc")
         ok=$(sed -n 's/^\[  PASSED  \] \([0-9]*\) test.*/\1/p' "$log" | awk '{ n += $1 } END { print n + 0 }')
-        bad=$(sed -n 's/^\[  FAILED  \] [^:]*: \([0-9]*\) test.*/\1/p' "$log" | awk '{ n += $1 } END { print n + 0 }')
+        bad=$(sed -n 's/^\[  FAILED  \] \([^0-9:]*: \)\?\([0-9][0-9]*\) test.*/\2/p' "$log" | awk '{ n += $1 } END { print n + 0 }')
         # A program that dies, or leaks after its tests, is a failure that cmocka did not count.
         if ((rc != 0 && bad == 0)); then bad=1; fi
         passed=$((passed + ok))
@@ -140,7 +140,7 @@ if has includes; then check includes scripts/check-includes.sh; fi
 if has format; then check format make --no-print-directory format-check; fi
 if has unit; then unit; fi
 if has model; then model; fi
-if has lint; then check lint make --no-print-directory BUILD=$build OUT="$out" lint; fi
+if has lint; then check lint make -k --no-print-directory BUILD=$build OUT="$out" lint; fi
 if has e2e; then e2e; fi
 
 echo

@@ -113,7 +113,7 @@ def test_origin_answers_http(t):
 
 def test_origin_fails_and_delays_as_told(t):
     address = t.address()
-    t.program([t.binary, "origin", where(address), "--fail-rate", "100", "--delay", "200ms"],
+    t.program([t.binary, "origin", where(address), "--fail-rate", "100%", "--delay", "200ms"],
               stdout=subprocess.DEVNULL)
 
     def get():

@@ -503,7 +503,7 @@ class Sluice:
         """The smallest number of sockets seen for a while: checks come and go."""
         best = None
         since = time.monotonic()
-        while time.monotonic() - since < 0.3:
+        while time.monotonic() - since < 0.15:
             now = fds_of(self.pid)
             if best is None or now.get("socket", 0) < best.get("socket", 0):
                 best = now
@@ -520,20 +520,10 @@ class Sluice:
         info = self.info()
         if info.get("CurrConns", "0") != "0":
             left.append("CurrConns=" + info["CurrConns"])
-        if info.get("PipesUsed", "0") != "0":
-            left.append("PipesUsed=" + info["PipesUsed"])
-        used = sum(self.activity("bufs_used"))
-        if used:
-            left.append("bufs_used=%d" % used)
+        for key in ("PipesUsed", "PoolUsed_bytes"):  # pipes and buffers of all workers
+            if info.get(key) != "0":
+                left.append("%s=%s" % (key, info.get(key)))
         return left
-
-    def activity(self, name):
-        """All numbers of a line of `show activity` (per worker), [] when there is no such line."""
-        found = re.search(r"^%s:(.*)$" % re.escape(name), self.ctl("show activity"), re.M)
-        if not found:
-            return []
-        text = re.sub(r"^\s*\d+\s*\[(.*)\]", r"\1", found.group(1))  # total [ per thread ]
-        return [int(n) for n in re.findall(r"-?\d+", text)]
 
     def check_quiet(self):
         """Invariants after a scenario, when its clients are gone."""
