@@ -234,7 +234,7 @@ class Direct:
 class Bench:
     def __init__(self, args):
         self.rounds, self.seconds = args.rounds, args.seconds
-        self.sluice = os.path.join(ROOT, args.sluice)
+        self.sluice = os.path.abspath(os.path.join(ROOT, args.sluice))
         self.out = os.path.join(ROOT, "build")
         self.dir = tempfile.mkdtemp(prefix="sl-bench-")
         os.chmod(self.dir, 0o755)
