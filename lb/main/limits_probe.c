@@ -266,12 +266,11 @@ void limits_probe(struct limits_probe *out)
     limits_probe_cores(out);
 }
 
-uint32_t limits_probe_connections(const struct limits_probe *p, uint64_t fixed_files,
+uint32_t limits_probe_connections(const struct limits_probe *p, uint64_t needed, uint64_t wished,
                                   const char **out_by)
 {
-    /* Few descriptors: connections come first, the rest makes do with a quarter. */
-    uint64_t fixed = fixed_files < p->files / 4 ? fixed_files : p->files / 4;
-    uint64_t most = (p->files - fixed) / 2;
+    uint64_t left = p->files > needed ? p->files - needed : 0;
+    uint64_t most = (left - (wished < left / 4 ? wished : left / 4)) / 2;
 
     *out_by = "open files";
     if (p->memory_bytes != 0) {

@@ -25,9 +25,9 @@ void limits_probe_cgroup(const char *root, struct limits_probe *out);
 void limits_probe_cores(struct limits_probe *p);
 
 /* How many connections fit; what limits them in *out_by (static text). A connection has two
- * descriptors, and memory in the kernel above all. fixed_files: descriptors that are needed anyway.
- */
-uint32_t limits_probe_connections(const struct limits_probe *p, uint64_t fixed_files,
+ * descriptors, and memory in the kernel above all. needed: descriptors without which nothing works;
+ * wished: more that would be good to have, where there are few they get a quarter of the rest. */
+uint32_t limits_probe_connections(const struct limits_probe *p, uint64_t needed, uint64_t wished,
                                   const char **out_by);
 /* "2 cores (affinity 2, cgroup v2 quota 1.50), 20000 open files, memory limit 512 MiB". */
 void limits_probe_describe(const struct limits_probe *p, char *out, size_t size);

@@ -15,15 +15,18 @@
 #include "lb/main/worker.h"
 #include "lb/upstream/pool.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-/* Descriptors beside those of connections: per worker (ring, eventfd), and once. Pipes are not
+/* Descriptors beside those of connections: of each loop (ring, eventfd, one to spare), once
+ * (signals, log files, clients of the stats socket), and for many checks and clients. Pipes are not
  * counted: where none can be had, bytes are copied. */
-#define FILES_PER_WORKER 8
-#define FILES_FIXED      (32 + LIMIT_CHECKS_IN_FLIGHT + LIMIT_CTL_CLIENTS)
+#define FILES_PER_LOOP 3
+#define FILES_ONCE     12
+#define FILES_WISHED   (LIMIT_CHECKS_IN_FLIGHT + LIMIT_CTL_CLIENTS)
 
 uint64_t process_sessions(const struct process *p)
 {
@@ -171,6 +174,20 @@ static int choose_engine(struct process *p, struct io_probe *out_probe)
     return 0;
 }
 
+/* What is open already: standard streams, and what our parent left us. */
+static uint64_t count_files(void)
+{
+    DIR *dir = opendir("/proc/self/fd");
+    uint64_t n = 0;
+
+    if (dir == NULL)
+        return 3;
+    while (readdir(dir) != NULL)
+        n++;
+    closedir(dir);
+    return n > 3 ? n - 3 : 0; /* ".", "..", and the folder itself */
+}
+
 static void size_up(struct process *p)
 {
     uint64_t sockets = 0;
@@ -182,8 +199,9 @@ static void size_up(struct process *p)
         p->n_workers = LIMIT_WORKERS;
     for (uint32_t i = 0; i < p->conf->n_listeners; i++)
         sockets += p->conf->listeners[i].n_binds;
-    uint64_t fixed = FILES_FIXED + p->n_workers * (FILES_PER_WORKER + sockets);
-    p->max_connections = limits_probe_connections(&p->limits, fixed, &by);
+    uint64_t needed = count_files() + FILES_ONCE + (p->n_workers + 2) * FILES_PER_LOOP +
+                      p->n_workers * sockets + p->conf->n_stats;
+    p->max_connections = limits_probe_connections(&p->limits, needed, FILES_WISHED, &by);
     if (p->conf->max_connections != 0 && p->conf->max_connections <= p->max_connections)
         p->max_connections = p->conf->max_connections;
 }
@@ -204,7 +222,7 @@ static void announce(const struct process *p, const struct io_probe *probe)
     else
         log_info("engine epoll: io_uring is not available: %s", probe->why);
     limits_probe_describe(&p->limits, limits, sizeof(limits));
-    limits_probe_connections(&p->limits, 0, &by);
+    limits_probe_connections(&p->limits, 0, 0, &by);
     log_info("limits: %s; at most %u connections (%s)", limits, p->max_connections,
              p->max_connections == p->conf->max_connections ? "limits.connections" : by);
     if (p->conf->max_connections > p->max_connections)

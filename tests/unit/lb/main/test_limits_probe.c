@@ -215,18 +215,21 @@ static void a_connection_takes_two_descriptors(void **state)
     const struct limits_probe p = {.files = 1100};
     const char *by;
 
-    assert_int_equal(limits_probe_connections(&p, 100, &by), 500);
+    assert_int_equal(limits_probe_connections(&p, 100, 0, &by), 500);
     assert_string_equal(by, "open files");
+    assert_int_equal(limits_probe_connections(&p, 1100, 0, &by), 1); /* tried all the same */
+    assert_int_equal(limits_probe_connections(&p, 2000, 9, &by), 1);
 }
 
-static void what_is_needed_anyway_takes_a_quarter_at_most(void **state)
+static void what_is_only_wished_takes_a_quarter_at_most(void **state)
 {
     (void)state;
-    const struct limits_probe few = {.files = 40}, none = {.files = 0};
+    const struct limits_probe p = {.files = 100};
     const char *by;
 
-    assert_int_equal(limits_probe_connections(&few, 600, &by), 15);
-    assert_int_equal(limits_probe_connections(&none, 600, &by), 1); /* tried all the same */
+    assert_int_equal(limits_probe_connections(&p, 20, 10, &by), 35);
+    assert_int_equal(limits_probe_connections(&p, 20, 20, &by), 30);
+    assert_int_equal(limits_probe_connections(&p, 20, 600, &by), 30);
 }
 
 static void little_memory_lowers_the_limit(void **state)
@@ -235,7 +238,7 @@ static void little_memory_lowers_the_limit(void **state)
     const struct limits_probe p = {.files = 1000000, .memory_bytes = 96 << 20};
     const char *by;
 
-    assert_int_equal(limits_probe_connections(&p, 0, &by), (64 << 20) / (32 << 10));
+    assert_int_equal(limits_probe_connections(&p, 0, 0, &by), (64 << 20) / (32 << 10));
     assert_string_equal(by, "memory");
 }
 
@@ -282,7 +285,7 @@ int main(void)
         cmocka_unit_test(a_quota_never_gives_less_than_one_core),
         cmocka_unit_test(a_quota_above_the_affinity_changes_nothing),
         cmocka_unit_test(a_connection_takes_two_descriptors),
-        cmocka_unit_test(what_is_needed_anyway_takes_a_quarter_at_most),
+        cmocka_unit_test(what_is_only_wished_takes_a_quarter_at_most),
         cmocka_unit_test(little_memory_lowers_the_limit),
         cmocka_unit_test(the_description_names_what_was_found),
         cmocka_unit_test(this_machine_has_at_least_a_core_and_some_files),
