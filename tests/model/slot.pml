@@ -1,0 +1,137 @@
+/* slot.pml - the packed word of a slot, and its reuse (health/table.c).
+ *
+ * The word is changed by compare-exchange only: the health thread writes the operational state, the
+ * control thread the admin bits, and control gives a removed slot to another backend with the next
+ * generation. Checked: no change is lost; a handle (index, generation) of the removed backend is
+ * told from one of the new; and the slot is not given away while a session counts on it: what it
+ * gives back is its own backend's count.
+ *
+ * Memory order: sequentially consistent. The word is one atomic object, so there is no order among
+ * several to get wrong; the compare-exchanges are acquire-release, in_flight is sequentially
+ * consistent in the code as well.
+ *
+ * Must fail: -DNO_CAS (load, change, store), -DNO_GENERATION (reuse with the same generation),
+ * -DNO_COUNT (reuse without a look at in_flight). */
+
+#define CHANGES 2
+
+/* The word, as its parts; compared and exchanged as a whole. */
+byte oper = 0, admin = 0, generation = 0;
+
+byte in_flight = 0;    /* of the slot */
+byte of_new = 0;       /* of these, the new backend's: known to the model only */
+bool removed = false, reused = false;
+byte epoch_passed = 0; /* the worker has entered anew since the removal */
+
+#ifdef NO_CAS
+#define EXCHANGE(o, a, g) { oper = o; admin = a; generation = g; ok = true }
+#else
+#define EXCHANGE(o, a, g)                                             \
+    atomic {                                                          \
+        if                                                            \
+        :: oper == w_oper && admin == w_admin && generation == w_gen -> \
+            oper = o; admin = a; generation = g; ok = true            \
+        :: else -> ok = false                                         \
+        fi                                                            \
+    }
+#endif
+#define LOAD atomic { w_oper = oper; w_admin = admin; w_gen = generation }
+
+/* Sets the operational state to 1, 2, ...: each time it must find its own last value. */
+proctype health()
+{
+    byte w_oper, w_admin, w_gen, last = 0, n = 0;
+    bool ok;
+
+    do
+    :: n < CHANGES ->
+        n++;
+        do
+        :: LOAD;
+            if
+            :: w_gen != 0 -> goto out /* another backend's by now */
+            :: else
+            fi;
+            assert(w_oper == last);
+            EXCHANGE(n, w_admin, w_gen);
+            if
+            :: ok -> last = n; break
+            :: else
+            fi
+        od
+    :: else -> break
+    od;
+out:
+    skip
+}
+
+proctype control()
+{
+    byte w_oper, w_admin, w_gen, last = 0, n = 0;
+    bool ok;
+
+    do
+    :: n < CHANGES ->
+        n++;
+        do
+        :: LOAD;
+            assert(w_admin == last);
+            EXCHANGE(w_oper, n, w_gen);
+            if
+            :: ok -> last = n; break
+            :: else
+            fi
+        od
+    :: else -> break
+    od;
+
+    removed = true; /* nobody picks it from here on, but for those who did already */
+    epoch_passed == 1;
+#ifndef NO_COUNT
+    in_flight == 0;
+#endif
+    do
+    :: LOAD;
+#ifdef NO_GENERATION
+        EXCHANGE(0, 0, w_gen);
+#else
+        EXCHANGE(0, 0, w_gen + 1);
+#endif
+        if
+        :: ok -> reused = true; break
+        :: else
+        fi
+    od
+}
+
+/* Picks the slot in one turn and holds it over others; keeps a handle besides, as a sticky entry
+ * would, and looks it up after the reuse. */
+proctype worker()
+{
+    byte handle, count_of_new_before;
+    bool took = false;
+
+    if
+    :: atomic { !removed -> handle = generation }; /* from the view */
+        atomic { in_flight++ };
+        took = true
+    :: removed
+    fi;
+    epoch_passed = 1; /* the turn ends; the session goes on */
+    if
+    :: took ->
+        /* Its place is given back to its own backend's count. */
+        atomic { assert(!reused); in_flight-- };
+        reused;
+        assert(handle != generation) /* the stale handle is recognised */
+    :: else
+    fi
+}
+
+init {
+    atomic {
+        run health();
+        run control();
+        run worker()
+    }
+}
