@@ -142,7 +142,7 @@ void io_note(struct io *io, struct op *op, int res)
     if (op->kind == OP_RECV)
         op->recv.end = res;
     else if (op->kind == OP_SPLICE)
-        op->splice.pipe->end = res;
+        op->splice.pipe->noted = true;
     op->res = res;
     make_ready(io, op);
 }
@@ -208,16 +208,15 @@ static void deliver_splice(struct op *op)
 
     if (pipe->moved > 0) {
         int n = (int)pipe->moved;
-        bool ended = pipe->end != 1;
+        bool ended = pipe->noted;
         pipe->moved = 0;
         op->fn(op, n);
         if (!ended)
             return;
     }
-    if (pipe->end != 1) {
-        int end = pipe->end;
-        pipe->end = 1;
-        deliver_last(op, end);
+    if (pipe->noted) {
+        pipe->noted = false;
+        deliver_last(op, op->res);
     }
 }
 
@@ -361,23 +360,28 @@ void io_splice(struct io *io, struct op *op, int in, int out, struct io_pipe *pi
     op->splice.out = out;
     pipe->moved = 0;
     pipe->end = 1;
+    pipe->noted = false;
     pipe->error_on_in = false;
     io->engine->splice(io, op);
 }
 
+/* Its last result is noted: it ends anyway. Also in the data call that precedes the last one. */
+static bool end_is_noted(const struct op *op)
+{
+    switch ((enum op_kind)op->kind) {
+    case OP_RECV:
+        return op->recv.end != RECV_OPEN;
+    case OP_SPLICE:
+        return op->splice.pipe->noted;
+    default:
+        return op->ready;
+    }
+}
+
 void io_cancel(struct io *io, struct op *op)
 {
-    if (!op->armed || op->stopping)
+    if (!op->armed || op->stopping || end_is_noted(op))
         return;
-    if (op->ready) { /* its last result is noted already, or data: then stop the stream */
-        bool ended = op->kind == OP_RECV     ? op->recv.end != RECV_OPEN
-                     : op->kind == OP_SPLICE ? op->splice.pipe->end != 1
-                                             : true;
-        if (ended)
-            return;
-    } else if (op->kind == OP_RECV && op->recv.end != RECV_OPEN) {
-        return; /* in the data call that precedes the last one */
-    }
     op->stopping = true;
     io->engine->cancel(io, op);
 }

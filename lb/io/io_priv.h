@@ -115,6 +115,7 @@ struct io_pipe {
     uint32_t size, fill;
     uint32_t moved; /* not yet reported */
     int end;        /* 1: open, 0: `in` ended, -errno */
+    bool noted;     /* the end is to be delivered: the kernel holds nothing of the op any more */
     bool error_on_in;
 };
 enum splice_wait { SPLICE_WAIT_IN, SPLICE_WAIT_OUT, SPLICE_AGAIN, SPLICE_END };

@@ -7,7 +7,9 @@
 #include <string.h>
 
 #define BITS     6
-#define RANGE_MS (1ULL << (BITS * TIMER_LEVELS))
+/* One slot of the top level less than all, so that no timer lies a whole round ahead, in the slot
+ * that looks like the present one. */
+#define RANGE_MS ((TIMER_SLOTS - 1ULL) << (BITS * (TIMER_LEVELS - 1)))
 
 void timer_wheel_init(struct timer_wheel *w, uint64_t now_ms)
 {
@@ -35,9 +37,8 @@ static void place(struct timer_wheel *w, struct timer *t)
 {
     uint64_t at = t->at_ms;
 
-    if (at - w->now_ms >=
-        RANGE_MS) /* beyond the wheel: looked at again when the wheel is through */
-        at = w->now_ms + RANGE_MS - 1;
+    if (at - w->now_ms >= RANGE_MS) /* beyond the wheel: looked at again when it comes round */
+        at = w->now_ms + RANGE_MS;
     int level = level_of(w->now_ms, at);
     int slot = (int)(at >> (BITS * level)) & (TIMER_SLOTS - 1);
     list_push_back(&w->slots[level][slot], &t->node);
@@ -80,8 +81,6 @@ static bool next_slot(struct timer_wheel *w, int *out_level, int *out_slot, uint
             }
             uint64_t base = w->now_ms >> shift;
             uint64_t at = (base + (uint64_t)ahead) << shift;
-            if (ahead == 0 && level == TIMER_LEVELS - 1) /* wrapped: a whole round ahead */
-                at = (base + TIMER_SLOTS) << shift;
             *out_level = level;
             *out_slot = slot;
             *out_at = at;

@@ -28,6 +28,7 @@
 /* Low bits of user_data beside the op's address. */
 #define TAG_WATCH 1ULL /* the error watch of a splice that waits for its output */
 
+enum watch_state { WATCH_ARMED, WATCH_ENDING };
 enum recv_state { RECV_ARMED, RECV_STARVED };
 enum send_state { SEND_SETTLING, SEND_BLOCKED };
 enum splice_state { SPLICE_POLLING, SPLICE_QUEUED, SPLICE_ENDING };
@@ -128,9 +129,52 @@ static void add_poll(struct uring *u, int fd, uint32_t events, void *data)
     io_uring_sqe_set_data(sqe, data);
 }
 
+/* The kernel adds POLLRDHUP to every poll. An error watch must not end for a mere half-close, and
+ * armed again it would see the same one for ever: so it is multishot, which is edge-triggered, and
+ * what is no error is passed over. */
+static void add_watch(struct uring *u, int fd, void *data)
+{
+    struct io_uring_sqe *sqe = get_sqe(u);
+
+    io_uring_prep_poll_multishot(sqe, fd, 0);
+    io_uring_sqe_set_data(sqe, data);
+}
+
+static void submit_watch(struct uring *u, struct op *op)
+{
+    add_watch(u, op->fd, op);
+    op->state = WATCH_ARMED;
+}
+
 static void arm_poll(struct io *io, struct op *op)
 {
-    add_poll(of(io), op->fd, op->poll.events, op);
+    if (op->poll.events == 0)
+        submit_watch(of(io), op);
+    else
+        add_poll(of(io), op->fd, op->poll.events, op);
+}
+
+static void on_poll(struct uring *u, struct op *op, const struct io_uring_cqe *cqe)
+{
+    bool more = cqe->flags & IORING_CQE_F_MORE;
+
+    if (op->poll.events == 0 && op->res == 0 &&
+        (cqe->res < 0 || cqe->res & (POLLERR | POLLHUP | POLLNVAL)))
+        op->res = cqe->res;
+    if (more && op->res != 0 && op->state == WATCH_ARMED) {
+        op->state = WATCH_ENDING; /* the kernel must let go of the op first */
+        cancel_data(u, op);
+    }
+    if (more)
+        return;
+    if (op->poll.events != 0)
+        io_note(&u->io, op, cqe->res);
+    else if (op->res != 0)
+        io_note(&u->io, op, op->res);
+    else if (op->stopping)
+        io_note(&u->io, op, -ECANCELED);
+    else
+        submit_watch(u, op);
 }
 
 static void arm_recv_into(struct io *io, struct op *op)
@@ -411,7 +455,7 @@ static void run_splice(struct uring *u, struct op *op)
         splice_poll(u, op, op->splice.out, POLLOUT);
         if (!(op->aux & POLL_WATCH)) {
             op->aux |= POLL_WATCH;
-            add_poll(u, op->fd, 0, watch_data(op));
+            add_watch(u, op->fd, watch_data(op));
         }
         return;
     case SPLICE_AGAIN:
@@ -442,11 +486,16 @@ static void on_splice_watch(struct op *op)
     op->splice.pipe->error_on_in = true;
 }
 
-static void on_splice(struct uring *u, struct op *op, bool watch)
+static void on_splice(struct uring *u, struct op *op, const struct io_uring_cqe *cqe)
 {
-    op->aux &= watch ? ~POLL_WATCH : ~POLL_MAIN;
+    bool watch = cqe->user_data & TAG_WATCH;
+
+    if (!(cqe->flags & IORING_CQE_F_MORE))
+        op->aux &= watch ? ~POLL_WATCH : ~POLL_MAIN;
     if (watch && op->state != SPLICE_ENDING)
         on_splice_watch(op);
+    if (op->state == SPLICE_QUEUED)
+        return; /* run_again() sees to it */
     if (op->state == SPLICE_ENDING || op->stopping || op->splice.pipe->end != 1)
         splice_finish(u, op);
     else if (!watch)
@@ -461,7 +510,8 @@ static void run_again(struct uring *u)
     u->again_first = NULL;
     while (op != NULL) {
         struct op *next = op->splice.next_again;
-        if (op->stopping)
+        op->state = SPLICE_POLLING;
+        if (op->stopping || op->splice.pipe->end != 1)
             splice_finish(u, op);
         else
             run_splice(u, op);
@@ -488,6 +538,11 @@ static void cancel(struct io *io, struct op *op)
         if (op->state == SPLICE_POLLING)
             splice_finish(u, op);
         return; /* queued: run_again() ends it */
+    case OP_POLL:
+        if (op->state == WATCH_ENDING)
+            return;
+        cancel_data(u, op);
+        return;
     default:
         cancel_data(u, op);
         return;
@@ -514,7 +569,10 @@ static void on_cqe(struct uring *u, const struct io_uring_cqe *cqe)
         on_accept(u, op, cqe);
         return;
     case OP_SPLICE:
-        on_splice(u, op, cqe->user_data & TAG_WATCH);
+        on_splice(u, op, cqe);
+        return;
+    case OP_POLL:
+        on_poll(u, op, cqe);
         return;
     default:
         io_note(&u->io, op, cqe->res);
