@@ -258,8 +258,16 @@ static int deliver_all(struct io *io)
     return n;
 }
 
+/* Also before a turn may block: timers and tasks of the last turn gave buffers back after its end. */
+static void publish_bufs(struct io *io)
+{
+    io->stats.bufs_total = io->bufs.total;
+    io->stats.bufs_used = io->bufs.used - io->bufs.lent;
+}
+
 int io_turn(struct io *io, int timeout_ms, const struct io_turn_hooks *hooks)
 {
+    publish_bufs(io);
     int r = io->engine->turn(io, io_has_ready(io) ? 0 : timeout_ms, hooks);
     if (unlikely(r < 0))
         return r;
@@ -268,8 +276,7 @@ int io_turn(struct io *io, int timeout_ms, const struct io_turn_hooks *hooks)
     io->stats.completions += (uint64_t)n;
     if ((uint64_t)n > io->stats.batch_max)
         io->stats.batch_max = (uint64_t)n;
-    io->stats.bufs_total = io->bufs.total;
-    io->stats.bufs_used = io->bufs.used - io->bufs.lent;
+    publish_bufs(io);
     return n;
 }
 
