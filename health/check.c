@@ -13,6 +13,9 @@
 
 #define CHECK_MAGIC_WORD 0xc4ec4001u
 #define BACKLOG_MS       20 /* how often a full backlog is tried: often enough for any timeout */
+/* How long the rest of an answer is waited for. Closing with bytes unread resets the connection,
+ * which many a backend reports as an error of its client's. */
+#define DRAIN_MS         100
 
 const struct check_kind *check_kind_of(enum check_type type)
 {
@@ -51,6 +54,7 @@ void check_say(struct check *ck, enum check_end end, enum check_result result, u
     o->end = end;
     o->result = result;
     o->code = code;
+    o->duration_us = (uint32_t)(loop_now_us(ck->loop) - ck->started_us);
     va_start(ap, fmt);
     vsnprintf(o->desc, sizeof(o->desc), fmt, ap);
     va_end(ap);
@@ -139,6 +143,7 @@ static void enter(struct check *ck, enum check_state next)
         op_init(&ck->op, on_sent);
         io_send(l->io, &ck->op, ck->fd, ck->out.p, ck->out.len);
         return;
+    case CHECK_DRAINING:
     case CHECK_RECEIVING:
         op_init(&ck->op, on_received);
         io_recv_into(l->io, &ck->op, ck->fd, ck->in, sizeof(ck->in));
@@ -147,7 +152,6 @@ static void enter(struct check *ck, enum check_state next)
         timer_stop(&l->timers, &ck->deadline);
         timer_stop(&l->timers, &ck->again);
         close_socket(ck);
-        ck->outcome.duration_us = (uint32_t)(loop_now_us(l) - ck->started_us);
         loop_defer(l, &ck->finish);
         return;
     case CHECK_IDLE:
@@ -183,6 +187,8 @@ static void on_deadline(struct timer *t)
     struct check *ck = container_of(t, struct check, deadline);
     char limit[24];
 
+    if (ck->state == CHECK_DRAINING)
+        end(ck);
     if (ck->decided)
         return;
     format_timeout(ck->conf->health.timeout_ms, limit);
@@ -281,22 +287,41 @@ static void on_sent(struct op *op, int res)
         sent(ck);
 }
 
+static void begin_drain(struct check *ck)
+{
+    struct loop *l = ck->loop;
+
+    timer_start(&l->timers, &ck->deadline, loop_now_ms(l) + DRAIN_MS);
+    enter(ck, CHECK_DRAINING);
+}
+
+/* False: that was all, or enough. */
+static bool drain(struct check *ck, int res)
+{
+    if (ck->state != CHECK_DRAINING || res <= 0)
+        return false;
+    ck->drained += (uint32_t)res;
+    return ck->drained < LIMIT_CHECK_BODY && !ck->kind->rest(ck, (struct str){ck->in, (size_t)res});
+}
+
 static void on_received(struct op *op, int res)
 {
     struct check *ck = container_of(op, struct check, op);
 
     CHECK_MAGIC(ck, CHECK_MAGIC_WORD);
     if (ck->decided) {
-        enter(ck, CHECK_ENDED);
+        enter(ck, drain(ck, res) ? CHECK_DRAINING : CHECK_ENDED);
     } else if (res < 0) {
         failed(ck, -res);
     } else if (res == 0) {
         ck->kind->ended(ck);
         end(ck);
-    } else if (ck->kind->answer(ck, (struct str){ck->in, (size_t)res})) {
+    } else if (!ck->kind->answer(ck, (struct str){ck->in, (size_t)res})) {
+        enter(ck, CHECK_RECEIVING);
+    } else if (ck->kind->rest == NULL || ck->complete) {
         end(ck);
     } else {
-        enter(ck, CHECK_RECEIVING);
+        begin_drain(ck);
     }
 }
 
@@ -339,7 +364,8 @@ void check_start(struct check *ck, struct loop *loop, const struct checker_pool_
     timer_init(&ck->again, on_again);
     list_init(&ck->finish.node);
     ck->finish.fn = on_finish;
-    ck->decided = ck->was_sent = false;
+    ck->decided = ck->complete = ck->was_sent = false;
+    ck->drained = 0;
     ck->started_us = loop_now_us(loop);
     ck->outcome = (struct check_outcome){.end = CHECK_CANCELLED};
     check_http_init(&ck->http, false);
@@ -356,6 +382,8 @@ void check_start(struct check *ck, struct loop *loop, const struct checker_pool_
 void check_cancel(struct check *ck)
 {
     CHECK_MAGIC(ck, CHECK_MAGIC_WORD);
+    if (ck->state == CHECK_DRAINING)
+        end(ck);
     if (ck->decided)
         return;
     check_say(ck, CHECK_CANCELLED, CHECK_NONE, 0, "cancelled");

@@ -40,6 +40,8 @@ struct check_kind {
     bool (*answer)(struct check *ck, struct str data);
     /* The answer is over before it was decided: sets the outcome. */
     void (*ended)(struct check *ck);
+    /* What comes after the decision; true: the answer is complete. NULL: nobody waits for it. */
+    bool (*rest)(struct check *ck, struct str data);
 };
 extern const struct check_kind check_kind_tcp, check_kind_http;
 const struct check_kind *check_kind_of(enum check_type type); /* NULL: none */
@@ -52,7 +54,8 @@ enum check_state {
     CHECK_BACKLOG, /* a unix socket's queue is full: waits to try again */
     CHECK_SENDING,
     CHECK_RECEIVING,
-    CHECK_ENDED, /* `done` comes at the end of the turn */
+    CHECK_DRAINING, /* it is decided; the rest of the answer is taken for politeness */
+    CHECK_ENDED,    /* `done` comes at the end of the turn */
 };
 
 struct check {
@@ -69,9 +72,11 @@ struct check {
     struct loop_task finish;
     int fd;
     bool decided;  /* the outcome is set; what comes is joined only */
+    bool complete; /* set by answer(): nothing of the answer is to come */
     bool was_sent; /* bytes have left, or may have */
     uint64_t started_us;
     struct check_outcome outcome;
+    uint32_t drained;   /* bytes after the decision */
     struct strbuf out;  /* what is sent */
     struct strbuf seen; /* of the answer, where it is searched; LIMIT_CHECK_BODY at most */
     struct check_http http;

@@ -1,5 +1,5 @@
 /* check_http.c - a request over HTTP/1.1, judged by the status and, where asked, by what the body
- * contains. Without a `body` to look for, the header decides and the rest is not waited for. */
+ * contains. Without a `body` to look for, the header decides; the rest is read and dropped. */
 #include "health/check.h"
 #include "lb/net/addr.h"
 
@@ -123,6 +123,17 @@ static bool judge(struct check *ck, enum check_http_event event, struct str body
     return true;
 }
 
+static bool rest(struct check *ck, struct str data)
+{
+    enum check_http_event e;
+    struct str body;
+
+    do
+        e = check_http_next(&ck->http, &data, &body);
+    while (e == CHECK_HTTP_HEAD || e == CHECK_HTTP_BODY);
+    return e != CHECK_HTTP_MORE;
+}
+
 static bool answer(struct check *ck, struct str data)
 {
     struct str body;
@@ -130,6 +141,8 @@ static bool answer(struct check *ck, struct str data)
 
     while (!over && !ck->decided)
         over = judge(ck, check_http_next(&ck->http, &data, &body), body);
+    if (ck->decided)
+        ck->complete = rest(ck, data);
     return ck->decided;
 }
 
@@ -144,4 +157,5 @@ const struct check_kind check_kind_http = {
     .sent = sent,
     .answer = answer,
     .ended = ended,
+    .rest = rest,
 };
