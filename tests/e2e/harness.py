@@ -396,6 +396,8 @@ class Sluice:
             command += ["-c", self.conf_path]
         command += args or []
         full_env = dict(os.environ, **(env or {}))
+        # an aborted assertion shows its stack
+        full_env["ASAN_OPTIONS"] = full_env.get("ASAN_OPTIONS", "") + ":handle_abort=1"
 
         def limits():
             if nofile:
