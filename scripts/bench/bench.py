@@ -444,7 +444,8 @@ class Bench:
             rows = {n: [] for n in sizes}
             for _ in range(self.rounds):
                 for n, started in proxies.items():
-                    rows[n] += [self.load(p, "-c", 64, "-k")["cpu_us"] for p in started]
+                    rows[n] += [self.load(p, "-c", 64, "-k", seconds=min(1, self.seconds))["cpu_us"]
+                                for p in started]
             for started in proxies.values():
                 self.stop(started)
             if all(rows.values()):
