@@ -227,7 +227,7 @@ static void fill_members(const struct pool *p, struct field_value *row)
 
 static void fill_backend(const struct dump *d, const struct pool *p, struct field_value *row)
 {
-    uint64_t changed_us = __atomic_load_n(&p->changed_at_us, __ATOMIC_RELAXED);
+    uint64_t changed_us = counter_get(&p->changed_at_us);
     bool usable = pool_usable(p);
     uint64_t chosen = 0;
     struct backend_sample sample;

@@ -35,7 +35,7 @@ struct proxy *proxy_new(struct loop *loop, struct proxy_shared *shared, uint32_t
     for (uint32_t i = 0; i < shared->n_pools; i++) {
         p->locals[i].cursor.position =
             rng_next(&p->rng) >> 1; /* workers start at different places */
-        wait_queue_init(&p->locals[i].queue, loop, shared->pools[i]);
+        wait_queue_init(&p->locals[i].queue, loop, shared->pools[i], worker_index);
     }
     atomic_store(&shared->proxies[worker_index], p);
     return p;
@@ -103,25 +103,6 @@ void proxy_backend_down(struct proxy *p, struct backend_slot *slot)
 void proxy_pool_changed(struct proxy *p, uint32_t pool)
 {
     wait_queue_run_soon(&p->locals[pool].queue);
-}
-
-/* Our own waiters first: that needs no wake. Else the next worker that has some, each in turn. */
-void proxy_place_free(struct proxy *p, struct pool *pool)
-{
-    struct proxy_shared *sh = p->shared;
-    struct wait_queue *own = &p->locals[pool->index].queue;
-
-    if (likely(atomic_load(&pool->waiting) == 0))
-        return;
-    if (!list_empty(&own->waiters)) {
-        wait_queue_run_soon(own);
-        return;
-    }
-    for (uint32_t i = 1; i < sh->n_workers; i++) {
-        struct proxy *other = atomic_load(&sh->proxies[(p->worker + i) % sh->n_workers]);
-        if (other != NULL && wait_queue_signal(&other->locals[pool->index].queue))
-            return;
-    }
 }
 
 void proxy_each_session(struct proxy *p, const struct proxy_filter *filter,

@@ -65,7 +65,4 @@ void tcp_session_view(struct tcp_session *s, struct proxy_session_view *out,
                       struct addr *out_client);
 void tcp_reap(struct proxy *p);
 
-/* proxy.c: a place at a backend was given back. */
-void proxy_place_free(struct proxy *p, struct pool *pool);
-
 #endif

@@ -228,7 +228,7 @@ static void give_place(struct tcp_session *s)
     s->last_slot = slot;
     s->slot = NULL;
     slot_give(slot);
-    proxy_place_free(s->proxy, pool_of(s));
+    wait_queue_place_free(&local_of(s)->queue);
 }
 
 static void close_fd(struct tcp_session *s, int *fd, bool reset)
@@ -532,10 +532,12 @@ static void on_connect(struct op *op, int res)
 
 static void dial_slot(struct tcp_session *s)
 {
-    static const struct io_sock_opts opts = {
+    /* The acknowledgement of the handshake rides on the first data only where there is some: a
+     * server that speaks first would not get its connection before it. */
+    const struct io_sock_opts opts = {
         .nodelay = true,
         .keepalive = true,
-        .defer_ack = true,
+        .defer_ack = s->tunnel.up.first != NULL,
         .user_timeout_ms = 30000,
     };
     struct dial *d = s->dial;
@@ -613,6 +615,7 @@ static void enqueue(struct tcp_session *s)
     }
     counter_add(&pool->rows[s->proxy->worker].queued, 1);
     enter(s, TCP_QUEUED, c->queue_timeout_ms);
+    s->dial->waiter.choosy = s->dial->n_excluded > 0;
     wait_queue_add(&local_of(s)->queue, &s->dial->waiter);
 }
 
@@ -653,8 +656,8 @@ static void choose(struct tcp_session *s)
 {
     struct backend_slot *slot;
 
-    /* Nobody overtakes those who wait. */
-    enum pick_result r = list_empty(&local_of(s)->queue.waiters) ? pick(s, &slot) : PICK_FULL;
+    /* Nobody overtakes those who wait, on whatever worker. */
+    enum pick_result r = atomic_load(&pool_of(s)->waiting) == 0 ? pick(s, &slot) : PICK_FULL;
     switch (r) {
     case PICK_OK:
         got_place(s, slot);

@@ -28,6 +28,7 @@ struct pool *pool_new(const struct pool_conf *conf, uint32_t index, uint32_t iid
     p->epochs = epochs;
     p->n_rows = n_workers;
     p->rows = xaligned(n_workers * sizeof(*p->rows));
+    p->queues = xcalloc(n_workers, sizeof(*p->queues));
     for (uint32_t i = 0; i < conf->n_backends; i++) {
         p->members[i].slot = slots[i];
         p->members[i].conf = &conf->backends[i];
@@ -49,6 +50,7 @@ void pool_free(struct pool **pool)
         free(p->members[i].rows);
     free(p->members);
     free(p->rows);
+    free(p->queues);
     free(p);
     *pool = NULL;
 }
@@ -128,11 +130,11 @@ static void note_usable(struct pool *p, bool was, bool is, uint64_t wall_us)
 {
     if (was == is || wall_us == 0)
         return;
-    if (is && p->changed_at_us != 0)
-        counter_add(&p->downtime_us, wall_us - p->changed_at_us);
+    if (is && counter_get(&p->changed_at_us) != 0)
+        counter_add(&p->downtime_us, wall_us - counter_get(&p->changed_at_us));
     if (!is)
         counter_add(&p->down_transitions, 1);
-    p->changed_at_us = wall_us;
+    counter_set(&p->changed_at_us, wall_us);
 }
 
 void pool_rebuild(struct pool *p, uint64_t wall_us)

@@ -11,6 +11,7 @@
 
 struct epoch_domain;
 struct backend_table;
+struct wait_queue;
 
 /* Which tier of backends the view holds, for logs and `show`. */
 enum pool_tier { TIER_NONE, TIER_ACTIVE, TIER_UNKNOWN, TIER_BACKUP, TIER_PANIC };
@@ -43,7 +44,8 @@ struct pool {
     counter current_max;
     alignas(CACHE_LINE) _Atomic uint32_t waiting; /* sessions in queues of all workers */
     counter waiting_max;
-    uint64_t changed_at_us; /* health thread: pool got its first / lost its last backend */
+    _Atomic(struct wait_queue *) *queues; /* by worker; each sets its own */
+    counter changed_at_us; /* when the pool got its first or lost its last backend; wall clock */
     counter down_transitions;
     counter downtime_us;
 };

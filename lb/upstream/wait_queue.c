@@ -3,22 +3,87 @@
 
 #include "lb/upstream/pool.h"
 
-static void run(struct wait_queue *q)
+#define NOBODY UINT64_MAX
+
+/* Owner's thread, after the list has changed. */
+static void note_oldest(struct wait_queue *q)
 {
-    /* Each is asked at most once: one that takes its place and gives it back at once (a failed
-     * socket) must not keep the turn going. */
-    for (uint32_t n = atomic_load_explicit(&q->n, memory_order_relaxed); n > 0; n--) {
-        if (list_empty(&q->waiters))
-            return;
+    uint64_t us = NOBODY;
+
+    if (!list_empty(&q->waiters))
+        us = list_entry(q->waiters.next, struct waiter, node)->since_us;
+    atomic_store(&q->oldest_us, us);
+}
+
+/* The queue whose first waiter has waited longest, of those that began to wait after `after_us`. */
+static struct wait_queue *oldest(const struct pool *p, uint64_t after_us)
+{
+    struct wait_queue *best = NULL;
+    uint64_t best_us = NOBODY;
+
+    for (uint32_t i = 0; i < p->n_rows; i++) {
+        struct wait_queue *q = atomic_load_explicit(&p->queues[i], memory_order_acquire);
+        uint64_t us = q != NULL ? atomic_load(&q->oldest_us) : NOBODY;
+        if (us < best_us && us > after_us) {
+            best_us = us;
+            best = q;
+        }
+    }
+    return best;
+}
+
+static void wake(struct wait_queue *q)
+{
+    if (!atomic_exchange(&q->wake_posted, true))
+        loop_post(q->loop, &q->wake);
+}
+
+/* Someone else has waited longer: it is his turn. */
+static bool yield_to_older(struct wait_queue *q)
+{
+    struct wait_queue *o = oldest(q->pool, 0);
+
+    if (o == NULL || o == q)
+        return false;
+    wake(o);
+    return true;
+}
+
+static void hand_on(struct wait_queue *q, uint64_t after_us)
+{
+    struct wait_queue *next = oldest(q->pool, after_us);
+
+    if (next != NULL && next != q)
+        wake(next);
+}
+
+/* Each is asked at most once: one that takes its place and gives it back at once (a failed socket)
+ * must not keep the turn going. called: by a wake, so it is our turn, at least for the first.
+ * A place that nobody here could use, as the last waiter has left meanwhile or wants another one,
+ * is handed on. */
+static void run(struct wait_queue *q, bool called)
+{
+    if (list_empty(&q->waiters)) {
+        hand_on(q, 0);
+        return;
+    }
+    for (uint32_t n = q->n; n > 0 && !list_empty(&q->waiters); n--) {
         struct waiter *w = list_entry(q->waiters.next, struct waiter, node);
-        if (!w->try(w))
+        uint64_t since_us = w->since_us;
+        if (!called && yield_to_older(q))
             return;
+        called = false;
+        if (w->try(w))
+            continue;
+        if (w->choosy)
+            hand_on(q, since_us);
+        return;
     }
 }
 
 static void on_task(struct loop_task *task)
 {
-    run(container_of(task, struct wait_queue, task));
+    run(container_of(task, struct wait_queue, task), false);
 }
 
 static void on_wake(struct loop_msg *msg, void *ctx)
@@ -27,25 +92,29 @@ static void on_wake(struct loop_msg *msg, void *ctx)
 
     (void)ctx;
     atomic_store(&q->wake_posted, false); /* before looking: a later signal posts anew */
-    run(q);
+    run(q, true);
 }
 
-void wait_queue_init(struct wait_queue *q, struct loop *loop, struct pool *pool)
+void wait_queue_init(struct wait_queue *q, struct loop *loop, struct pool *pool, uint32_t worker)
 {
     list_init(&q->waiters);
     q->loop = loop;
     q->pool = pool;
+    q->n = 0;
     list_init(&q->task.node);
     q->task.fn = on_task;
     q->wake = (struct loop_msg){.fn = on_wake};
     atomic_init(&q->wake_posted, false);
-    atomic_init(&q->n, 0);
+    atomic_init(&q->oldest_us, NOBODY);
+    atomic_store_explicit(&pool->queues[worker], q, memory_order_release);
 }
 
 void wait_queue_add(struct wait_queue *q, struct waiter *w)
 {
+    w->since_us = loop_now_us(q->loop);
     list_push_back(&q->waiters, &w->node);
-    atomic_store(&q->n, atomic_load_explicit(&q->n, memory_order_relaxed) + 1);
+    q->n++;
+    note_oldest(q);
     uint32_t waiting = atomic_fetch_add(&q->pool->waiting, 1) + 1;
     counter_max(&q->pool->waiting_max, waiting);
     /* A place may have been given back between our failed try and the count above, by one who saw
@@ -58,7 +127,8 @@ void wait_queue_remove(struct wait_queue *q, struct waiter *w)
     if (!list_linked(&w->node))
         return;
     list_remove(&w->node);
-    atomic_store(&q->n, atomic_load_explicit(&q->n, memory_order_relaxed) - 1);
+    q->n--;
+    note_oldest(q);
     atomic_fetch_sub(&q->pool->waiting, 1);
 }
 
@@ -68,11 +138,13 @@ void wait_queue_run_soon(struct wait_queue *q)
         loop_defer(q->loop, &q->task);
 }
 
-bool wait_queue_signal(struct wait_queue *q)
+void wait_queue_place_free(struct wait_queue *q)
 {
-    if (atomic_load(&q->n) == 0)
-        return false;
-    if (!atomic_exchange(&q->wake_posted, true))
-        loop_post(q->loop, &q->wake);
-    return true;
+    if (likely(atomic_load(&q->pool->waiting) == 0))
+        return;
+    struct wait_queue *o = oldest(q->pool, 0);
+    if (o == q)
+        wait_queue_run_soon(q);
+    else if (o != NULL)
+        wake(o);
 }

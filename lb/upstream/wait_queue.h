@@ -1,8 +1,8 @@
 /* wait_queue.h - sessions of one worker that wait for a place at a backend of one pool.
  *
- * First in, first out. A waiter is asked to try again, at the end of a turn, when a place was given
- * back on this worker, when another worker handed one over (wait_queue_signal), or when the pool
- * changed. pool->waiting counts the waiters of all workers. */
+ * First in, first out, over all workers: a place that was given back goes to the queue whose first
+ * waiter has waited longest, by a wake where that is another worker's. Waiters are asked at the end
+ * of a turn. One that cannot use the place (it has tried that backend already) passes it on. */
 #ifndef SLUICE_UPSTREAM_WAIT_QUEUE_H
 #define SLUICE_UPSTREAM_WAIT_QUEUE_H
 
@@ -17,6 +17,8 @@ struct waiter;
 
 struct waiter {
     struct list node;
+    uint64_t since_us;
+    bool choosy; /* set by its owner: not every backend will do for it */
     /* True when it got a place, or ended: it is out of the queue then (it took itself out). False:
      * it stays, and those behind it are not asked. */
     bool (*try)(struct waiter *w);
@@ -24,20 +26,23 @@ struct waiter {
 
 struct wait_queue {
     struct list waiters;
+    uint32_t n;
     struct loop *loop;
     struct pool *pool;
     struct loop_task task;
     struct loop_msg wake;
     _Atomic bool wake_posted;
-    _Atomic uint32_t n; /* written by the owner only */
+    _Atomic uint64_t
+        oldest_us; /* of the first waiter; UINT64_MAX: none. Written by the owner only */
 };
 
-void wait_queue_init(struct wait_queue *q, struct loop *loop, struct pool *pool);
+/* Registers with the pool as this worker's queue. */
+void wait_queue_init(struct wait_queue *q, struct loop *loop, struct pool *pool, uint32_t worker);
 void wait_queue_add(struct wait_queue *q, struct waiter *w);
 void wait_queue_remove(struct wait_queue *q, struct waiter *w); /* no effect when not queued */
 /* The owner's thread: asks the waiters at the end of this turn. */
 void wait_queue_run_soon(struct wait_queue *q);
-/* Any thread: the same, by a wake. False when nobody waits there. */
-bool wait_queue_signal(struct wait_queue *q);
+/* A place was given back on q's worker: those who wait longest are asked, here or elsewhere. */
+void wait_queue_place_free(struct wait_queue *q);
 
 #endif
