@@ -60,5 +60,6 @@ void conf_dump(const struct conf *c, struct strbuf *out);
 /* Every setting with its default and help, from the schema: etc/sluice.conf and the reference. */
 void conf_print_sample(FILE *out);
 void conf_print_reference(FILE *out); /* Markdown */
+void conf_print_manual(FILE *out);    /* sluice.conf(5) */
 
 #endif

@@ -120,6 +120,9 @@ int main(int argc, char **argv)
     case COMMAND_REFERENCE:
         conf_print_reference(stdout);
         break;
+    case COMMAND_MANUAL:
+        conf_print_manual(stdout);
+        break;
     }
     return fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
 }

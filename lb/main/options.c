@@ -87,12 +87,13 @@ int options_parse(int argc, char **argv, struct options *out, char error[static 
 {
     struct options o = {.command = COMMAND_RUN};
     bool check = false, dump = false, version = false, build = false, help = false;
-    bool sample = false, reference = false;
+    bool sample = false, reference = false, manual = false;
     const struct arg_row rows[] = {
         {"--config", 'c', &o.config, NULL},   {"--check", 't', NULL, &check},
         {"--dump", 'T', NULL, &dump},         {"--version", 'v', NULL, &version},
         {"--build", 'V', NULL, &build},       {"--help", 'h', NULL, &help},
         {"--print-sample", 0, NULL, &sample}, {"--print-reference", 0, NULL, &reference},
+        {"--print-manual", 0, NULL, &manual},
     };
     int words;
     int rc = args_parse(rows, ARRAY_LEN(rows), ARGS_FIRST, argc - 1, argv + 1, &words, error);
@@ -109,6 +110,8 @@ int options_parse(int argc, char **argv, struct options *out, char error[static 
         o.command = COMMAND_SAMPLE;
     else if (reference)
         o.command = COMMAND_REFERENCE;
+    else if (manual)
+        o.command = COMMAND_MANUAL;
     else if (dump)
         o.command = COMMAND_DUMP;
     else if (check)

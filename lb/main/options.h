@@ -17,6 +17,7 @@ enum command {
     COMMAND_HELP,      /* -h */
     COMMAND_SAMPLE,    /* --print-sample: etc/sluice.conf from the schema */
     COMMAND_REFERENCE, /* --print-reference: the settings as Markdown */
+    COMMAND_MANUAL,    /* --print-manual: the settings as a manual page */
     COMMAND_QUICK,
     COMMAND_CTL,
     COMMAND_HEALTHCHECK,

@@ -61,6 +61,12 @@ static void the_committed_reference_is_what_the_schema_prints(void **state)
     assert_file_is_printed("etc/docs/reference.md", conf_print_reference);
 }
 
+static void the_committed_manual_page_is_what_the_schema_prints(void **state)
+{
+    (void)state;
+    assert_file_is_printed("etc/man/sluice.conf.5", conf_print_manual);
+}
+
 static void the_sample_means_the_defaults(void **state)
 {
     (void)state;
@@ -201,6 +207,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_committed_sample_is_what_the_schema_prints),
         cmocka_unit_test(the_committed_reference_is_what_the_schema_prints),
+        cmocka_unit_test(the_committed_manual_page_is_what_the_schema_prints),
         cmocka_unit_test(the_sample_means_the_defaults),
         cmocka_unit_test(the_samples_examples_load),
         cmocka_unit_test(every_rows_help_is_in_sample_and_reference),
