@@ -100,7 +100,7 @@ def test_random_behaviour_of_clients_and_backends(t):
     r = seeded()
 
     def act(conn, rr):
-        conn.settimeout(3)
+        conn.settimeout(0.3)
         with contextlib.suppress(OSError):
             for _ in range(rr.randrange(1, 6)):
                 what = rr.randrange(6)
@@ -121,7 +121,8 @@ def test_random_behaviour_of_clients_and_backends(t):
 
     def client(i):
         for _ in range(60):
-            c = connect(front)
-            act(c, random.Random(next(seeds)))
-            c.close()
+            with contextlib.suppress(ConnectionResetError):  # the backend may be as quick as that
+                c = connect(front)
+                act(c, random.Random(next(seeds)))
+                c.close()
     in_threads(8, client)

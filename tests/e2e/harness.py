@@ -531,7 +531,8 @@ class Sluice:
         """Invariants after a scenario, when its clients are gone."""
         check(self.alive(), "sluice died with %s; log:\n%s" % (self.process.returncode, self.log))
         wait_until(lambda: not self.in_flight(),
-                   lambda: "in-flight counts back to zero: " + ", ".join(self.in_flight()))
+                   lambda: "in-flight counts back to zero: %s\n%s" % (
+                       ", ".join(self.in_flight()), short(self.ctl("show sess"))))
 
         def back():  # checks come and go
             now = fds_of(self.pid)
