@@ -258,7 +258,8 @@ static int deliver_all(struct io *io)
     return n;
 }
 
-/* Also before a turn may block: timers and tasks of the last turn gave buffers back after its end. */
+/* Also before a turn may block: timers and tasks of the last turn gave buffers back after its end.
+ */
 static void publish_bufs(struct io *io)
 {
     io->stats.bufs_total = io->bufs.total;
@@ -442,13 +443,17 @@ int io_socket(struct io *io, int family, const struct io_sock_opts *opts)
         return fd;
     if (opts->nodelay)
         set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-    if (opts->keepalive)
-        set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-    if (opts->user_timeout_ms != 0)
-        set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)opts->user_timeout_ms);
     if (opts->defer_ack)
         set_int(fd, IPPROTO_TCP, TCP_QUICKACK, 0);
     return fd;
+}
+
+void io_keep_alive(struct io *io, int fd, uint32_t unacknowledged_ms)
+{
+    if (io->engine->socket != NULL) /* simulated */
+        return;
+    set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+    set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)unacknowledged_ms); /* no matter for unix */
 }
 
 int io_accept_now(struct io *io, int fd)

@@ -131,9 +131,7 @@ void io_cancel(struct io *io, struct op *op);
 
 struct io_sock_opts {
     bool nodelay;
-    bool keepalive;
-    uint32_t user_timeout_ms; /* 0: system default */
-    bool defer_ack;           /* the first acknowledgement rides on data where possible */
+    bool defer_ack; /* the first acknowledgement rides on data where possible */
 };
 /* A non-blocking, close-on-exec stream socket, or -errno. Options that the family lacks are
  * skipped. */
@@ -141,6 +139,10 @@ int io_socket(struct io *io, int family, const struct io_sock_opts *opts);
 /* A connection that waits already, as io_accept() would deliver it; -EAGAIN: none does. Only while
  * no accept is armed on fd: for the last ones before a listening socket is closed. */
 int io_accept_now(struct io *io, int fd);
+/* For a connection that lives on: a peer that is gone is noticed by probes, and after
+ * unacknowledged_ms without an acknowledgement of what was sent. Not for io_socket(): short
+ * connections never need it. */
+void io_keep_alive(struct io *io, int fd, uint32_t unacknowledged_ms);
 int io_shutdown(struct io *io, int fd, int how); /* 0 or -errno; at once */
 /* No op may be armed on fd. close: as close(2). reset: the peer sees a reset (TCP). */
 void io_close(struct io *io, int fd);

@@ -21,10 +21,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SESSION_MAGIC  0x7c95e551u
-#define DIAL_AGAIN_MS  10   /* a full unix backlog, no descriptor, no local port: tried again */
-#define HALF_CLOSED_MS 1000 /* a half-closed session older than this has its resets watched */
-#define PICK_RACES_MAX 8    /* picks that lose their place to another worker, then: full */
+#define SESSION_MAGIC     0x7c95e551u
+#define DIAL_AGAIN_MS     10    /* a full unix backlog, no descriptor, no local port: tried again */
+#define LONG_LIVED_MS     5000  /* from here on a session's backend is watched by keep-alive */
+#define UNACKNOWLEDGED_MS 30000 /* what was sent and never acknowledged: its connection is dead */
+#define HALF_CLOSED_MS    1000  /* a half-closed session older than this has its resets watched */
+#define PICK_RACES_MAX    8     /* picks that lose their place to another worker, then: full */
 
 enum tcp_state {
     TCP_PROXY_HEADER, /* the client's PROXY header is awaited */
@@ -72,6 +74,7 @@ struct tcp_session {
     uint8_t retries;
     bool reset_client, reset_backend;
     bool counted_source;
+    bool kept_alive; /* the backend's connection has its keep-alive set */
     struct peer client;
     struct list node;
     struct timer timer;
@@ -492,6 +495,14 @@ static uint16_t make_preface(struct tcp_session *s)
     return (uint16_t)proxy_write(version, &src, &dst, s->dial->preface);
 }
 
+/* The first time that the tunnel's timer fires. */
+static uint64_t first_look_ms(const struct tcp_session *s)
+{
+    uint64_t limit = s->listener->conf->tunnel_timeout_ms;
+
+    return limit > 0 && limit < LONG_LIVED_MS ? limit : LONG_LIVED_MS;
+}
+
 static void start_tunnel(struct tcp_session *s, int fd)
 {
     struct backend_counters *row = backend_row(s);
@@ -501,7 +512,7 @@ static void start_tunnel(struct tcp_session *s, int fd)
     counter_add(&row->sessions, 1);
     counter_set(&row->last_session_s, io_wall_us(io_of(s)) / 1000000);
     s->active_ms = now_ms(s);
-    enter(s, TCP_TUNNEL, s->listener->conf->tunnel_timeout_ms);
+    enter(s, TCP_TUNNEL, first_look_ms(s));
     tunnel_open_backend(&s->tunnel, fd, s->dial->preface, make_preface(s));
 }
 
@@ -536,9 +547,7 @@ static void dial_slot(struct tcp_session *s)
      * server that speaks first would not get its connection before it. */
     const struct io_sock_opts opts = {
         .nodelay = true,
-        .keepalive = true,
         .defer_ack = s->tunnel.up.first != NULL,
-        .user_timeout_ms = 30000,
     };
     struct dial *d = s->dial;
     struct addr *a = atomic_load_explicit(&s->slot->address, memory_order_acquire);
@@ -843,10 +852,17 @@ static void on_tunnel_timer(struct tcp_session *s)
         end_with(s, client ? END_CLIENT_TIMEOUT : END_SERVER_TIMEOUT, 0);
         return;
     }
+    if (!s->kept_alive && now_us(s) - s->accepted_us >= LONG_LIVED_MS * 1000) {
+        s->kept_alive = true;
+        io_keep_alive(io_of(s), s->tunnel.backend_fd, UNACKNOWLEDGED_MS);
+    }
     if (half)
         tunnel_watch_half_closed(&s->tunnel);
-    if (s->state == TCP_TUNNEL && limit > 0)
-        enter(s, TCP_TUNNEL, limit - quiet);
+    uint64_t next = limit > 0 ? limit - quiet : 0;
+    if (!s->kept_alive && (next == 0 || next > LONG_LIVED_MS))
+        next = LONG_LIVED_MS;
+    if (s->state == TCP_TUNNEL)
+        enter(s, TCP_TUNNEL, next);
 }
 
 static void on_timer(struct timer *timer)

@@ -355,7 +355,7 @@ static void a_connect_completes_in_a_turn(void **state)
     socklen_t len;
     int l = listen_tcp(AF_INET, &a, &len, 8);
     struct probe *p = probe_new(f, on_call);
-    int fd = io_socket(f->io, AF_INET, &(struct io_sock_opts){.nodelay = true, .keepalive = true});
+    int fd = io_socket(f->io, AF_INET, &(struct io_sock_opts){.nodelay = true});
 
     assert_true(fd >= 0);
     io_connect(f->io, &p->op, fd, (void *)&a, len);
