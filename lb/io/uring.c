@@ -254,8 +254,9 @@ static void submit_recv(struct uring *u, struct op *op)
     io_uring_sqe_set_data(sqe, op);
     sqe->flags |= IOSQE_BUFFER_SELECT;
     sqe->buf_group = BUF_GROUP;
-    if (op->fresh)
-        sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
+    /* Never IORING_RECVSEND_POLL_FIRST, also for a fresh op: where data and a reset are both there
+     * when such a receive is armed, it delivers the data and is never woken for the reset (6.18).
+     */
     op->state = RECV_ARMED;
 }
 

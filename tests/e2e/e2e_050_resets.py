@@ -1,7 +1,9 @@
 """Resets are passed on as resets, at every stage, and leave nothing behind."""
 
 import contextlib
+import os
 import socket
+import sys
 import threading
 import time
 
@@ -191,3 +193,23 @@ def test_clients_that_leave_while_connecting(t):
     # an orderly end may be a half-close of a client that still waits for an answer; a reset may not
     wait_until(lambda: s.number("front", "FRONTEND", "scur") <= 5, "resets are noticed")
     s.quiet = False
+
+
+def test_server_reset_right_behind_its_answer(t):
+    """Answer and reset are both there before the worker looks (it is made to wait by busy processors):
+    the end must be seen all the same."""
+    def answer_and_reset(conn, b):
+        conn.sendall(b"a" * 100)
+        reset(conn)
+    t.prefix += ["nice", "-n", "15"]
+    s, front = t.simple([t.backend(answer_and_reset)], pool=NO_CHECKS)
+    hogs = [t.program([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() + 1)]
+
+    def client(i):
+        for _ in range(100):
+            with contextlib.suppress(ConnectionResetError):
+                with contextlib.closing(connect(front, timeout=5)) as c:
+                    recv_all(c)
+    in_threads(4, client)
+    for hog in hogs:
+        hog.kill()
