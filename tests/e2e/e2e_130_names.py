@@ -96,13 +96,12 @@ def test_a_silent_name_server_holds_up_nothing(t):
 
 def test_a_changed_address_is_followed(t):
     first = t.backend(named, name="old")
-    other_ip = t.ip.replace("127.", "127.1", 1) if t.ip[5] == "." else "127.250.0.1"
-    second = t.backend(named, name="new", address=(other_ip, first.address[1]))
+    second = t.backend(named, name="new", address=(t.other_ip, first.address[1]))
     dns = Dns(t.ip, t.port())
     dns.answers["db.example"] = [t.ip]
     s, front = start(t, dns, "db.example", first.address[1])
     check_eq(who(front), "old")
-    dns.answers["db.example"] = [other_ip]
+    dns.answers["db.example"] = [t.other_ip]
     wait_until(lambda: who(front) == "new", "traffic goes to the new address")
 
 

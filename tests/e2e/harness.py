@@ -581,7 +581,9 @@ class Test:
         self.prefix = list(prefix)
         pid = os.getpid()
         # 127.0.0.0/8 is all ours: the process id makes an address that nobody else uses
-        self.ip = "127.%d.%d.%d" % (1 + (pid >> 16) % 250, (pid >> 8) & 255, pid & 255 or 1)
+        host = (1 + pid // 62500 % 100, 1 + pid // 250 % 250, 1 + pid % 250)
+        self.ip = "127.%d.%d.%d" % host
+        self.other_ip = "127.%d.%d.%d" % (host[0] + 100, *host[1:])
         self.ports = iter(range(20001, 29999))
         self.backends, self.sluices, self.processes = [], [], []
         self.sanitized = b"__asan_init" in open(binary, "rb").read() if binary else False
