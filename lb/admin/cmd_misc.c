@@ -135,8 +135,6 @@ void cmd_misc_clear_counters(struct command *c)
 
 /* ---- workers ---- */
 
-#define RELAXED(p) __atomic_load_n(&(p), __ATOMIC_RELAXED)
-
 struct activity {
     const char *name;
     uint64_t (*read)(const struct admin_ops *ops, uint32_t worker);
@@ -171,7 +169,7 @@ static uint64_t read_idle_ms(const struct admin_ops *ops, uint32_t w)
 #define ENGINE_READER(field)                                                                       \
     static uint64_t read_##field(const struct admin_ops *ops, uint32_t w)                          \
     {                                                                                              \
-        return ops->engines[w] != NULL ? RELAXED(ops->engines[w]->field) : 0;                      \
+        return ops->engines[w] != NULL ? counter_get(&ops->engines[w]->field) : 0;                 \
     }
 ENGINE_READER(turns)
 ENGINE_READER(syscalls)
@@ -264,11 +262,11 @@ void cmd_misc_show_pools(struct command *c)
         static const struct io_stats none;
         const struct io_stats *e = ops->engines[w] != NULL ? ops->engines[w] : &none;
         rows_number(&r, w + 1);
-        rows_number(&r, RELAXED(e->bufs_total));
-        rows_number(&r, RELAXED(e->bufs_used));
-        rows_number(&r, (int64_t)RELAXED(e->bufs_total) * LIMIT_BUF_SIZE);
-        rows_number(&r, RELAXED(e->pipes_open));
-        rows_number(&r, RELAXED(e->pipes_used));
+        rows_number(&r, counter_get(&e->bufs_total));
+        rows_number(&r, counter_get(&e->bufs_used));
+        rows_number(&r, (int64_t)counter_get(&e->bufs_total) * LIMIT_BUF_SIZE);
+        rows_number(&r, counter_get(&e->pipes_open));
+        rows_number(&r, counter_get(&e->pipes_used));
     }
     rows_end(&r);
 }

@@ -39,11 +39,11 @@ static void add_up(const struct admin_ops *ops, struct totals *t)
         t->memory_refused += counter_get(&ops->workers[i].memory_refused);
         if (e == NULL) /* that worker has not started yet */
             continue;
-        t->bufs_total += __atomic_load_n(&e->bufs_total, __ATOMIC_RELAXED);
-        t->bufs_used += __atomic_load_n(&e->bufs_used, __ATOMIC_RELAXED);
-        t->pipes_open += __atomic_load_n(&e->pipes_open, __ATOMIC_RELAXED);
-        t->pipes_used += __atomic_load_n(&e->pipes_used, __ATOMIC_RELAXED);
-        t->bytes_spliced += __atomic_load_n(&e->bytes_spliced, __ATOMIC_RELAXED);
+        t->bufs_total += counter_get(&e->bufs_total);
+        t->bufs_used += counter_get(&e->bufs_used);
+        t->pipes_open += counter_get(&e->pipes_open);
+        t->pipes_used += counter_get(&e->pipes_used);
+        t->bytes_spliced += counter_get(&e->bytes_spliced);
     }
 }
 

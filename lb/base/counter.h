@@ -16,6 +16,10 @@ static inline void counter_add(counter *c, uint64_t n)
 {
     atomic_store_explicit(c, counter_get(c) + n, memory_order_relaxed);
 }
+static inline void counter_sub(counter *c, uint64_t n)
+{
+    atomic_store_explicit(c, counter_get(c) - n, memory_order_relaxed);
+}
 static inline void counter_set(counter *c, uint64_t v)
 {
     atomic_store_explicit(c, v, memory_order_relaxed);

@@ -127,7 +127,7 @@ static int control(struct ep *e, int what, int fd, uint32_t events)
 {
     struct epoll_event ev = {.events = events, .data.fd = fd};
 
-    e->io.stats.syscalls++;
+    counter_add(&e->io.stats.syscalls, 1);
     return epoll_ctl(e->epfd, what, fd, &ev) < 0 ? -errno : 0;
 }
 
@@ -192,7 +192,7 @@ static void starve(struct ep *e, struct op *op)
     else
         e->io.starved_first = op;
     e->io.starved_last = op;
-    e->io.stats.no_buffers++;
+    counter_add(&e->io.stats.no_buffers, 1);
 }
 
 static void unstarve(struct ep *e, struct op *op)
@@ -233,7 +233,7 @@ static ssize_t recv_bufs(struct ep *e, struct op *op, uint32_t want, size_t *out
             struct msghdr m = {.msg_iov = iov, .msg_iovlen = n_bufs};
             n = recvmsg(op->fd, &m, MSG_DONTWAIT);
         }
-        e->io.stats.syscalls++;
+        counter_add(&e->io.stats.syscalls, 1);
     } while (n < 0 && errno == EINTR);
     if (n < 0)
         n = -errno;
@@ -293,7 +293,7 @@ static void recv_into(struct ep *e, struct fd_state *f)
 
     do {
         n = recv(op->fd, op->into.data, op->into.len, MSG_DONTWAIT);
-        e->io.stats.syscalls++;
+        counter_add(&e->io.stats.syscalls, 1);
     } while (n < 0 && errno == EINTR);
     if (n < 0 && errno == EAGAIN) {
         f->flags &= (uint8_t) ~(FD_READABLE | FD_UNTIL);
@@ -352,7 +352,7 @@ static ssize_t send_once(struct ep *e, struct op *op, size_t *out_asked)
             *out_asked = op->send.total - op->send.done;
             n = sendmsg(op->fd, &m, flags);
         }
-        e->io.stats.syscalls++;
+        counter_add(&e->io.stats.syscalls, 1);
     } while (n < 0 && errno == EINTR);
     return n < 0 ? -errno : n;
 }
@@ -376,7 +376,7 @@ static void send_some(struct ep *e, struct fd_state *f)
         return;
     }
     f->flags |= FD_BLOCKED;
-    e->io.stats.sends_blocked++;
+    counter_add(&e->io.stats.sends_blocked, 1);
     int r = ensure_added(e, op->fd);
     if (r < 0)
         end_writer(e, f, r);
@@ -386,7 +386,7 @@ static void arm_send(struct io *io, struct op *op)
 {
     struct ep *e = of(io);
 
-    io->stats.sends++;
+    counter_add(&io->stats.sends, 1);
     if (!occupy(e, op, true))
         return;
     struct fd_state *f = &e->fds[op->fd];
@@ -405,7 +405,7 @@ static void arm_connect(struct io *io, struct op *op)
     if (!occupy(e, op, true))
         return;
     r = connect(op->fd, op->connect.addr, op->connect.len) < 0 ? -errno : 0;
-    io->stats.syscalls++;
+    counter_add(&io->stats.syscalls, 1);
     if (r == -EINPROGRESS || r == -EINTR) /* registered only now: before, it would be a hang-up */
         r = ensure_added(e, op->fd);
     else if (r == 0)
@@ -420,7 +420,7 @@ static void on_connect_event(struct ep *e, struct fd_state *f, uint32_t events)
     socklen_t len = sizeof(err);
 
     if (events & (EPOLLERR | EPOLLHUP)) {
-        e->io.stats.syscalls++;
+        counter_add(&e->io.stats.syscalls, 1);
         if (getsockopt(f->writer->fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0)
             err = errno;
     } else if (!(events & EPOLLOUT)) {
@@ -467,7 +467,8 @@ static void end_accept(struct ep *e, int fd, int res)
 static void accept_some(struct ep *e, int fd)
 {
     struct fd_state *f = &e->fds[fd];
-    uint32_t want = at_least_one(f->batch), got = 0, turn = (uint32_t)e->io.stats.turns & 0xff;
+    uint32_t want = at_least_one(f->batch), got = 0;
+    uint32_t turn = (uint32_t)counter_get(&e->io.stats.turns) & 0xff;
 
     if (f->last_turn == ((turn - 1) & 0xff) && want < ACCEPT_MAX)
         want *= 2;
@@ -475,7 +476,7 @@ static void accept_some(struct ep *e, int fd)
     f->batch = (uint8_t)want;
     for (uint32_t i = 0; i < want; i++) {
         int c = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        e->io.stats.syscalls++;
+        counter_add(&e->io.stats.syscalls, 1);
         if (c >= 0) {
             forget(e, c);
             io_note_accepted(&e->io, f->reader, c);
@@ -512,7 +513,7 @@ static int accept_now(struct io *io, int fd)
 
     do {
         c = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        io->stats.syscalls++;
+        counter_add(&io->stats.syscalls, 1);
     } while (c < 0 && accept_error_is_transient(errno));
     if (c < 0)
         return -errno;
@@ -527,7 +528,7 @@ static bool error_shows(struct ep *e, struct op *op)
 {
     struct pollfd p = {.fd = op->fd};
 
-    e->io.stats.syscalls++;
+    counter_add(&e->io.stats.syscalls, 1);
     if (poll(&p, 1, 0) <= 0)
         return false;
     io_note(&e->io, op, p.revents);
@@ -648,7 +649,7 @@ static void on_splice_error(struct ep *e, struct op *op)
     int err = 0;
     socklen_t len = sizeof(err);
 
-    e->io.stats.syscalls++;
+    counter_add(&e->io.stats.syscalls, 1);
     if (getsockopt(op->fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0 || err == 0)
         return;
     op->splice.pipe->error_on_in = true;
@@ -812,7 +813,7 @@ static int wait_events(struct ep *e, int timeout_ms, const struct io_turn_hooks 
     int error = errno;
     if (may_block && hooks != NULL && hooks->after_wait != NULL)
         hooks->after_wait(hooks->arg);
-    e->io.stats.syscalls++;
+    counter_add(&e->io.stats.syscalls, 1);
     if (n >= 0)
         return n;
     return error == EINTR ? 0 : -error;

@@ -154,7 +154,7 @@ void io_note_accepted(struct io *io, struct op *op, int fd)
         io->accepted = xrealloc(io->accepted, io->accepted_cap * sizeof(*io->accepted));
     }
     io->accepted[io->accepted_n++] = (struct io_accepted){op, fd};
-    io->stats.accepts++;
+    counter_add(&io->stats.accepts, 1);
 }
 
 void io_note_buf(struct io *io, struct op *op, struct io_buf *buf)
@@ -165,14 +165,14 @@ void io_note_buf(struct io *io, struct op *op, struct io_buf *buf)
     else
         op->recv.first = buf;
     op->recv.last = buf;
-    io->stats.recvs++;
+    counter_add(&io->stats.recvs, 1);
     make_ready(io, op);
 }
 
 void io_note_moved(struct io *io, struct op *op, uint32_t bytes)
 {
     op->splice.pipe->moved += bytes;
-    io->stats.bytes_spliced += bytes;
+    counter_add(&io->stats.bytes_spliced, bytes);
     make_ready(io, op);
 }
 
@@ -262,8 +262,8 @@ static int deliver_all(struct io *io)
  */
 static void publish_bufs(struct io *io)
 {
-    io->stats.bufs_total = io->bufs.total;
-    io->stats.bufs_used = io->bufs.used - io->bufs.lent;
+    counter_set(&io->stats.bufs_total, io->bufs.total);
+    counter_set(&io->stats.bufs_used, io->bufs.used - io->bufs.lent);
 }
 
 int io_turn(struct io *io, int timeout_ms, const struct io_turn_hooks *hooks)
@@ -273,10 +273,10 @@ int io_turn(struct io *io, int timeout_ms, const struct io_turn_hooks *hooks)
     if (unlikely(r < 0))
         return r;
     int n = deliver_all(io);
-    io->stats.turns++;
-    io->stats.completions += (uint64_t)n;
-    if ((uint64_t)n > io->stats.batch_max)
-        io->stats.batch_max = (uint64_t)n;
+    counter_add(&io->stats.turns, 1);
+    counter_add(&io->stats.completions, (uint64_t)n);
+    if ((uint64_t)n > counter_get(&io->stats.batch_max))
+        counter_set(&io->stats.batch_max, (uint64_t)n);
     publish_bufs(io);
     return n;
 }
@@ -306,7 +306,7 @@ void io_connect(struct io *io, struct op *op, int fd, const struct sockaddr *add
     arm(op, OP_CONNECT, fd);
     op->connect.addr = addr;
     op->connect.len = len;
-    io->stats.connects++;
+    counter_add(&io->stats.connects, 1);
     io->engine->connect(io, op);
 }
 

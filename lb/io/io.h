@@ -8,6 +8,7 @@
 #ifndef SLUICE_IO_IO_H
 #define SLUICE_IO_IO_H
 
+#include "lb/base/counter.h"
 #include "lb/io/op.h"
 
 #include <stdbool.h>
@@ -19,12 +20,12 @@ struct io;
 
 enum io_engine_kind { IO_AUTO, IO_URING, IO_EPOLL, IO_SIM };
 
-/* Counters an engine keeps; read by other threads with relaxed loads (each has one writer). */
+/* Counters an engine keeps; any thread may read them with counter_get(). */
 struct io_stats {
-    uint64_t turns, syscalls, completions, recvs, sends, sends_blocked, accepts, connects;
-    uint64_t no_buffers; /* receives that had to wait for a buffer */
-    uint64_t cq_overflows, bytes_spliced, batch_max;
-    uint32_t bufs_total, bufs_used, pipes_open, pipes_used;
+    counter turns, syscalls, completions, recvs, sends, sends_blocked, accepts, connects;
+    counter no_buffers; /* receives that had to wait for a buffer */
+    counter cq_overflows, bytes_spliced, batch_max;
+    counter bufs_total, bufs_used, pipes_open, pipes_used;
 };
 
 struct io_conf {

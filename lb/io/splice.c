@@ -18,7 +18,7 @@ static bool drain_out(struct io *io, struct op *op, uint32_t *budget, enum splic
     while (p->fill > 0) {
         ssize_t n =
             splice(p->rd, NULL, op->splice.out, NULL, p->fill, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
-        io->stats.syscalls++;
+        counter_add(&io->stats.syscalls, 1);
         if (n > 0) {
             p->fill -= (uint32_t)n;
             *budget -= (uint32_t)n < *budget ? (uint32_t)n : *budget;
@@ -51,7 +51,7 @@ enum splice_wait io_splice_step(struct io *io, struct op *op)
         if (budget == 0)
             return SPLICE_AGAIN;
         ssize_t n = splice(op->fd, NULL, p->wr, NULL, p->size, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
-        io->stats.syscalls++;
+        counter_add(&io->stats.syscalls, 1);
         if (n > 0) {
             p->fill += (uint32_t)n;
             continue;
@@ -77,7 +77,7 @@ struct io_pipe *io_pipe_take(struct io *io)
     struct list *node = list_pop_front(&io->pipes_idle);
     if (node != NULL) {
         io->n_pipes_idle--;
-        io->stats.pipes_used++;
+        counter_add(&io->stats.pipes_used, 1);
         return list_entry(node, struct io_pipe, node);
     }
     if (pipe2(fds, O_NONBLOCK | O_CLOEXEC) < 0)
@@ -96,8 +96,8 @@ struct io_pipe *io_pipe_take(struct io *io)
         size = fcntl(p->wr, F_GETPIPE_SZ);
     p->size = size > 0 ? (uint32_t)size : 4096;
     p->end = 1;
-    io->stats.pipes_open++;
-    io->stats.pipes_used++;
+    counter_add(&io->stats.pipes_open, 1);
+    counter_add(&io->stats.pipes_used, 1);
     return p;
 }
 
@@ -112,7 +112,7 @@ void io_pipe_give(struct io *io, struct io_pipe **pipe)
         io->engine->pipe_give(io, p);
         return;
     }
-    io->stats.pipes_used--;
+    counter_sub(&io->stats.pipes_used, 1);
     if (p->fill == 0 && io->n_pipes_idle < LIMIT_PIPES_IDLE) {
         list_push_front(&io->pipes_idle, &p->node);
         io->n_pipes_idle++;
@@ -120,7 +120,7 @@ void io_pipe_give(struct io *io, struct io_pipe **pipe)
     }
     close(p->rd);
     close(p->wr);
-    io->stats.pipes_open--;
+    counter_sub(&io->stats.pipes_open, 1);
     free(p);
 }
 

@@ -64,7 +64,7 @@ static void make_room(struct uring *u)
 {
     int r = io_uring_submit(&u->ring);
 
-    u->io.stats.syscalls++;
+    counter_add(&u->io.stats.syscalls, 1);
     sl_assert(r >= 0 || r == -EBUSY || r == -EAGAIN || r == -EINTR);
     if (io_uring_sq_ready(&u->ring) == 0)
         u->n_headers = 0;
@@ -274,7 +274,7 @@ static void starve(struct uring *u, struct op *op)
     else
         u->io.starved_first = op;
     u->io.starved_last = op;
-    u->io.stats.no_buffers++;
+    counter_add(&u->io.stats.no_buffers, 1);
     if (u->posted_goal < LIMIT_BUFS_POSTED)
         u->posted_goal *= 2;
 }
@@ -355,7 +355,7 @@ static void submit_send(struct uring *u, struct op *op)
 
 static void arm_send(struct io *io, struct op *op)
 {
-    io->stats.sends++;
+    counter_add(&io->stats.sends, 1);
     submit_send(of(io), op);
 }
 
@@ -393,7 +393,7 @@ static void on_send(struct uring *u, struct op *op, const struct io_uring_cqe *c
         io_note(&u->io, op, -ECANCELED);
         return;
     }
-    u->io.stats.sends_blocked++;
+    counter_add(&u->io.stats.sends_blocked, 1);
     op->state = SEND_BLOCKED;
     add_poll(u, op->fd, POLLOUT, op);
 }
@@ -595,8 +595,9 @@ static void reap(struct uring *u)
         io_uring_cq_advance(&u->ring, n);
         if (likely(!io_uring_cq_has_overflow(&u->ring)))
             return;
-        u->io.stats.cq_overflows++; /* nothing is lost: the kernel hands the rest over */
-        u->io.stats.syscalls++;
+        /* Nothing is lost: the kernel hands the rest over. */
+        counter_add(&u->io.stats.cq_overflows, 1);
+        counter_add(&u->io.stats.syscalls, 1);
         io_uring_get_events(&u->ring);
     }
 }
@@ -625,7 +626,7 @@ static int enter(struct uring *u, int timeout_ms, const struct io_turn_hooks *ho
         if (hooks != NULL && hooks->after_wait != NULL)
             hooks->after_wait(hooks->arg);
     }
-    u->io.stats.syscalls++;
+    counter_add(&u->io.stats.syscalls, 1);
     if (r >= 0 || r == -ETIME || r == -EINTR || r == -EBUSY || r == -EAGAIN)
         return 0;
     return r;

@@ -54,7 +54,7 @@ static int sink_fd(const struct tunnel *t, const struct flow *f)
 
 static uint32_t turn_number(const struct tunnel *t)
 {
-    return (uint32_t)io_stats(io_of(t))->turns;
+    return (uint32_t)counter_get(&io_stats(io_of(t))->turns);
 }
 
 /* A send settles in the turn after its start; one that is still out later waits for its receiver.

@@ -174,7 +174,7 @@ static struct io_buf *take_buf(struct sim *s, struct armed *a)
     struct io_buf *b = sim_fault(s, s->conf.faults.buffers) ? NULL : io_bufs_take(&s->io.bufs);
 
     if (b == NULL && !a->starved)
-        s->io.stats.no_buffers++;
+        counter_add(&s->io.stats.no_buffers, 1);
     a->starved = b == NULL;
     if (b != NULL)
         s->buf_out[b->id] = 1;
@@ -261,7 +261,7 @@ static void do_send(struct sim *s, struct armed *a)
     if (op->send.done == op->send.total)
         finish(s, a, (int)op->send.total);
     else
-        s->io.stats.sends_blocked++;
+        counter_add(&s->io.stats.sends_blocked, 1);
 }
 
 static bool may_accept(struct sim *s, struct armed *a)
@@ -448,7 +448,7 @@ static struct io_pipe *pipe_take(struct io *io)
     p->pipe.size = s->conf.calm ? PIPE_BYTES : 1 + sim_below(s, PIPE_BYTES);
     p->pipe.end = 1;
     s->pipes_out++;
-    io->stats.pipes_used++;
+    counter_add(&io->stats.pipes_used, 1);
     return &p->pipe;
 }
 
@@ -461,7 +461,7 @@ static void pipe_give(struct io *io, struct io_pipe *pipe)
             sim_fail(s, "a pipe is given back while its splice is armed");
     sl_assert(s->pipes_out > 0);
     s->pipes_out--;
-    io->stats.pipes_used--;
+    counter_sub(&io->stats.pipes_used, 1);
     free(pipe);
 }
 
@@ -617,7 +617,7 @@ static int turn(struct io *io, int timeout_ms, const struct io_turn_hooks *hooks
     io_clock_update(io);
     if (timeout_ms != 0 && hooks != NULL && hooks->after_wait != NULL)
         hooks->after_wait(hooks->arg);
-    io->stats.syscalls++;
+    counter_add(&io->stats.syscalls, 1);
     return 0;
 }
 
@@ -634,7 +634,7 @@ static void arm_connect(struct io *io, struct op *op)
 
 static void arm_send(struct io *io, struct op *op)
 {
-    io->stats.sends++;
+    counter_add(&io->stats.sends, 1);
     enter(io, op);
 }
 
