@@ -110,7 +110,12 @@ static void on_timeout(struct timer *t)
 {
     struct resolver *r = container_of(t, struct resolver, timeout);
     CHECK_MAGIC(r, RESOLVER_MAGIC);
+    struct timeval buf;
     ares_process_fd(r->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+    /* c-ares 1.34 closes idle sockets before it looks at timeouts, so the socket of the last
+     * question would stay open until the next one: one more call closes it. */
+    if (!list_empty(&r->watches) && ares_timeout(r->channel, NULL, &buf) == NULL)
+        ares_process_fd(r->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
     set_timeout(r);
 }
 
