@@ -584,7 +584,8 @@ class Test:
         host = (1 + pid // 62500 % 100, 1 + pid // 250 % 250, 1 + pid % 250)
         self.ip = "127.%d.%d.%d" % host
         self.other_ip = "127.%d.%d.%d" % (host[0] + 100, *host[1:])
-        self.ports = iter(range(20001, 29999))
+        # ::1 is there once for all: tests that run at the same time begin at different ports
+        self.ports = iter(range(20001 + pid % 450 * 20, 30001))
         self.backends, self.sluices, self.processes = [], [], []
         self.sanitized = b"__asan_init" in open(binary, "rb").read() if binary else False
 
