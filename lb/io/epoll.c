@@ -599,7 +599,13 @@ static void run_splice(struct ep *e, struct op *op)
 
     switch (io_splice_step(&e->io, op)) {
     case SPLICE_WAIT_IN:
-        in->flags &= (uint8_t) ~(FD_READABLE | FD_UNTIL);
+        if (in->flags & FD_UNTIL) { /* more may be there, behind urgent data: no edge tells of it */
+            in->flags &= (uint8_t)~FD_UNTIL;
+            op->state = SPLICE_QUEUED;
+            enqueue(e, op->fd);
+            return;
+        }
+        in->flags &= (uint8_t)~FD_READABLE;
         op->state = SPLICE_ON_IN;
         return;
     case SPLICE_WAIT_OUT:

@@ -114,8 +114,8 @@ void io_poll(struct io *io, struct op *op, int fd, uint32_t events);
 /* Stream: moves bytes from `in` to `out` through the pipe with splice(2).
  * fn(op, n > 0): n bytes reached `out` since the last call (calls are rationed, so that others get
  * turns); last call: fn(op, 0) when `in` ended and the pipe is empty; fn(op, -errno) on an error,
- * of `in` when io_pipe_error_side() says so, else of `out`; -EINVAL at once where the descriptors
- * cannot splice (nothing was moved); -ECANCELED after io_cancel: the pipe may hold bytes
+ * of `in` when io_pipe_error_on_in() says so, else of `out`; -EINVAL where the descriptors cannot
+ * splice, or cannot any more (urgent data): then the pipe is empty; -ECANCELED after io_cancel: the pipe may hold bytes
  * (io_pipe_fill), which the owner sends on by arming again, or discards.
  * While it waits for `out`, an error or hang-up on `in` is still seen. */
 void io_splice(struct io *io, struct op *op, int in, int out, struct io_pipe *pipe);

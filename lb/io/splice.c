@@ -8,7 +8,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 static bool drain_out(struct io *io, struct op *op, uint32_t *budget, enum splice_wait *out)
@@ -39,11 +41,22 @@ static bool drain_out(struct io *io, struct op *op, uint32_t *budget, enum splic
     return true;
 }
 
+/* Before urgent data splice(2) stops, and says that nothing is there or even that the stream ended.
+ * Only a receive gets past it. */
+static bool at_urgent_mark(struct io *io, int fd)
+{
+    int at = 0;
+
+    io->stats.syscalls++;
+    return ioctl(fd, SIOCATMARK, &at) == 0 && at != 0;
+}
+
 enum splice_wait io_splice_step(struct io *io, struct op *op)
 {
     struct io_pipe *p = op->splice.pipe;
     uint32_t budget = LIMIT_TURN_SPLICE;
     enum splice_wait wait;
+    bool woken_in_vain = true;
 
     for (;;) {
         if (!drain_out(io, op, &budget, &wait))
@@ -54,13 +67,17 @@ enum splice_wait io_splice_step(struct io *io, struct op *op)
         counter_add(&io->stats.syscalls, 1);
         if (n > 0) {
             p->fill += (uint32_t)n;
+            woken_in_vain = false;
             continue;
         }
         if (n < 0 && errno == EINTR)
             continue;
-        if (n < 0 && errno == EAGAIN)
+        int error = n < 0 ? -errno : 0;
+        if ((error == 0 || (error == -EAGAIN && woken_in_vain)) && at_urgent_mark(io, op->fd))
+            error = -EINVAL;
+        if (error == -EAGAIN)
             return SPLICE_WAIT_IN;
-        p->end = n < 0 ? -errno : 0;
+        p->end = error;
         p->error_on_in = true;
         return SPLICE_END;
     }

@@ -33,6 +33,9 @@ enum recv_state { RECV_ARMED, RECV_STARVED };
 enum send_state { SEND_SETTLING, SEND_BLOCKED };
 enum splice_state { SPLICE_POLLING, SPLICE_QUEUED, SPLICE_ENDING };
 
+/* op->res of a send or splice that polls: see room_shows(). */
+enum room_wait { ROOM_NONE, ROOM_ONCE, ROOM_EDGE, ROOM_ENDING };
+
 /* op->aux of a splice: which polls the kernel still holds. */
 #define POLL_MAIN  1
 #define POLL_WATCH 2
@@ -129,15 +132,40 @@ static void add_poll(struct uring *u, int fd, uint32_t events, void *data)
     io_uring_sqe_set_data(sqe, data);
 }
 
-/* The kernel adds POLLRDHUP to every poll. An error watch must not end for a mere half-close, and
- * armed again it would see the same one for ever: so it is multishot, which is edge-triggered, and
- * what is no error is passed over. */
-static void add_watch(struct uring *u, int fd, void *data)
+/* The kernel adds POLLRDHUP to every poll. One that is after something else must not end for a mere
+ * half-close, and armed again it would see the same one for ever: so it is multishot, which is
+ * edge-triggered, and what it was not after is passed over. */
+static void add_edge_poll(struct uring *u, int fd, uint32_t events, void *data)
 {
     struct io_uring_sqe *sqe = get_sqe(u);
 
-    io_uring_prep_poll_multishot(sqe, fd, 0);
+    io_uring_prep_poll_multishot(sqe, fd, events);
     io_uring_sqe_set_data(sqe, data);
+}
+
+static void add_watch(struct uring *u, int fd, void *data)
+{
+    add_edge_poll(u, fd, 0, data);
+}
+
+/* Of a poll for room on fd: whether the op may go on, and the kernel holds the poll no more. One
+ * that a half-close has ended goes on as an edge-triggered one. */
+static bool room_shows(struct uring *u, struct op *op, int fd, const struct io_uring_cqe *cqe)
+{
+    bool shows = cqe->res < 0 || cqe->res & (POLLOUT | POLLERR | POLLHUP | POLLNVAL);
+
+    if (cqe->flags & IORING_CQE_F_MORE) {
+        if (shows && op->res == ROOM_EDGE) {
+            op->res = ROOM_ENDING;
+            cancel_data(u, op);
+        }
+        return false;
+    }
+    if (shows || op->stopping)
+        return true;
+    op->res = ROOM_EDGE;
+    add_edge_poll(u, fd, POLLOUT, op);
+    return false;
 }
 
 static void submit_watch(struct uring *u, struct op *op)
@@ -338,7 +366,7 @@ static void submit_send(struct uring *u, struct op *op)
     if (op->aux == 1) {
         io_uring_prep_send(sqe, op->fd, op->send.iov->iov_base, op->send.iov->iov_len, flags);
     } else { /* header and vector are read while submitting (IORING_FEAT_SUBMIT_STABLE) */
-        struct msghdr *h = &u->headers[u->n_headers++];
+        struct msghdr *h = &u->headers[u->n_headers++ % LIMIT_SQ_ENTRIES];
         *h = (struct msghdr){.msg_iov = op->send.iov, .msg_iovlen = op->aux};
         io_uring_prep_sendmsg(sqe, op->fd, h, (unsigned)flags);
     }
@@ -376,6 +404,8 @@ static void send_progress(struct op *op, uint32_t n)
 static void on_send(struct uring *u, struct op *op, const struct io_uring_cqe *cqe)
 {
     if (op->state == SEND_BLOCKED) {
+        if (!room_shows(u, op, op->fd, cqe))
+            return;
         if (op->stopping)
             io_note(&u->io, op, -ECANCELED);
         else
@@ -395,6 +425,7 @@ static void on_send(struct uring *u, struct op *op, const struct io_uring_cqe *c
     }
     counter_add(&u->io.stats.sends_blocked, 1);
     op->state = SEND_BLOCKED;
+    op->res = ROOM_ONCE;
     add_poll(u, op->fd, POLLOUT, op);
 }
 
@@ -425,6 +456,7 @@ static void settle(struct uring *u)
 static void splice_poll(struct uring *u, struct op *op, int fd, uint32_t events)
 {
     op->state = SPLICE_POLLING;
+    op->res = events & POLLOUT ? ROOM_ONCE : ROOM_NONE;
     op->aux |= POLL_MAIN;
     add_poll(u, fd, events, op);
 }
@@ -499,8 +531,10 @@ static void on_splice(struct uring *u, struct op *op, const struct io_uring_cqe 
         return; /* run_again() sees to it */
     if (op->state == SPLICE_ENDING || op->stopping || op->splice.pipe->end != 1)
         splice_finish(u, op);
-    else if (!watch)
+    else if (!watch && (op->res == ROOM_NONE || room_shows(u, op, op->splice.out, cqe)))
         run_splice(u, op);
+    else if (op->res == ROOM_EDGE)
+        op->aux |= POLL_MAIN; /* it may just have been armed */
 }
 
 /* Those that had used up their share go on. */
