@@ -84,10 +84,14 @@ void proxy_each_session(struct proxy *p, const struct proxy_filter *filter,
                         void (*fn)(void *arg, const struct proxy_session_view *view), void *arg);
 uint32_t proxy_kill_sessions(struct proxy *p, const struct proxy_filter *filter);
 
-/* Caps on connections per source address, shared by workers. */
+/* Caps on connections per source address, shared by workers. A connection that was counted holds
+ * its source, so that it is given back whatever the client's address is said to be by then. */
+struct source;
 struct source_caps *source_caps_new(uint32_t max);
 void source_caps_free(struct source_caps **c);
-bool source_caps_take(struct source_caps *c, const struct addr *source); /* any thread */
-void source_caps_give(struct source_caps *c, const struct addr *source); /* any thread */
+/* Any thread; NULL: as many as it may have, or no memory. */
+struct source *source_caps_take(struct source_caps *c, const struct addr *address) WARN_UNUSED;
+/* Any thread; no effect without one. */
+void source_caps_give(struct source_caps *c, struct source **source);
 
 #endif

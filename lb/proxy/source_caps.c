@@ -21,16 +21,16 @@ struct source_key {
     uint8_t bytes[16];
 };
 
-struct entry {
-    struct entry *next;
+struct source {
+    struct source *next;
     struct source_key key;
     uint32_t count;
 };
 
 struct shard {
     alignas(CACHE_LINE) pthread_mutex_t lock;
-    struct entry **buckets;
-    uint32_t n_buckets, n_entries;
+    struct source **buckets;
+    uint32_t n_buckets, n_sources;
     uint64_t seed; /* clients choose their addresses: the chains must not be theirs to choose */
 };
 
@@ -50,7 +50,7 @@ struct source_caps *source_caps_new(uint32_t max)
         pthread_mutex_init(&c->shards[i].lock, NULL);
         c->shards[i].seed = hash_u64((uint64_t)ts.tv_nsec ^ (uint64_t)(uintptr_t)c) + (uint64_t)i;
         c->shards[i].n_buckets = BUCKETS;
-        c->shards[i].buckets = xcalloc(BUCKETS, sizeof(struct entry *));
+        c->shards[i].buckets = xcalloc(BUCKETS, sizeof(struct source *));
     }
     return c;
 }
@@ -65,7 +65,7 @@ void source_caps_free(struct source_caps **caps)
         struct shard *s = &c->shards[i];
         for (uint32_t b = 0; b < s->n_buckets; b++) {
             while (s->buckets[b] != NULL) {
-                struct entry *e = s->buckets[b];
+                struct source *e = s->buckets[b];
                 s->buckets[b] = e->next;
                 free(e);
             }
@@ -98,12 +98,12 @@ static struct source_key key_of(const struct addr *a)
 static void grow(struct shard *s)
 {
     uint32_t n = s->n_buckets * 2;
-    struct entry **buckets = calloc(n, sizeof(*buckets));
+    struct source **buckets = calloc(n, sizeof(*buckets));
 
     if (buckets == NULL)
         return;
     for (uint32_t b = 0; b < s->n_buckets; b++) {
-        struct entry *e = s->buckets[b], *next;
+        struct source *e = s->buckets[b], *next;
         for (; e != NULL; e = next) {
             next = e->next;
             uint64_t h = hash_bytes(&e->key, sizeof(e->key), s->seed);
@@ -117,10 +117,10 @@ static void grow(struct shard *s)
 }
 
 /* The link that points at the key's entry, or at the NULL where it would be. */
-static struct entry **find(struct shard *s, const struct source_key *key)
+static struct source **find(struct shard *s, const struct source_key *key)
 {
     uint64_t h = hash_bytes(key, sizeof(*key), s->seed);
-    struct entry **at = &s->buckets[h & (s->n_buckets - 1)];
+    struct source **at = &s->buckets[h & (s->n_buckets - 1)];
 
     while (*at != NULL && memcmp(&(*at)->key, key, sizeof(*key)) != 0)
         at = &(*at)->next;
@@ -132,39 +132,42 @@ static struct shard *shard_of(struct source_caps *c, const struct source_key *ke
     return &c->shards[hash_bytes(key, sizeof(*key), 0) % SHARDS];
 }
 
-bool source_caps_take(struct source_caps *c, const struct addr *source)
+struct source *source_caps_take(struct source_caps *c, const struct addr *address)
 {
-    struct source_key key = key_of(source);
+    struct source_key key = key_of(address);
     struct shard *s = shard_of(c, &key);
-    bool ok = false;
+    struct source *taken = NULL;
 
     pthread_mutex_lock(&s->lock);
-    struct entry **at = find(s, &key);
-    if (*at == NULL && (*at = calloc(1, sizeof(struct entry))) != NULL) {
+    struct source **at = find(s, &key);
+    if (*at == NULL && (*at = calloc(1, sizeof(struct source))) != NULL) {
         (*at)->key = key;
-        s->n_entries++;
+        s->n_sources++;
     }
     if (*at != NULL && (*at)->count < c->max) {
-        (*at)->count++;
-        ok = true;
+        taken = *at;
+        taken->count++;
     }
-    if (s->n_entries > s->n_buckets)
+    if (s->n_sources > s->n_buckets)
         grow(s);
     pthread_mutex_unlock(&s->lock);
-    return ok;
+    return taken;
 }
 
-void source_caps_give(struct source_caps *c, const struct addr *source)
+void source_caps_give(struct source_caps *c, struct source **source)
 {
-    struct source_key key = key_of(source);
-    struct shard *s = shard_of(c, &key);
+    struct source *e = *source;
 
+    if (e == NULL)
+        return;
+    *source = NULL;
+    struct shard *s = shard_of(c, &e->key);
     pthread_mutex_lock(&s->lock);
-    struct entry **at = find(s, &key), *e = *at;
-    sl_assert(e != NULL && e->count > 0);
+    sl_assert(e->count > 0);
     if (--e->count == 0) {
+        struct source **at = find(s, &e->key);
         *at = e->next;
-        s->n_entries--;
+        s->n_sources--;
         free(e);
     }
     pthread_mutex_unlock(&s->lock);

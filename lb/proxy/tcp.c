@@ -73,13 +73,13 @@ struct tcp_session {
     uint8_t state, end;
     uint8_t retries;
     bool reset_client, reset_backend;
-    bool counted_source;
     bool kept_alive; /* the backend's connection has its keep-alive set */
     struct peer client;
     struct list node;
     struct timer timer;
     struct proxy *proxy;
     struct proxy_listener *listener;
+    struct source *source;          /* counted, where there is a cap per source */
     struct backend_slot *slot;      /* a place is held */
     struct backend_slot *last_slot; /* for the log, when no place is held any more */
     struct dial *dial;
@@ -398,14 +398,10 @@ static void finalize(struct tcp_session *s)
 {
     struct proxy *p = s->proxy;
     struct proxy_listener *l = s->listener;
-    struct addr client;
 
     count_end(s);
     write_log(s);
-    if (s->counted_source) {
-        client_address(s, &client);
-        source_caps_give(l->sources, &client);
-    }
+    source_caps_give(l->sources, &s->source);
     tunnel_fini(&s->tunnel);
     close_fd(s, &s->tunnel.backend_fd, s->reset_backend);
     close_fd(s, &s->tunnel.client_fd, s->reset_client);
@@ -727,6 +723,18 @@ static size_t peek(const struct tunnel *t, uint8_t *out, size_t max)
     return n;
 }
 
+/* False: its source has as many connections as it may have. */
+static bool admit_source(struct tcp_session *s)
+{
+    struct addr client;
+
+    if (s->listener->sources == NULL)
+        return true;
+    client_address(s, &client);
+    s->source = source_caps_take(s->listener->sources, &client);
+    return s->source != NULL;
+}
+
 static void accept_proxy_header(struct tcp_session *s, const struct proxy_header *h)
 {
     if (!h->local) {
@@ -737,7 +745,13 @@ static void accept_proxy_header(struct tcp_session *s, const struct proxy_header
     }
     tunnel_consume(&s->tunnel, (uint32_t)h->header_len);
     s->dial->started_us = now_us(s);
-    choose(s);
+    if (admit_source(s)) {
+        choose(s);
+        return;
+    }
+    counter_add(&listener_row(s)->denied, 1);
+    s->reset_client = true;
+    end_with(s, END_LIMIT, 0);
 }
 
 static void on_arrived(struct tunnel *t)
@@ -901,21 +915,17 @@ static bool wants_client_address(const struct tcp_session *s)
     return s->listener->sink != NULL || s->listener->sources != NULL;
 }
 
-/* Counted at once, so that the limits are exact; false: over one of them. */
+/* Counted at once, so that the limits are exact; false: over one of them. Where a PROXY header is
+ * to come, the source is the one that it names. */
 static bool admit(struct tcp_session *s)
 {
     struct listener_stats *st = s->listener->stats;
-    struct addr client;
     uint32_t n = atomic_fetch_add_explicit(&st->current, 1, memory_order_relaxed) + 1;
 
     if (s->listener->conf->max_connections != 0 && n > s->listener->conf->max_connections)
         return false;
     counter_max(&st->current_max, n);
-    if (s->listener->sources == NULL)
-        return true;
-    client_address(s, &client);
-    s->counted_source = source_caps_take(s->listener->sources, &client);
-    return s->counted_source;
+    return expects_proxy_header(s) || admit_source(s);
 }
 
 static struct tcp_session *session_new(struct proxy *p, struct acceptor *a, int fd)
