@@ -80,8 +80,10 @@ def test_server_reset_in_the_middle_of_a_big_answer(t):
 
 def test_client_reset_in_the_middle_of_a_big_upload(t):
     seen = Seen()
-    s, front = t.simple([t.backend(seen)], pool=NO_CHECKS)
+    b = t.backend(seen)
+    s, front = t.simple([b], pool=NO_CHECKS)
     c = connect(front)
+    wait_until(lambda: b.open, "the backend is connected")  # else it need not hear of it
     c.sendall(b"u" * 2000000)
     reset(c)
     wait_until(lambda: seen.ends, "the backend's connection ended")
