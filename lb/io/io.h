@@ -115,9 +115,9 @@ void io_poll(struct io *io, struct op *op, int fd, uint32_t events);
  * fn(op, n > 0): n bytes reached `out` since the last call (calls are rationed, so that others get
  * turns); last call: fn(op, 0) when `in` ended and the pipe is empty; fn(op, -errno) on an error,
  * of `in` when io_pipe_error_on_in() says so, else of `out`; -EINVAL where the descriptors cannot
- * splice, or cannot any more (urgent data): then the pipe is empty; -ECANCELED after io_cancel: the pipe may hold bytes
- * (io_pipe_fill), which the owner sends on by arming again, or discards.
- * While it waits for `out`, an error or hang-up on `in` is still seen. */
+ * splice, or cannot any more (urgent data): then the pipe is empty; -ECANCELED after io_cancel: the
+ * pipe may hold bytes (io_pipe_fill), which the owner sends on by arming again, or discards. While
+ * it waits for `out`, an error or hang-up on `in` is still seen. */
 void io_splice(struct io *io, struct op *op, int in, int out, struct io_pipe *pipe);
 struct io_pipe *io_pipe_take(struct io *io);             /* NULL: none to be had, copy instead */
 void io_pipe_give(struct io *io, struct io_pipe **pipe); /* a pipe with bytes in it is closed */
