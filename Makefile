@@ -141,7 +141,7 @@ test: ## everything, with sanitizers; ends with "N passed, N failed" (ONLY="unit
 	@+scripts/setup.sh test
 	@+scripts/test.sh $(ONLY)
 
-tsan: ## unit, simulated and a part of the end-to-end tests under the thread sanitizer
+tsan: ## unit, simulated and end-to-end tests under the thread sanitizer
 	@+scripts/setup.sh test
 	@+scripts/test.sh --tsan $(ONLY)
 

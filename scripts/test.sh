@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # test.sh [--tsan] [STAGE...] - builds and runs the tests, stage by stage; what `make test` does
 # after set-up. Stages: unit model includes format lint e2e (all when none is named; --tsan: unit
-# and the part of e2e that is about threads). E2E_ARGS goes to tests/e2e/run.py.
+# and e2e). E2E_ARGS goes to tests/e2e/run.py.
 #
 # Every failure prints its log at once. At the end: cmocka's summary of each program, then one line
 # `N passed, N failed` for everything; exit status 1 when something failed.
@@ -10,12 +10,10 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 build=san
 all_stages=(unit model includes format lint e2e)
-e2e_args=()
 if [[ ${1:-} == --tsan ]]; then
     shift
     build=tsan
     all_stages=(unit e2e)
-    e2e_args=(-k 'basic|load|health|stats|drain')
 fi
 stages=("$@")
 ((${#stages[@]} > 0)) || stages=("${all_stages[@]}")
@@ -117,7 +115,7 @@ model() {
 e2e() {
     echo "== end-to-end tests"
     # nobody's test may hang on a terminal; the log is kept for the count
-    tests/e2e/run.py --sluice "$out/sluice" "${e2e_args[@]}" ${E2E_ARGS:-} </dev/null 2>&1 |
+    tests/e2e/run.py --sluice "$out/sluice" ${E2E_ARGS:-} </dev/null 2>&1 |
         tee "$logs/e2e.log" || true
     count "$logs/e2e.log"
 }

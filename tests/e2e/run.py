@@ -57,6 +57,17 @@ def run_one(args):
     os._exit(status)  # without waiting for the threads of backends
 
 
+def aborts_for_memory():
+    """Connections that the kernel has reset for want of TCP memory; the limit is the machine's, so
+    whatever else runs may cause it, and a test then sees resets that are nobody's fault."""
+    try:
+        with open("/proc/net/netstat") as f:
+            names, values = f.readline().split(), f.readline().split()
+        return int(values[names.index("TCPAbortOnMemory")])
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
 class Running:
     def __init__(self, args, path, name, engine, timeout):
         self.title = "%s %s %s" % (os.path.basename(path)[4:-3], name[5:], engine)
@@ -65,6 +76,7 @@ class Running:
         self.output = os.path.join(self.dir, "output")
         self.deadline = time.monotonic() + timeout
         self.started = time.monotonic()
+        self.aborts = aborts_for_memory()
         with open(self.output, "wb") as out:
             self.process = subprocess.Popen(
                 [sys.executable, os.path.abspath(__file__), "--sluice", args.sluice, "--engine",
@@ -162,6 +174,10 @@ def main():
                       flush=True)
                 if result == "FAIL":
                     print(r.logs(), flush=True)
+                    aborts = aborts_for_memory() - r.aborts
+                    if aborts:
+                        print("note: meanwhile the kernel reset %d connections for want of TCP memory"
+                              " (net.ipv4.tcp_mem)" % aborts, flush=True)
                 if not args.keep:
                     shutil.rmtree(r.dir, ignore_errors=True)
                 else:
