@@ -49,10 +49,10 @@ LD_san      := -fsanitize=address,undefined
 LD_tsan     := -fsanitize=thread
 LD_fuzz     := -fsanitize=address,undefined
 CFLAGS_ALL  := $(BASE) $(WARN) $(OPT_$(BUILD)) $(CFLAGS)
-LIBS        := -luring -lconfig -lcares -lm
+LIBS        := -luring -lconfig -lcares -lpcre2-8 -lcrypt -lcrypto -lm
 LDFLAGS_ALL := -pthread $(LD_$(BUILD)) $(LDFLAGS)
 
-MODULES  := lb/base lb/io lb/net lb/obs health balancing lb/upstream lb/proxy lb/config lb/admin \
+MODULES  := lb/base lb/io lb/net lb/http lb/obs health balancing lb/upstream lb/route lb/filter lb/proxy lb/config lb/admin \
             lb/main
 MAIN_SRC := lb/main/main.c
 LIB_SRC  := $(filter-out $(MAIN_SRC),$(sort $(wildcard $(addsuffix /*.c,$(MODULES)))))

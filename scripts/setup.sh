@@ -42,8 +42,11 @@ if command -v "${CC:-cc}" >/dev/null; then
     want liburing-dev header liburing.h
     want libconfig-dev header libconfig.h
     want libc-ares-dev header ares.h
+    want libpcre2-dev file /usr/include/pcre2.h
+    want libssl-dev header openssl/evp.h
+    want libcrypt-dev header crypt.h
 else # no compiler yet, so no way to look: apt skips what is there
-    missing+=(liburing-dev libconfig-dev libc-ares-dev)
+    missing+=(liburing-dev libconfig-dev libc-ares-dev libpcre2-dev libssl-dev libcrypt-dev)
 fi
 if [[ $level == test ]]; then
     if command -v "${CC:-cc}" >/dev/null; then

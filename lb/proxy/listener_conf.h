@@ -4,9 +4,13 @@
 
 #include "lb/net/addr.h"
 #include "lb/net/proxy_proto.h"
+#include "lb/proxy/http_conf.h"
+#include "lb/upstream/pool_conf.h"
 
 struct listener_conf {
     char *name;
+    enum pool_mode mode; /* MODE_TCP: pool; MODE_HTTP: http, and pool is not used */
+    struct http_listener_conf http;
     struct addr_spec *binds;
     char **bind_texts;
     uint32_t n_binds;
@@ -18,9 +22,10 @@ struct listener_conf {
     uint32_t max_connections;      /* 0: none */
     uint32_t max_per_source;       /* 0: none */
     uint32_t handshake_timeout_ms; /* PROXY header */
-    uint32_t tunnel_timeout_ms;    /* merged: listener, else its pool, else global */
+    uint32_t tunnel_timeout_ms;    /* also of upgraded connections; merged: listener, else its pool,
+                                      else global */
     const char *access_target;     /* "stdout", "off", ... */
-    char *access_format;           /* "tcplog", "json", template */
+    char *access_format;           /* "tcplog", "combined", "httplog", "json", template */
     const char *file;
     int line;
 };

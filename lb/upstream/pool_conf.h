@@ -18,10 +18,56 @@ struct backend_conf {
     int line;
 };
 
+enum pool_mode { MODE_TCP, MODE_HTTP };
+
+/* May a request go out on a connection that has carried one already? */
+enum reuse {
+    REUSE_SAFE, /* one that can be sent again may use any; others a connection of this client's, or
+                 * one that was used a moment ago */
+    REUSE_ALWAYS, /* any request, any idle connection */
+    REUSE_NEVER,  /* a connection per request */
+};
+
+/* What hash and sticky look at. */
+enum hash_key {
+    HASH_SOURCE,
+    HASH_PATH,
+    HASH_URI, /* path and query */
+    HASH_HOST,
+    HASH_HEADER,
+    HASH_COOKIE,
+    HASH_QUERY,
+};
+
+struct sticky_conf {
+    char *cookie;       /* its name */
+    char *secret;       /* NULL: random, with a warning */
+    uint32_t max_age_s; /* 0: until the browser closes */
+};
+
+/* Mode http. */
+struct http_pool_conf {
+    enum reuse reuse;
+    uint32_t idle_timeout_ms;                        /* timeouts.backend_idle */
+    uint32_t idle_max;                               /* connections kept per backend and worker */
+    uint32_t retry_budget_percent, retry_budget_min; /* of requests; a second */
+    uint32_t response_head_timeout_ms, body_timeout_ms; /* 0: as the listener says */
+    struct sticky_conf *sticky;                         /* NULL: off */
+    struct {
+        uint32_t failures; /* consecutive 5xx, bad responses, connect failures; 0: off */
+        uint32_t time_ms;  /* first ejection; the n-th lasts n times as long */
+        uint32_t max_percent;
+    } ejection;
+    bool accept_bare_lf;
+};
+
 struct pool_conf {
     char *name;
-    enum { MODE_TCP, MODE_HTTP } mode;
+    enum pool_mode mode;
+    struct http_pool_conf http;
     struct balancer_conf balance;
+    enum hash_key hash_key;
+    char *hash_name; /* of the header, cookie or query parameter */
     struct backend_conf *backends;
     uint32_t n_backends;
     struct health_conf health;
