@@ -119,18 +119,27 @@ struct kept_buf {
     uint8_t bytes[];
 };
 
-struct io_buf *io_bufs_new_kept(const struct io_buf *buf)
+struct io_buf *io_bufs_new(uint32_t room)
 {
-    uint32_t capacity = buf->len < KEPT_ROOM ? KEPT_ROOM : buf->len;
-    struct kept_buf *k = malloc(sizeof(*k) + capacity);
+    struct kept_buf *k = malloc(sizeof(*k) + room);
 
     if (k == NULL)
         return NULL;
-    k->capacity = capacity;
-    k->buf =
-        (struct io_buf){.next = buf->next, .data = k->bytes, .len = buf->len, .id = IO_BUF_KEPT};
-    memcpy(k->bytes, buf->data, buf->len);
+    k->capacity = room;
+    k->buf = (struct io_buf){.data = k->bytes, .id = IO_BUF_KEPT};
     return &k->buf;
+}
+
+struct io_buf *io_bufs_new_kept(const struct io_buf *buf)
+{
+    struct io_buf *kept = io_bufs_new(buf->len < KEPT_ROOM ? KEPT_ROOM : buf->len);
+
+    if (kept == NULL)
+        return NULL;
+    kept->next = buf->next;
+    kept->len = buf->len;
+    memcpy(kept->data, buf->data, buf->len);
+    return kept;
 }
 
 void io_bufs_free_kept(struct io_buf *buf)

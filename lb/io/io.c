@@ -363,7 +363,14 @@ void io_poll(struct io *io, struct op *op, int fd, uint32_t events)
 
 void io_splice(struct io *io, struct op *op, int in, int out, struct io_pipe *pipe)
 {
+    io_splice_n(io, op, in, out, pipe, UINT64_MAX);
+}
+
+void io_splice_n(struct io *io, struct op *op, int in, int out, struct io_pipe *pipe, uint64_t n)
+{
+    sl_assert(n >= pipe->fill && n > 0);
     arm(op, OP_SPLICE, in);
+    pipe->left = n - pipe->fill;
     op->splice.pipe = pipe;
     op->splice.out = out;
     pipe->moved = 0;
@@ -403,6 +410,12 @@ void io_buf_put(struct io *io, struct io_buf *buf)
     io_bufs_give(&io->bufs, buf);
     if (io->engine->buf_returned != NULL)
         io->engine->buf_returned(io, buf);
+}
+
+struct io_buf *io_buf_new(struct io *io, uint32_t room)
+{
+    (void)io;
+    return io_bufs_new(room);
 }
 
 struct io_buf *io_buf_keep(struct io *io, struct io_buf *buf)

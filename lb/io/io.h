@@ -87,6 +87,8 @@ void io_connect(struct io *io, struct op *op, int fd, const struct sockaddr *add
  * Uses no memory while nothing arrives. When buffers run out it waits for some, silently. */
 void io_recv(struct io *io, struct op *op, int fd);
 void io_buf_put(struct io *io, struct io_buf *buf); /* any buffer taken from a receive */
+/* An empty buffer to write into, with room for `room` bytes, or NULL without memory. */
+struct io_buf *io_buf_new(struct io *io, uint32_t room);
 /* For bytes that will be kept for a while (their receiver is slow, or not there yet): the same
  * bytes in a buffer of their own size when the engine's are getting short, else buf itself. So
  * those who wait cannot starve those who would let them go on. */
@@ -119,6 +121,9 @@ void io_poll(struct io *io, struct op *op, int fd, uint32_t events);
  * pipe may hold bytes (io_pipe_fill), which the owner sends on by arming again, or discards. While
  * it waits for `out`, an error or hang-up on `in` is still seen. */
 void io_splice(struct io *io, struct op *op, int in, int out, struct io_pipe *pipe);
+/* The same for the next n > 0 bytes only, those in the pipe included: the last call is fn(op, 0)
+ * when they have reached `out` too; nothing behind them is taken from `in`. */
+void io_splice_n(struct io *io, struct op *op, int in, int out, struct io_pipe *pipe, uint64_t n);
 struct io_pipe *io_pipe_take(struct io *io);             /* NULL: none to be had, copy instead */
 void io_pipe_give(struct io *io, struct io_pipe **pipe); /* a pipe with bytes in it is closed */
 uint32_t io_pipe_fill(const struct io_pipe *pipe);       /* bytes inside */

@@ -70,6 +70,7 @@ static inline bool io_bufs_short(const struct io_bufs *b)
     return b->used - b->lent > b->max / 4;
 }
 struct io_buf *io_bufs_new_kept(const struct io_buf *buf); /* a copy on the heap, or NULL */
+struct io_buf *io_bufs_new(uint32_t room);                 /* an empty one on the heap, or NULL */
 void io_bufs_free_kept(struct io_buf *buf);
 uint8_t *io_buf_base(const struct io_bufs *b, const struct io_buf *buf); /* start of its memory */
 
@@ -114,6 +115,7 @@ struct io_pipe {
     int rd, wr;
     uint32_t size, fill;
     uint32_t moved; /* not yet reported */
+    uint64_t left;  /* bytes that may still be taken from `in` */
     int end;        /* 1: open, 0: `in` ended, -errno */
     bool noted;     /* the end is to be delivered: the kernel holds nothing of the op any more */
     bool error_on_in;

@@ -63,10 +63,17 @@ enum splice_wait io_splice_step(struct io *io, struct op *op)
             return wait;
         if (budget == 0)
             return SPLICE_AGAIN;
-        ssize_t n = splice(op->fd, NULL, p->wr, NULL, p->size, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+        if (p->left == 0) {
+            p->end = 0;
+            p->error_on_in = true;
+            return SPLICE_END;
+        }
+        size_t want = p->left < p->size ? (size_t)p->left : p->size;
+        ssize_t n = splice(op->fd, NULL, p->wr, NULL, want, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
         counter_add(&io->stats.syscalls, 1);
         if (n > 0) {
             p->fill += (uint32_t)n;
+            p->left -= (uint64_t)n;
             woken_in_vain = false;
             continue;
         }

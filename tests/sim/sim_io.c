@@ -387,7 +387,8 @@ static bool splice_possible(struct sim *s, const struct armed *a)
     const struct sock *in = sim_sock(s, a->fd), *out = sim_sock(s, a->out);
     const struct io_pipe *p = a->op->splice.pipe;
 
-    return (p->fill > 0 && writable(out)) || (p->fill < p->size && readable(in)) || in->error != 0;
+    return (p->fill > 0 && writable(out)) || (p->fill < p->size && readable(in)) ||
+           (p->fill == 0 && p->left == 0) || in->error != 0;
 }
 
 static void splice_out(struct sim *s, struct armed *a)
@@ -430,11 +431,20 @@ static void do_splice(struct sim *s, struct armed *a)
     if (p->pipe.fill > 0)
         splice_out(s, a);
     size_t room = p->pipe.size - p->pipe.fill, arrived = in->peer->to_near.arrived;
-    if (room > 0 && arrived > 0)
-        p->pipe.fill += (uint32_t)flow_take(s, &in->peer->to_near, p->data + p->pipe.fill,
-                                            sim_share(s, room < arrived ? room : arrived));
-    else if (p->pipe.fill == 0 && (flow_ended(&in->peer->to_near) || in->dead))
+    if (room > p->pipe.left)
+        room = (size_t)p->pipe.left;
+    if (p->pipe.fill == 0 && p->pipe.left == 0) {
         finish(s, a, 0);
+        return;
+    }
+    if (room > 0 && arrived > 0) {
+        size_t n = flow_take(s, &in->peer->to_near, p->data + p->pipe.fill,
+                             sim_share(s, room < arrived ? room : arrived));
+        p->pipe.fill += (uint32_t)n;
+        p->pipe.left -= n;
+    } else if (p->pipe.fill == 0 && (flow_ended(&in->peer->to_near) || in->dead)) {
+        finish(s, a, 0);
+    }
 }
 
 static struct io_pipe *pipe_take(struct io *io)
