@@ -1,6 +1,6 @@
 /* suggest.c - see suggest.h. Optimal string alignment distance: insertions, deletions, changes and
  * swaps of neighbours count one each; a change of case counts nothing, so `Mode` finds `mode`. */
-#include "lb/config/suggest.h"
+#include "lb/base/suggest.h"
 
 #include <ctype.h>
 #include <limits.h>

@@ -1,6 +1,12 @@
 /* test_suggest.c - "did you mean". */
-#include "lb/config/suggest.h"
-#include "tests/unit/lb/config/config_test.h"
+#include "lb/base/suggest.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
 
 static const char *best(const char *word, const char *const *candidates)
 {
