@@ -6,10 +6,17 @@
 #include "lb/proxy/proxy_priv.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static void on_reap(struct loop_task *task)
 {
-    tcp_reap(container_of(task, struct proxy, reaper));
+    struct proxy *p = container_of(task, struct proxy, reaper);
+    struct list *node;
+
+    while ((node = list_pop_front(&p->closing)) != NULL) {
+        struct session *s = list_entry(node, struct session, node);
+        s->ops->free(s);
+    }
 }
 
 struct proxy *proxy_new(struct loop *loop, struct proxy_shared *shared, uint32_t worker_index,
@@ -87,16 +94,18 @@ bool proxy_stopped(const struct proxy *p)
 
 void proxy_end_all(struct proxy *p, enum session_end why)
 {
-    list_for_each_safe (node, next, &p->all)
-        tcp_session_end(tcp_session_of(node), why);
+    list_for_each_safe (node, next, &p->all) {
+        struct session *s = list_entry(node, struct session, node);
+        s->ops->end(s, why);
+    }
 }
 
 void proxy_backend_down(struct proxy *p, struct backend_slot *slot)
 {
     list_for_each_safe (node, next, &p->all) {
-        struct tcp_session *s = tcp_session_of(node);
-        if (tcp_session_uses(s, slot))
-            tcp_session_end(s, END_DOWN);
+        struct session *s = list_entry(node, struct session, node);
+        if (s->ops->cut_by(s, slot))
+            s->ops->end(s, END_DOWN);
     }
 }
 
@@ -105,17 +114,46 @@ void proxy_pool_changed(struct proxy *p, uint32_t pool)
     wait_queue_run_soon(&p->locals[pool].queue);
 }
 
+/* ---- for the operator ---- */
+
+static bool name_fits(const char *wanted, const char *name)
+{
+    return wanted == NULL || (name != NULL && strcmp(wanted, name) == 0);
+}
+
+static uint64_t age_ms(const struct session *s)
+{
+    return (loop_now_us(s->proxy->loop) - s->accepted_us) / 1000;
+}
+
+static bool fits(const struct session *s, const struct proxy_filter *f)
+{
+    return (f->id == 0 || f->id == s->id) && name_fits(f->listener, s->listener->conf->name) &&
+           name_fits(f->pool, s->ops->pool_name(s)) &&
+           name_fits(f->backend, s->ops->backend_name(s)) && age_ms(s) >= f->older_ms;
+}
+
 void proxy_each_session(struct proxy *p, const struct proxy_filter *filter,
                         void (*fn)(void *arg, const struct proxy_session_view *view), void *arg)
 {
     list_for_each (node, &p->all) {
-        struct tcp_session *s = tcp_session_of(node);
-        struct proxy_session_view view;
+        struct session *s = list_entry(node, struct session, node);
         struct addr client;
 
-        if (!tcp_session_matches(s, filter))
+        if (!fits(s, filter))
             continue;
-        tcp_session_view(s, &view, &client);
+        struct proxy_session_view view = {
+            .id = s->id,
+            .age_ms = age_ms(s),
+            .client = &client,
+            .listener = s->listener->conf->name,
+            .pool = s->ops->pool_name(s),
+            .backend = s->ops->backend_name(s),
+            .client_fd = -1,
+            .backend_fd = -1,
+        };
+        s->ops->view(s, &view);
+        session_client_address(s, view.client_fd, &client);
         fn(arg, &view);
     }
 }
@@ -125,10 +163,10 @@ uint32_t proxy_kill_sessions(struct proxy *p, const struct proxy_filter *filter)
     uint32_t n = 0;
 
     list_for_each_safe (node, next, &p->all) {
-        struct tcp_session *s = tcp_session_of(node);
-        if (!tcp_session_matches(s, filter))
+        struct session *s = list_entry(node, struct session, node);
+        if (!fits(s, filter))
             continue;
-        tcp_session_end(s, END_KILLED);
+        s->ops->end(s, END_KILLED);
         n++;
     }
     return n;

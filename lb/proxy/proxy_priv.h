@@ -4,6 +4,7 @@
 
 #include "lb/base/rand.h"
 #include "lb/proxy/proxy.h"
+#include "lb/proxy/session.h"
 #include "lb/proxy/tunnel.h"
 #include "lb/upstream/pool.h"
 #include "lb/upstream/wait_queue.h"
@@ -51,18 +52,10 @@ void acceptor_stop(struct acceptor *a);
 void acceptor_free(struct acceptor *a);
 
 /* tcp.c: sessions of mode tcp */
-struct tcp_session;
 extern const struct tunnel_ops tcp_tunnel_ops;
 size_t tcp_session_size(void);
 size_t tcp_dial_size(void);
 /* Takes the descriptor over, also when it refuses the connection. */
 void tcp_session_start(struct proxy *p, struct acceptor *a, int fd);
-void tcp_session_end(struct tcp_session *s, enum session_end why);
-struct tcp_session *tcp_session_of(struct list *node); /* of proxy->all */
-bool tcp_session_matches(const struct tcp_session *s, const struct proxy_filter *f);
-bool tcp_session_uses(const struct tcp_session *s, const struct backend_slot *slot);
-void tcp_session_view(struct tcp_session *s, struct proxy_session_view *out,
-                      struct addr *out_client);
-void tcp_reap(struct proxy *p);
 
 #endif

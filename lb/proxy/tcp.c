@@ -42,13 +42,6 @@ static const char *const state_names[] = {
     [TCP_DIAL_AGAIN] = "connecting",     [TCP_TUNNEL] = "tunnel", [TCP_CLOSING] = "closing",
 };
 
-/* A client's address in few bytes; family 0: not asked for yet. */
-struct peer {
-    uint8_t family;
-    uint16_t port; /* network order */
-    uint8_t ip[16];
-};
-
 /* What a session needs until its first byte has moved. */
 struct dial {
     struct op connect;
@@ -74,21 +67,19 @@ struct tcp_session {
     uint8_t retries;
     bool reset_client, reset_backend;
     bool kept_alive; /* the backend's connection has its keep-alive set */
-    struct peer client;
-    struct list node;
+    struct session base;
     struct timer timer;
-    struct proxy *proxy;
-    struct proxy_listener *listener;
-    struct source *source;          /* counted, where there is a cap per source */
     struct backend_slot *slot;      /* a place is held */
     struct backend_slot *last_slot; /* for the log, when no place is held any more */
     struct dial *dial;
-    uint64_t id, accepted_us, accepted_wall_us, active_ms;
+    uint64_t active_ms;
     uint64_t progress;             /* at the last look at the idle time */
     uint32_t queue_us, connect_us; /* UINT32_MAX: not reached */
     int error;                     /* what was seen at the end, -errno */
 };
 static_assert(sizeof(struct tcp_session) <= 768, "memory per idle connection is a promise");
+
+static const struct session_ops tcp_session_ops;
 
 static void choose(struct tcp_session *s);
 
@@ -104,32 +95,32 @@ size_t tcp_dial_size(void)
 
 static struct io *io_of(const struct tcp_session *s)
 {
-    return s->proxy->loop->io;
+    return s->base.proxy->loop->io;
 }
 
 static uint64_t now_us(const struct tcp_session *s)
 {
-    return loop_now_us(s->proxy->loop);
+    return loop_now_us(s->base.proxy->loop);
 }
 
 static uint64_t now_ms(const struct tcp_session *s)
 {
-    return loop_now_ms(s->proxy->loop);
+    return loop_now_ms(s->base.proxy->loop);
 }
 
 static struct pool *pool_of(const struct tcp_session *s)
 {
-    return s->listener->pool;
+    return s->base.listener->pool;
 }
 
 static struct pool_local *local_of(const struct tcp_session *s)
 {
-    return &s->proxy->locals[pool_of(s)->index];
+    return &s->base.proxy->locals[pool_of(s)->index];
 }
 
 static struct listener_counters *listener_row(const struct tcp_session *s)
 {
-    return &s->listener->stats->rows[s->proxy->worker];
+    return &s->base.listener->stats->rows[s->base.proxy->worker];
 }
 
 /* The row of the backend that is or was last used, else of the pool. */
@@ -138,8 +129,8 @@ static struct backend_counters *backend_row(const struct tcp_session *s)
     const struct backend_slot *slot = s->slot ? s->slot : s->last_slot;
 
     if (slot == NULL)
-        return &pool_of(s)->rows[s->proxy->worker];
-    return &pool_of(s)->members[slot->member].rows[s->proxy->worker];
+        return &pool_of(s)->rows[s->base.proxy->worker];
+    return &pool_of(s)->members[slot->member].rows[s->base.proxy->worker];
 }
 
 static struct tcp_session *session_of(struct tunnel *t)
@@ -154,70 +145,16 @@ static void enter(struct tcp_session *s, enum tcp_state state, uint64_t timeout_
 {
     s->state = state;
     if (timeout_ms > 0)
-        timer_start(&s->proxy->loop->timers, &s->timer, now_ms(s) + timeout_ms);
+        timer_start(&s->base.proxy->loop->timers, &s->timer, now_ms(s) + timeout_ms);
     else
-        timer_stop(&s->proxy->loop->timers, &s->timer);
+        timer_stop(&s->base.proxy->loop->timers, &s->timer);
 }
 
 /* ---- the client's address ---- */
 
-static void peer_set(struct peer *p, const struct addr *a)
-{
-    *p = (struct peer){.family = (uint8_t)a->sa.sa_family};
-    if (a->sa.sa_family == AF_INET) {
-        p->port = a->in.sin_port;
-        memcpy(p->ip, &a->in.sin_addr, 4);
-    } else if (a->sa.sa_family == AF_INET6) {
-        p->port = a->in6.sin6_port;
-        memcpy(p->ip, &a->in6.sin6_addr, 16);
-    }
-}
-
-static void peer_get(const struct peer *p, struct addr *out)
-{
-    memset(out, 0, sizeof(*out));
-    out->sa.sa_family = p->family;
-    if (p->family == AF_INET) {
-        out->len = sizeof(out->in);
-        out->in.sin_port = p->port;
-        memcpy(&out->in.sin_addr, p->ip, 4);
-    } else if (p->family == AF_INET6) {
-        out->len = sizeof(out->in6);
-        out->in6.sin6_port = p->port;
-        memcpy(&out->in6.sin6_addr, p->ip, 16);
-    } else {
-        out->sa.sa_family = AF_UNIX;
-        out->len = offsetof(struct sockaddr_un, sun_path);
-    }
-}
-
-static void local_address(struct tcp_session *s, struct addr *out)
-{
-    struct sockaddr_storage ss;
-    socklen_t len;
-
-    if (io_local_name(io_of(s), s->tunnel.client_fd, &ss, &len) == 0)
-        addr_from_sockaddr(out, (struct sockaddr *)&ss, len);
-    else
-        peer_get(&(struct peer){.family = AF_UNIX}, out);
-}
-
-/* Asked of the kernel only where something wants to know it. */
 static void client_address(struct tcp_session *s, struct addr *out)
 {
-    struct sockaddr_storage ss;
-    socklen_t len;
-
-    if (s->client.family == 0) {
-        if (s->tunnel.client_fd >= 0 &&
-            io_peer_name(io_of(s), s->tunnel.client_fd, &ss, &len) == 0) {
-            addr_from_sockaddr(out, (struct sockaddr *)&ss, len);
-            peer_set(&s->client, out);
-        } else {
-            s->client.family = AF_UNIX;
-        }
-    }
-    peer_get(&s->client, out);
+    session_client_address(&s->base, s->tunnel.client_fd, out);
 }
 
 /* ---- the end ---- */
@@ -253,38 +190,21 @@ static bool idle(const struct tcp_session *s)
 /* Freed at the end of the turn: those above us on the stack still look at it. */
 static void free_soon(struct tcp_session *s)
 {
-    struct proxy *p = s->proxy;
-
-    if (!idle(s))
-        return;
-    list_remove(&s->node);
-    list_push_back(&p->closing, &s->node);
-    loop_defer(p->loop, &p->reaper);
+    if (idle(s))
+        session_free_soon(&s->base);
 }
 
-static bool cut(enum session_end why)
-{
-    switch (why) {
-    case END_KILLED:
-    case END_DOWN:
-    case END_DRAIN:
-    case END_RESOURCE:
-        return true;
-    default:
-        return false;
-    }
-}
-
-void tcp_session_end(struct tcp_session *s, enum session_end why)
+static void end_session(struct tcp_session *s, enum session_end why)
 {
     if (s->state == TCP_CLOSING)
         return;
     if (s->state == TCP_QUEUED)
         wait_queue_remove(&local_of(s)->queue, &s->dial->waiter);
     s->end = (uint8_t)why;
-    log_debug("session %llx: %s while %s%s%s", (unsigned long long)s->id, session_end_text(why),
-              state_names[s->state], s->error ? ": " : "", s->error ? strerror(-s->error) : "");
-    if (cut(why)) /* both see that it did not end by itself */
+    log_debug("session %llx: %s while %s%s%s", (unsigned long long)s->base.id,
+              session_end_text(why), state_names[s->state], s->error ? ": " : "",
+              s->error ? strerror(-s->error) : "");
+    if (session_end_is_cut(why)) /* both see that it did not end by itself */
         s->reset_client = s->reset_backend = true;
     enter(s, TCP_CLOSING, 0);
     if (s->dial != NULL)
@@ -296,7 +216,7 @@ void tcp_session_end(struct tcp_session *s, enum session_end why)
 static void end_with(struct tcp_session *s, enum session_end why, int error)
 {
     s->error = error;
-    tcp_session_end(s, why);
+    end_session(s, why);
 }
 
 static void count_times(struct tcp_session *s, struct backend_counters *row, uint64_t total_us)
@@ -337,12 +257,12 @@ static void count_end(struct tcp_session *s)
     default:
         break;
     }
-    count_times(s, row, now_us(s) - s->accepted_us);
+    count_times(s, row, now_us(s) - s->base.accepted_us);
 }
 
 static void write_log(struct tcp_session *s)
 {
-    struct proxy_listener *l = s->listener;
+    struct proxy_listener *l = s->base.listener;
     const struct backend_slot *slot = s->slot ? s->slot : s->last_slot;
     struct addr client, local, *backend = NULL;
     char line[ACCESS_LINE_MAX];
@@ -350,27 +270,27 @@ static void write_log(struct tcp_session *s)
     if (l->sink == NULL)
         return;
     client_address(s, &client);
-    local_address(s, &local);
+    session_local_address(&s->base, s->tunnel.client_fd, &local);
     if (slot != NULL)
         backend = atomic_load_explicit(&slot->address, memory_order_acquire); /* in an epoch */
     struct access_record r = {
-        .id = s->id,
+        .id = s->base.id,
         .client = &client,
         .listener_addr = &local,
         .backend_addr = backend,
         .listener = l->conf->name,
         .pool = pool_of(s)->name,
         .backend = slot ? slot->name : NULL,
-        .start_wall_us = s->accepted_wall_us,
+        .start_wall_us = session_wall_us(&s->base, s->base.accepted_us),
         .queue_us = s->queue_us == UINT32_MAX ? -1 : (int64_t)s->queue_us,
         .connect_us = s->connect_us == UINT32_MAX ? -1 : (int64_t)s->connect_us,
-        .total_us = now_us(s) - s->accepted_us,
+        .total_us = now_us(s) - s->base.accepted_us,
         .bytes_in = s->tunnel.up.bytes,
         .bytes_out = s->tunnel.down.bytes,
         .retries = s->retries,
         .redispatched = s->retries > 0,
         .end = (enum session_end)s->end,
-        .actconn = atomic_load_explicit(&s->proxy->shared->connections, memory_order_relaxed),
+        .actconn = atomic_load_explicit(&s->base.proxy->shared->connections, memory_order_relaxed),
         .feconn = atomic_load_explicit(&l->stats->current, memory_order_relaxed),
         .beconn = atomic_load_explicit(&pool_of(s)->current, memory_order_relaxed),
         .srv_conn = slot ? atomic_load_explicit(&slot->in_flight, memory_order_relaxed) : 0,
@@ -389,38 +309,26 @@ static void free_dial(struct tcp_session *s)
     sl_assert(!s->dial->connect.armed && !list_linked(&s->dial->waiter.node));
     close_fd(s, &s->dial->fd, false);
     if (s->dial->preface != NULL)
-        slab_free(&s->proxy->prefaces, s->dial->preface);
-    slab_free(&s->proxy->dials, s->dial);
+        slab_free(&s->base.proxy->prefaces, s->dial->preface);
+    slab_free(&s->base.proxy->dials, s->dial);
     s->dial = NULL;
 }
 
 static void finalize(struct tcp_session *s)
 {
-    struct proxy *p = s->proxy;
-    struct proxy_listener *l = s->listener;
+    struct proxy *p = s->base.proxy;
 
     count_end(s);
     write_log(s);
-    source_caps_give(l->sources, &s->source);
     tunnel_fini(&s->tunnel);
     close_fd(s, &s->tunnel.backend_fd, s->reset_backend);
     close_fd(s, &s->tunnel.client_fd, s->reset_client);
     give_place(s);
     free_dial(s);
-    atomic_fetch_sub_explicit(&l->stats->current, 1, memory_order_relaxed);
     atomic_fetch_sub_explicit(&pool_of(s)->current, 1, memory_order_relaxed);
-    atomic_fetch_sub_explicit(&p->shared->connections, 1, memory_order_relaxed);
-    counter_set(&p->counters->sessions_open, --p->n_sessions);
+    session_finish(&s->base);
     s->magic = 0;
     slab_free(&p->sessions, s);
-}
-
-void tcp_reap(struct proxy *p)
-{
-    struct list *node;
-
-    while ((node = list_pop_front(&p->closing)) != NULL)
-        finalize(list_entry(node, struct tcp_session, node));
 }
 
 /* ---- dialling ---- */
@@ -445,17 +353,17 @@ static void next_backend(struct tcp_session *s, int error)
     }
     counter_add(&backend_row(s)->retries, 1);
     s->retries++;
-    log_debug("session %llx: backend %s/%s: %s: another is tried", (unsigned long long)s->id,
+    log_debug("session %llx: backend %s/%s: %s: another is tried", (unsigned long long)s->base.id,
               pool_of(s)->name, s->slot->name, error ? strerror(-error) : "closed before any byte");
     exclude(s);
-    counter_add(&pool_of(s)->rows[s->proxy->worker].redispatches, 1);
+    counter_add(&pool_of(s)->rows[s->base.proxy->worker].redispatches, 1);
     choose(s);
 }
 
 static void connect_failed(struct tcp_session *s, int error)
 {
     counter_add(&backend_row(s)->connect_errors, 1);
-    checker_report_failure(s->proxy->shared->checker, s->slot, -error);
+    checker_report_failure(s->base.proxy->shared->checker, s->slot, -error);
     next_backend(s, error);
 }
 
@@ -487,14 +395,14 @@ static uint16_t make_preface(struct tcp_session *s)
     if (s->dial->dst.family != 0)
         peer_get(&s->dial->dst, &dst);
     else
-        local_address(s, &dst);
+        session_local_address(&s->base, s->tunnel.client_fd, &dst);
     return (uint16_t)proxy_write(version, &src, &dst, s->dial->preface);
 }
 
 /* The first time that the tunnel's timer fires. */
 static uint64_t first_look_ms(const struct tcp_session *s)
 {
-    uint64_t limit = s->listener->conf->tunnel_timeout_ms;
+    uint64_t limit = s->base.listener->conf->tunnel_timeout_ms;
 
     return limit > 0 && limit < LONG_LIVED_MS ? limit : LONG_LIVED_MS;
 }
@@ -572,14 +480,14 @@ static bool try_again(struct waiter *w);
 
 static bool new_dial(struct tcp_session *s)
 {
-    struct dial *d = slab_alloc(&s->proxy->dials);
+    struct dial *d = slab_alloc(&s->base.proxy->dials);
     struct addr client;
 
     if (d == NULL)
         return false;
     if (pool_of(s)->conf->send_proxy != PROXY_OFF &&
-        (d->preface = slab_alloc(&s->proxy->prefaces)) == NULL) {
-        slab_free(&s->proxy->dials, d);
+        (d->preface = slab_alloc(&s->base.proxy->prefaces)) == NULL) {
+        slab_free(&s->base.proxy->dials, d);
         return false;
     }
     d->session = s;
@@ -618,7 +526,7 @@ static void enqueue(struct tcp_session *s)
         end_with(s, END_QUEUE_FULL, 0);
         return;
     }
-    counter_add(&pool->rows[s->proxy->worker].queued, 1);
+    counter_add(&pool->rows[s->base.proxy->worker].queued, 1);
     enter(s, TCP_QUEUED, c->queue_timeout_ms);
     s->dial->waiter.choosy = s->dial->n_excluded > 0;
     wait_queue_add(&local_of(s)->queue, &s->dial->waiter);
@@ -646,7 +554,7 @@ static enum pick_result pick(struct tcp_session *s, struct backend_slot **out)
         .key = d->key,
         .excluded = d->excluded,
         .n_excluded = d->n_excluded,
-        .rng = &s->proxy->rng,
+        .rng = &s->base.proxy->rng,
     };
 
     for (int races = 0; races < PICK_RACES_MAX; races++) {
@@ -695,22 +603,6 @@ static bool try_again(struct waiter *w)
 
 /* ---- the PROXY header ---- */
 
-static bool expects_proxy_header(struct tcp_session *s)
-{
-    const struct listener_conf *c = s->listener->conf;
-    struct addr client;
-
-    if (c->proxy_protocol == PROXY_OFF)
-        return false;
-    if (c->n_proxy_from == 0)
-        return true;
-    client_address(s, &client);
-    for (uint32_t i = 0; i < c->n_proxy_from; i++)
-        if (addr_net_contains(&c->proxy_from[i], &client))
-            return true;
-    return false; /* others may connect too, and what they send is payload */
-}
-
 static size_t peek(const struct tunnel *t, uint8_t *out, size_t max)
 {
     size_t n = 0;
@@ -723,29 +615,17 @@ static size_t peek(const struct tunnel *t, uint8_t *out, size_t max)
     return n;
 }
 
-/* False: its source has as many connections as it may have. */
-static bool admit_source(struct tcp_session *s)
-{
-    struct addr client;
-
-    if (s->listener->sources == NULL)
-        return true;
-    client_address(s, &client);
-    s->source = source_caps_take(s->listener->sources, &client);
-    return s->source != NULL;
-}
-
 static void accept_proxy_header(struct tcp_session *s, const struct proxy_header *h)
 {
     if (!h->local) {
-        peer_set(&s->client, &h->src);
+        peer_set(&s->base.client, &h->src);
         peer_set(&s->dial->dst, &h->dst);
         if (pool_of(s)->conf->balance.kind == BALANCE_HASH)
             s->dial->key = addr_hash_host(&h->src);
     }
     tunnel_consume(&s->tunnel, (uint32_t)h->header_len);
     s->dial->started_us = now_us(s);
-    if (admit_source(s)) {
+    if (session_admit_source(&s->base, s->tunnel.client_fd)) {
         choose(s);
         return;
     }
@@ -763,11 +643,11 @@ static void on_arrived(struct tunnel *t)
     if (s->state != TCP_PROXY_HEADER)
         return;
     size_t n = peek(t, bytes, sizeof(bytes));
-    enum proxy_result r = proxy_parse(bytes, n, s->listener->conf->proxy_protocol, &h);
+    enum proxy_result r = proxy_parse(bytes, n, s->base.listener->conf->proxy_protocol, &h);
     if (r == PROXY_DONE) {
         accept_proxy_header(s, &h);
     } else if (r != PROXY_MORE || t->up.eof) {
-        log_debug("listener %s: PROXY header refused: %s", s->listener->conf->name,
+        log_debug("listener %s: PROXY header refused: %s", s->base.listener->conf->name,
                   proxy_result_text(r));
         s->reset_client = true;
         end_with(s, END_BAD_PROXY_HEADER, 0);
@@ -852,7 +732,7 @@ const struct tunnel_ops tcp_tunnel_ops = {
  */
 static void on_tunnel_timer(struct tcp_session *s)
 {
-    uint64_t limit = s->listener->conf->tunnel_timeout_ms;
+    uint64_t limit = s->base.listener->conf->tunnel_timeout_ms;
     uint64_t progress = tunnel_progress(&s->tunnel);
     bool half = tunnel_half_closed(&s->tunnel);
 
@@ -866,7 +746,7 @@ static void on_tunnel_timer(struct tcp_session *s)
         end_with(s, client ? END_CLIENT_TIMEOUT : END_SERVER_TIMEOUT, 0);
         return;
     }
-    if (!s->kept_alive && now_us(s) - s->accepted_us >= LONG_LIVED_MS * 1000) {
+    if (!s->kept_alive && now_us(s) - s->base.accepted_us >= LONG_LIVED_MS * 1000) {
         s->kept_alive = true;
         io_keep_alive(io_of(s), s->tunnel.backend_fd, UNACKNOWLEDGED_MS);
     }
@@ -910,24 +790,6 @@ static void on_timer(struct timer *timer)
 
 /* ---- the start ---- */
 
-static bool wants_client_address(const struct tcp_session *s)
-{
-    return s->listener->sink != NULL || s->listener->sources != NULL;
-}
-
-/* Counted at once, so that the limits are exact; false: over one of them. Where a PROXY header is
- * to come, the source is the one that it names. */
-static bool admit(struct tcp_session *s)
-{
-    struct listener_stats *st = s->listener->stats;
-    uint32_t n = atomic_fetch_add_explicit(&st->current, 1, memory_order_relaxed) + 1;
-
-    if (s->listener->conf->max_connections != 0 && n > s->listener->conf->max_connections)
-        return false;
-    counter_max(&st->current_max, n);
-    return expects_proxy_header(s) || admit_source(s);
-}
-
 static struct tcp_session *session_new(struct proxy *p, struct acceptor *a, int fd)
 {
     struct tcp_session *s = slab_alloc(&p->sessions);
@@ -937,29 +799,23 @@ static struct tcp_session *session_new(struct proxy *p, struct acceptor *a, int 
     tunnel_init(&s->tunnel, &p->tunnels);
     s->tunnel.client_fd = fd;
     s->magic = SESSION_MAGIC;
-    s->proxy = p;
-    s->listener = a->listener;
-    s->id = ((uint64_t)p->worker << 48) | ++p->next_id;
-    s->accepted_us = loop_now_us(p->loop);
-    s->accepted_wall_us = io_wall_us(p->loop->io);
+    session_init(&s->base, &tcp_session_ops, p, a);
     s->queue_us = s->connect_us = UINT32_MAX;
     timer_init(&s->timer, on_timer);
-    list_init(&s->node);
     if (!new_dial(s)) {
         slab_free(&p->sessions, s);
         return NULL;
     }
-    s->dial->started_us = s->accepted_us;
+    s->dial->started_us = s->base.accepted_us;
     return s;
 }
 
 /* Before anything was armed: nothing to join. */
 static void refuse(struct tcp_session *s)
 {
-    struct proxy *p = s->proxy;
+    struct proxy *p = s->base.proxy;
 
-    counter_add(&listener_row(s)->denied, 1);
-    atomic_fetch_sub_explicit(&s->listener->stats->current, 1, memory_order_relaxed);
+    session_refuse(&s->base);
     close_fd(s, &s->tunnel.client_fd, true);
     free_dial(s);
     slab_free(&p->sessions, s);
@@ -968,28 +824,21 @@ static void refuse(struct tcp_session *s)
 void tcp_session_start(struct proxy *p, struct acceptor *a, int fd)
 {
     struct tcp_session *s = session_new(p, a, fd);
-    struct addr client;
 
     if (s == NULL) {
         counter_add(&p->counters->memory_refused, 1);
         io_reset(p->loop->io, fd);
         return;
     }
-    if (!admit(s)) {
+    if (!session_admit(&s->base, fd)) {
         refuse(s);
         return;
     }
     uint32_t in_pool = atomic_fetch_add_explicit(&pool_of(s)->current, 1, memory_order_relaxed) + 1;
     counter_max(&pool_of(s)->current_max, in_pool);
-    atomic_fetch_add_explicit(&p->shared->connections, 1, memory_order_relaxed);
-    counter_add(&a->row->sessions, 1);
-    counter_add(&p->counters->sessions, 1);
-    counter_set(&p->counters->sessions_open, ++p->n_sessions);
-    list_push_back(&p->all, &s->node);
-    if (wants_client_address(s))
-        client_address(s, &client);
-    if (expects_proxy_header(s)) {
-        enter(s, TCP_PROXY_HEADER, s->listener->conf->handshake_timeout_ms);
+    session_begin(&s->base, fd);
+    if (session_expects_proxy_header(&s->base, fd)) {
+        enter(s, TCP_PROXY_HEADER, s->base.listener->conf->handshake_timeout_ms);
         tunnel_open_client(&s->tunnel, fd);
         return;
     }
@@ -999,53 +848,64 @@ void tcp_session_start(struct proxy *p, struct acceptor *a, int fd)
 
 /* ---- for the operator ---- */
 
-struct tcp_session *tcp_session_of(struct list *node)
+static struct tcp_session *of_base(const struct session *base)
 {
-    return list_entry(node, struct tcp_session, node);
+    struct tcp_session *s =
+        container_of((struct session *)(uintptr_t)base, struct tcp_session, base);
+
+    CHECK_MAGIC(s, SESSION_MAGIC);
+    return s;
 }
 
-static const char *backend_name(const struct tcp_session *s)
+static void op_end(struct session *base, enum session_end why)
 {
+    end_session(of_base(base), why);
+}
+
+static void op_free(struct session *base)
+{
+    finalize(of_base(base));
+}
+
+static const char *pool_name(const struct session *base)
+{
+    return pool_of(of_base(base))->name;
+}
+
+static const char *backend_name(const struct session *base)
+{
+    const struct tcp_session *s = of_base(base);
+
     return s->slot ? s->slot->name : NULL;
 }
 
-static bool name_fits(const char *wanted, const char *name)
+static bool cut_by(const struct session *base, const struct backend_slot *slot)
 {
-    return wanted == NULL || (name != NULL && strcmp(wanted, name) == 0);
-}
+    const struct tcp_session *s = of_base(base);
 
-bool tcp_session_matches(const struct tcp_session *s, const struct proxy_filter *f)
-{
-    return (f->id == 0 || f->id == s->id) && name_fits(f->listener, s->listener->conf->name) &&
-           name_fits(f->pool, pool_of(s)->name) && name_fits(f->backend, backend_name(s)) &&
-           (now_us(s) - s->accepted_us) / 1000 >= f->older_ms;
-}
-
-bool tcp_session_uses(const struct tcp_session *s, const struct backend_slot *slot)
-{
     return s->state == TCP_TUNNEL && s->slot == slot && pool_of(s)->conf->close_on_down;
 }
 
-void tcp_session_view(struct tcp_session *s, struct proxy_session_view *out,
-                      struct addr *out_client)
+static void view(struct session *base, struct proxy_session_view *out)
 {
+    struct tcp_session *s = of_base(base);
     const struct tunnel *t = &s->tunnel;
 
-    client_address(s, out_client);
-    *out = (struct proxy_session_view){
-        .id = s->id,
-        .age_ms = (now_us(s) - s->accepted_us) / 1000,
-        .idle_ms = s->state == TCP_TUNNEL ? now_ms(s) - s->active_ms : 0,
-        .bytes_in = t->up.bytes,
-        .bytes_out = t->down.bytes,
-        .client = out_client,
-        .listener = s->listener->conf->name,
-        .pool = pool_of(s)->name,
-        .backend = backend_name(s),
-        .state = state_names[s->state],
-        .in_spliced = t->up.rx_state == RX_SPLICE,
-        .out_spliced = t->down.rx_state == RX_SPLICE,
-        .client_fd = t->client_fd,
-        .backend_fd = t->backend_fd,
-    };
+    out->idle_ms = s->state == TCP_TUNNEL ? now_ms(s) - s->active_ms : 0;
+    out->bytes_in = t->up.bytes;
+    out->bytes_out = t->down.bytes;
+    out->state = state_names[s->state];
+    out->in_spliced = t->up.rx_state == RX_SPLICE;
+    out->out_spliced = t->down.rx_state == RX_SPLICE;
+    out->client_fd = t->client_fd;
+    out->backend_fd = t->backend_fd;
 }
+
+static const struct session_ops tcp_session_ops = {
+    .end = op_end,
+    .cut_by = cut_by,
+    .pool_name = pool_name,
+    .backend_name = backend_name,
+    .view = view,
+    .free = op_free,
+};

@@ -1,0 +1,509 @@
+/* stream.c - see stream.h */
+#include "lb/net/stream.h"
+
+#include "lb/base/limits.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define MERGE_MAX  1024 /* bytes that are copied rather than kept apart */
+#define WRITE_ROOM 512  /* of a buffer for bytes that are written, at least */
+
+/* Transient: lives from the start of a send to its completion. */
+struct stream_gather {
+    struct iovec iov[LIMIT_IOV];
+};
+
+static struct io *io_of(const struct stream *s)
+{
+    return s->env->loop->io;
+}
+
+static uint32_t turn_number(const struct stream *s)
+{
+    return (uint32_t)counter_get(&io_stats(io_of(s))->turns);
+}
+
+/* ---- chains ---- */
+
+static void push_in(struct stream *s, struct io_buf *first)
+{
+    for (struct io_buf *b = first; b != NULL; b = b->next) {
+        s->in_bytes += b->len;
+        if (b->next == NULL) {
+            if (s->in_last != NULL)
+                s->in_last->next = first;
+            else
+                s->in = first;
+            s->in_last = b;
+        }
+    }
+}
+
+static void pop_in(struct stream *s)
+{
+    struct io_buf *b = s->in;
+
+    s->in = b->next;
+    if (s->in == NULL)
+        s->in_last = NULL;
+    s->in_bytes -= b->len;
+    io_buf_put(io_of(s), b);
+}
+
+void stream_consume(struct stream *s, uint32_t n)
+{
+    sl_assert(n <= s->in_bytes);
+    while (n > 0) {
+        struct io_buf *b = s->in;
+        uint32_t part = b->len < n ? b->len : n;
+        b->data += part;
+        b->len -= part;
+        s->in_bytes -= part;
+        n -= part;
+        if (b->len == 0)
+            pop_in(s);
+    }
+}
+
+/* Splits b behind n bytes; the shorter part moves to a buffer of its own. The front, or NULL. */
+static struct io_buf *split(struct stream *s, struct io_buf *b, uint32_t n)
+{
+    uint32_t rest = b->len - n;
+    struct io_buf *other = io_buf_new(io_of(s), n <= rest ? n : rest);
+
+    if (other == NULL)
+        return NULL;
+    if (n <= rest) {
+        memcpy(other->data, b->data, n);
+        other->len = n;
+        other->next = b;
+        b->data += n;
+        b->len -= n;
+        return other;
+    }
+    memcpy(other->data, b->data + n, rest);
+    other->len = rest;
+    other->next = b->next;
+    b->next = other;
+    b->len = n;
+    return b;
+}
+
+struct io_buf *stream_take(struct stream *s, uint32_t n)
+{
+    struct io_buf **at = &s->in, *first = s->in;
+    uint32_t left = n;
+
+    sl_assert(n <= s->in_bytes);
+    if (n == s->in_bytes) {
+        s->in = s->in_last = NULL;
+        s->in_bytes = 0;
+        return first;
+    }
+    while (left > 0 && (*at)->len <= left) {
+        left -= (*at)->len;
+        at = &(*at)->next;
+    }
+    if (left > 0) {
+        struct io_buf *b = *at, *front = split(s, b, left);
+        if (front == NULL)
+            return NULL;
+        *at = front;
+        if (s->in_last == b && front->next != NULL && front == b)
+            s->in_last = front->next;
+        at = &front->next;
+    }
+    first = s->in;
+    s->in = *at;
+    *at = NULL;
+    s->in_bytes -= n;
+    return n > 0 ? first : NULL;
+}
+
+void stream_unread(struct stream *s, struct io_buf *chain)
+{
+    struct io_buf *old = s->in, *old_last = s->in_last;
+
+    s->in = s->in_last = NULL;
+    push_in(s, chain);
+    if (old == NULL)
+        return;
+    if (s->in_last != NULL)
+        s->in_last->next = old;
+    else
+        s->in = old;
+    s->in_last = old_last;
+}
+
+bool stream_gather_front(struct stream *s, uint32_t n)
+{
+    if (s->in->len >= n)
+        return true;
+    if (s->in->len + io_buf_room(io_of(s), s->in) < n) {
+        uint32_t room = n < WRITE_ROOM ? WRITE_ROOM : n;
+        struct io_buf *b = io_buf_new(io_of(s), room * 2); /* more will come */
+        if (b == NULL)
+            return false;
+        memcpy(b->data, s->in->data, s->in->len);
+        b->len = s->in->len;
+        b->next = s->in->next;
+        if (s->in_last == s->in)
+            s->in_last = b;
+        io_buf_put(io_of(s), s->in);
+        s->in = b;
+    }
+    while (s->in->len < n) {
+        struct io_buf *next = s->in->next;
+        uint32_t part = n - s->in->len < next->len ? n - s->in->len : next->len;
+        memcpy(s->in->data + s->in->len, next->data, part);
+        s->in->len += part;
+        next->data += part;
+        next->len -= part;
+        if (next->len > 0)
+            continue;
+        s->in->next = next->next;
+        if (s->in_last == next)
+            s->in_last = s->in;
+        io_buf_put(io_of(s), next);
+    }
+    return true;
+}
+
+/* ---- sending ---- */
+
+static void drop_out(struct stream *s)
+{
+    struct io_buf *b = s->out;
+
+    s->out = b->next;
+    if (s->out == NULL)
+        s->out_last = NULL;
+    s->n_out--;
+    s->out_bytes -= b->len;
+    io_buf_put(io_of(s), b);
+}
+
+static void drop_all_out(struct stream *s)
+{
+    while (s->out != NULL)
+        drop_out(s);
+}
+
+static bool may_append(const struct stream *s, uint32_t len)
+{
+    return s->out_last != NULL && s->n_out > s->sending &&
+           io_buf_room(io_of(s), s->out_last) >= len;
+}
+
+static void append_bytes(struct stream *s, const void *data, uint32_t len)
+{
+    memcpy(s->out_last->data + s->out_last->len, data, len);
+    s->out_last->len += len;
+    s->out_bytes += len;
+}
+
+static void append_buf(struct stream *s, struct io_buf *b)
+{
+    b->next = NULL;
+    if (s->out_last != NULL)
+        s->out_last->next = b;
+    else
+        s->out = b;
+    s->out_last = b;
+    s->n_out++;
+    s->out_bytes += b->len;
+}
+
+bool stream_blocked(const struct stream *s)
+{
+    return s->tx.armed && turn_number(s) - s->tx_turn >= 2;
+}
+
+void stream_queue(struct stream *s, struct io_buf *chain)
+{
+    bool blocked = stream_blocked(s);
+
+    while (chain != NULL) {
+        struct io_buf *b = chain;
+        chain = b->next;
+        if (s->tx_dead || s->shut_asked || b->len == 0) {
+            io_buf_put(io_of(s), b);
+        } else if (b->len <= MERGE_MAX && may_append(s, b->len)) {
+            append_bytes(s, b->data, b->len);
+            io_buf_put(io_of(s), b);
+        } else {
+            append_buf(s, blocked ? io_buf_keep(io_of(s), b) : b);
+        }
+    }
+}
+
+bool stream_write(struct stream *s, const void *data, uint32_t len)
+{
+    if (s->tx_dead || s->shut_asked || len == 0)
+        return true;
+    if (may_append(s, len)) {
+        append_bytes(s, data, len);
+        return true;
+    }
+    struct io_buf *b = io_buf_new(io_of(s), len < WRITE_ROOM ? WRITE_ROOM : len);
+    if (b == NULL)
+        return false;
+    memcpy(b->data, data, len);
+    b->len = len;
+    append_buf(s, b);
+    return true;
+}
+
+static void shutdown_now(struct stream *s)
+{
+    if (s->shut || s->tx_dead)
+        return;
+    s->shut = true;
+    io_shutdown(io_of(s), s->fd, SHUT_WR);
+}
+
+void stream_flush(struct stream *s)
+{
+    struct io_buf *b = s->out;
+
+    if (s->tx.armed || s->tx_dead || s->stopping)
+        return;
+    if (b == NULL) {
+        if (s->shut_asked)
+            shutdown_now(s);
+        return;
+    }
+    s->tx_turn = turn_number(s);
+    s->sending = 1;
+    if (b->next != NULL)
+        s->gather = slab_alloc(&s->env->gathers); /* none to be had: one buffer at a time */
+    if (s->gather == NULL) {
+        io_send(io_of(s), &s->tx, s->fd, b->data, b->len);
+        return;
+    }
+    int n = 0;
+    for (; b != NULL && n < LIMIT_IOV; b = b->next)
+        s->gather->iov[n++] = (struct iovec){b->data, b->len};
+    s->sending = (uint16_t)n;
+    io_sendv(io_of(s), &s->tx, s->fd, s->gather->iov, n);
+}
+
+void stream_shutdown(struct stream *s)
+{
+    s->shut_asked = true;
+    stream_flush(s);
+}
+
+static void on_tx(struct op *op, int res)
+{
+    struct stream *s = container_of(op, struct stream, tx);
+
+    if (s->gather != NULL) {
+        slab_free(&s->env->gathers, s->gather);
+        s->gather = NULL;
+    }
+    if (res < 0) {
+        s->sent += op->send.done;
+        s->sending = 0;
+        s->tx_dead = true;
+        s->tx_error = res;
+        drop_all_out(s);
+        s->event(s);
+        return;
+    }
+    s->sent += (uint32_t)res;
+    for (; s->sending > 0; s->sending--)
+        drop_out(s);
+    stream_flush(s);
+    if (s->stopping || (s->tell_sent && stream_sent_all(s)))
+        s->event(s);
+}
+
+/* ---- receiving ---- */
+
+static void steer(struct stream *s);
+
+/* Bytes that their owner has left where they are may stay for long. */
+static void keep_in(struct stream *s)
+{
+    for (struct io_buf **at = &s->in; *at != NULL; at = &(*at)->next) {
+        *at = io_buf_keep(io_of(s), *at);
+        s->in_last = *at;
+    }
+}
+
+static void on_watch(struct stream *s, int res)
+{
+    if (res == -ECANCELED)
+        return;
+    s->no_watch = true;
+    if (res < 0)
+        s->error = res;
+    else if (res & POLLERR)
+        s->error = -ECONNRESET;
+}
+
+static void end_splice(struct stream *s, int res)
+{
+    struct stream *to = s->splice_to;
+    bool left_over = io_pipe_fill(s->pipe) > 0;
+
+    if (res == -EINVAL && !left_over) {
+        s->no_splice = true;
+    } else if (res < 0 && res != -ECANCELED && !io_pipe_error_on_in(s->pipe)) {
+        to->tx_dead = true;
+        to->tx_error = res;
+    } else if (res < 0 && res != -ECANCELED) {
+        s->error = res;
+    }
+    s->splice_to = NULL;
+    io_pipe_give(io_of(s), &s->pipe);
+}
+
+static void on_rx(struct op *op, int res)
+{
+    struct stream *s = container_of(op, struct stream, rx);
+    enum stream_rx was = s->rx_state;
+
+    if (!op->armed)
+        s->rx_state = STREAM_RX_NONE;
+    if (res > 0 && was == STREAM_RX_READ) {
+        struct io_buf *chain = op_take_bufs(op);
+        if (s->stopping)
+            io_buf_put_chain(io_of(s), chain);
+        else
+            push_in(s, chain);
+    } else if (was == STREAM_RX_WATCH) {
+        on_watch(s, res);
+    } else if (was == STREAM_RX_SPLICE && res > 0) {
+        s->spliced += (uint32_t)res;
+        s->splice_to->sent += (uint32_t)res;
+    } else if (was == STREAM_RX_SPLICE) {
+        end_splice(s, res);
+    } else if (res == 0) {
+        s->eof = true;
+    } else if (res != -ECANCELED) {
+        s->error = res;
+    }
+    bool quiet = res == -ECANCELED && !s->stopping && was != STREAM_RX_SPLICE;
+    steer(s);
+    if (!quiet)
+        s->event(s);
+}
+
+/* After an event: what waits now may wait for long. */
+static enum stream_rx goal(const struct stream *s)
+{
+    if (s->stopping || s->error != 0 || s->want == STREAM_QUIET || s->rx_state == STREAM_RX_SPLICE)
+        return s->rx_state == STREAM_RX_SPLICE && !s->stopping ? STREAM_RX_SPLICE : STREAM_RX_NONE;
+    if (s->want == STREAM_WATCH || s->eof)
+        return s->no_watch ? STREAM_RX_NONE : STREAM_RX_WATCH;
+    return STREAM_RX_READ;
+}
+
+static void steer(struct stream *s)
+{
+    enum stream_rx to = goal(s);
+
+    if (s->rx_state == to)
+        return;
+    if (s->rx.armed) { /* on its end we come here again */
+        io_cancel(io_of(s), &s->rx);
+        return;
+    }
+    s->rx_state = to;
+    if (to == STREAM_RX_READ)
+        io_recv(io_of(s), &s->rx, s->fd);
+    else if (to == STREAM_RX_WATCH)
+        io_poll(io_of(s), &s->rx, s->fd, 0);
+}
+
+void stream_read(struct stream *s, enum stream_read want)
+{
+    s->want = want;
+    if (want != STREAM_READ && s->in != NULL)
+        keep_in(s);
+    steer(s);
+}
+
+bool stream_splice(struct stream *from, struct stream *to, uint64_t n)
+{
+    if (from->rx_state == STREAM_RX_SPLICE)
+        return true;
+    if (from->no_splice || from->stopping || to->stopping || from->eof || from->error != 0)
+        return false;
+    if (from->rx.armed) {
+        from->want = STREAM_QUIET;
+        steer(from);
+        return false;
+    }
+    if (from->in != NULL || !stream_sent_all(to) || to->tx_dead)
+        return false;
+    from->pipe = io_pipe_take(io_of(from));
+    if (from->pipe == NULL) {
+        from->no_splice = true;
+        return false;
+    }
+    from->rx_state = STREAM_RX_SPLICE;
+    from->splice_to = to;
+    io_splice_n(io_of(from), &from->rx, from->fd, to->fd, from->pipe, n);
+    return true;
+}
+
+/* ---- life ---- */
+
+void stream_env_init(struct stream_env *env, struct loop *loop)
+{
+    env->loop = loop;
+    slab_init(&env->gathers, "gather", sizeof(struct stream_gather), 0);
+}
+
+void stream_env_fini(struct stream_env *env)
+{
+    slab_fini(&env->gathers);
+}
+
+void stream_open(struct stream *s, struct stream_env *env, int fd, stream_fn *event)
+{
+    memset(s, 0, sizeof(*s));
+    op_init(&s->rx, on_rx);
+    op_init(&s->tx, on_tx);
+    s->env = env;
+    s->event = event;
+    s->fd = fd;
+}
+
+void stream_stop(struct stream *s)
+{
+    s->stopping = true;
+    io_cancel(io_of(s), &s->rx);
+    io_cancel(io_of(s), &s->tx);
+}
+
+int stream_detach(struct stream *s)
+{
+    int fd = s->fd;
+
+    sl_assert(stream_idle(s) && s->pipe == NULL && s->gather == NULL);
+    io_buf_put_chain(io_of(s), s->in);
+    s->in = s->in_last = NULL;
+    s->in_bytes = 0;
+    drop_all_out(s);
+    s->fd = -1;
+    return fd;
+}
+
+void stream_close(struct stream *s, bool reset)
+{
+    int fd = stream_detach(s);
+
+    if (fd < 0)
+        return;
+    if (reset)
+        io_reset(io_of(s), fd);
+    else
+        io_close(io_of(s), fd);
+}
