@@ -44,6 +44,9 @@
 #define LIMIT_IOV            16          /* buffers gathered in one send */
 #define LIMIT_PROXY_V2_BYTES (16 + 4096) /* longest PROXY v2 header that is accepted */
 
+/* Statistics. */
+#define LIMIT_REASONS 96 /* codes for refused messages; h1_result has 28, chunked_result 7 */
+
 /* Health. */
 #define LIMIT_CHECKS_IN_FLIGHT 256   /* at the same time; more wait for their turn */
 #define LIMIT_CHECK_BODY       65536 /* bytes of an answer that are searched for `body` / `expect` */

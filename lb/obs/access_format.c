@@ -635,3 +635,17 @@ void access_format_free(struct access_format **f)
     free(*f);
     *f = NULL;
 }
+
+bool access_format_fits(const struct access_format *f, bool http, const char **out_error)
+{
+    (void)f;
+    (void)http;
+    (void)out_error;
+    return true;
+}
+
+uint32_t access_format_needs(const struct access_format *f)
+{
+    (void)f;
+    return ACCESS_NEEDS_REQUEST | ACCESS_NEEDS_RESPONSE;
+}

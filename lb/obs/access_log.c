@@ -23,7 +23,22 @@ static const struct {
     [END_DOWN] = {"DD", "its backend went down"},
     [END_DRAIN] = {"KD", "cut at the drain deadline"},
     [END_RESOURCE] = {"RC", "out of descriptors or memory"},
+    [END_HEAD_TIMEOUT] = {"cR", "the request's head did not come in time"},
+    [END_CLIENT_LEFT_HEAD] = {"CR", "client left before its request was complete"},
+    [END_BAD_REQUEST] = {"PR", "malformed request"},
+    [END_DENIED] = {"PR", "refused by a filter"},
+    [END_LOCAL] = {"LR", "answered by sluice"},
+    [END_BODY_TIMEOUT] = {"cH", "the request's body stopped coming"},
+    [END_RESPONSE_TIMEOUT] = {"sH", "the response did not come in time"},
+    [END_SERVER_CLOSED] = {"SH", "backend closed the connection before it answered"},
+    [END_BAD_RESPONSE] = {"PH", "malformed response"},
+    [END_CLIENT_LEFT_WAIT] = {"CH", "client left while its response was waited for"},
+    [END_BAD_BODY] = {"PD", "malformed chunks"},
+    [END_CLIENT_LEFT_QUEUE] = {"CQ", "client left while it was queued"},
+    [END_INTERNAL] = {"IH", "internal error"},
 };
+
+static_assert(ARRAY_LEN(ends) == N_SESSION_ENDS, "each end has its code and words");
 
 const char *session_end_code(enum session_end e)
 {

@@ -2,11 +2,43 @@
  * was true a moment ago, numbers of different rows may be a few events apart. */
 #include "lb/obs/metrics.h"
 
+#include "lb/base/alloc.h"
+#include "lb/obs/histogram.h"
+
+#include <stdlib.h>
 #include <string.h>
 
 static void sum_add(counter *sum, const counter *c)
 {
     counter_add(sum, counter_get(c));
+}
+
+static void sum_add_all(counter *sums, const counter *c, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        sum_add(&sums[i], &c[i]);
+}
+
+void listener_stats_http_init(struct listener_stats *l, uint32_t n_routes)
+{
+    l->latency = histogram_rows_new(l->n_rows);
+    l->reasons = xaligned(l->n_rows * sizeof(l->reasons[0]));
+    l->n_routes = n_routes;
+    l->routes = xcalloc(n_routes + 1, sizeof(l->routes[0]));
+    for (uint32_t i = 0; i < n_routes; i++)
+        l->routes[i].rows = xaligned(l->n_rows * sizeof(l->routes[i].rows[0]));
+}
+
+void listener_stats_http_fini(struct listener_stats *l)
+{
+    for (uint32_t i = 0; i < l->n_routes; i++)
+        free(l->routes[i].rows);
+    free(l->routes);
+    l->routes = NULL;
+    l->n_routes = 0;
+    free(l->reasons);
+    l->reasons = NULL;
+    histogram_rows_free(&l->latency, l->n_rows);
 }
 
 void listener_counters_sum(const struct listener_stats *l, struct listener_counters *out)
@@ -20,6 +52,14 @@ void listener_counters_sum(const struct listener_stats *l, struct listener_count
         sum_add(&out->denied, &row->denied);
         sum_add(&out->bad_requests, &row->bad_requests);
         sum_add(&out->accept_pauses, &row->accept_pauses);
+        sum_add(&out->requests, &row->requests);
+        sum_add_all(out->responses, row->responses, RESPONSE_CLASSES);
+        sum_add(&out->denied_requests, &row->denied_requests);
+        sum_add(&out->denied_responses, &row->denied_responses);
+        sum_add(&out->intercepted, &row->intercepted);
+        sum_add(&out->client_aborts, &row->client_aborts);
+        sum_add(&out->server_aborts, &row->server_aborts);
+        sum_add(&out->internal_errors, &row->internal_errors);
     }
 }
 
@@ -45,6 +85,20 @@ void backend_counters_add(const struct backend_counters *row, struct backend_cou
     counter_max(&sum->connect_us_max, counter_get(&row->connect_us_max));
     counter_max(&sum->total_us_max, counter_get(&row->total_us_max));
     counter_max(&sum->last_session_s, counter_get(&row->last_session_s));
+    sum_add(&sum->response_us, &row->response_us);
+    counter_max(&sum->response_us_max, counter_get(&row->response_us_max));
+    sum_add(&sum->requests, &row->requests);
+    sum_add_all(sum->responses, row->responses, RESPONSE_CLASSES);
+    sum_add(&sum->reuses, &row->reuses);
+    sum_add(&sum->idle, &row->idle);
+    sum_add(&sum->idle_closed, &row->idle_closed);
+    sum_add(&sum->budget_refused, &row->budget_refused);
+    sum_add(&sum->ejections, &row->ejections);
+    sum_add(&sum->sticky_kept, &row->sticky_kept);
+    sum_add(&sum->sticky_moved, &row->sticky_moved);
+    sum_add(&sum->sticky_set, &row->sticky_set);
+    sum_add(&sum->denied_responses, &row->denied_responses);
+    sum_add(&sum->internal_errors, &row->internal_errors);
 }
 
 void backend_counters_sum(const struct backend_counters *rows, uint32_t n,
@@ -53,4 +107,28 @@ void backend_counters_sum(const struct backend_counters *rows, uint32_t n,
     memset(out, 0, sizeof(*out));
     for (uint32_t i = 0; i < n; i++)
         backend_counters_add(&rows[i], out);
+}
+
+void route_counters_sum(const struct route_counters *rows, uint32_t n, struct route_counters *out)
+{
+    memset(out, 0, sizeof(*out));
+    for (uint32_t i = 0; i < n; i++) {
+        const struct route_counters *row = &rows[i];
+        sum_add(&out->requests, &row->requests);
+        sum_add_all(out->responses, row->responses, RESPONSE_CLASSES);
+        sum_add(&out->bytes_in, &row->bytes_in);
+        sum_add(&out->bytes_out, &row->bytes_out);
+        sum_add(&out->denied, &row->denied);
+        sum_add(&out->timed, &row->timed);
+        sum_add(&out->total_us, &row->total_us);
+        counter_max(&out->total_us_max, counter_get(&row->total_us_max));
+    }
+}
+
+void reason_counters_sum(const struct reason_counters *rows, uint32_t n,
+                         struct reason_counters *out)
+{
+    memset(out, 0, sizeof(*out));
+    for (uint32_t i = 0; i < n; i++)
+        sum_add_all(out->n, rows[i].n, LIMIT_REASONS);
 }

@@ -8,42 +8,111 @@
 #include "lb/base/counter.h"
 #include "lb/base/limits.h"
 
+#include <assert.h>
 #include <stdalign.h>
 #include <stddef.h>
 #include <stdint.h>
+
+struct histogram; /* histogram.h */
+
+/* Responses by class of their status. */
+enum response_class {
+    RESPONSES_1XX,
+    RESPONSES_2XX,
+    RESPONSES_3XX,
+    RESPONSES_4XX,
+    RESPONSES_5XX,
+    RESPONSES_OTHER,
+    RESPONSE_CLASSES,
+};
+static inline enum response_class response_class_of(unsigned status)
+{
+    return status >= 100 && status < 600 ? (enum response_class)(status / 100 - 1)
+                                         : RESPONSES_OTHER;
+}
+
+/* Why requests and responses were refused: counted by code. The codes are one table of the process
+ * (admin_ops.reasons names them); it begins with h1_result and chunked_result, what follows is
+ * lb/proxy's. */
+struct reason_counters {
+    alignas(CACHE_LINE) counter n[LIMIT_REASONS];
+};
 
 /* Of a listener (FRONTEND row). */
 struct listener_counters {
     alignas(CACHE_LINE) counter sessions; /* accepted and admitted */
     counter bytes_in, bytes_out;          /* from and to clients */
     counter denied;                       /* refused by a limit or by address (dcon) */
-    counter bad_requests;                 /* malformed PROXY header (ereq) */
+    counter bad_requests;  /* malformed PROXY header or HTTP request, its head not in time (ereq) */
     counter accept_pauses; /* times accepting stopped for want of descriptors or memory */
+    /* Mode http. */
+    counter requests;                          /* heads that were there, refused ones too */
+    counter responses[RESPONSE_CLASSES];       /* as sent to clients; 1xx: those passed on */
+    counter denied_requests, denied_responses; /* by filters (dreq, dresp) */
+    counter intercepted;                       /* answered by sluice itself on purpose */
+    counter client_aborts, server_aborts;
+    counter internal_errors;
 };
 
 /* Of a backend, and (same shape, what belongs to no single backend) of a pool. */
 struct backend_counters {
-    alignas(CACHE_LINE) counter sessions; /* connections that reached it (stot, lbtot) */
+    alignas(CACHE_LINE) counter sessions; /* sessions, http: exchanges, given to it (stot, lbtot) */
     counter bytes_in, bytes_out;          /* towards and from the backend */
     counter connects, connect_errors, response_errors, retries, redispatches;
     counter client_aborts, server_aborts;
     counter queued, queue_timeouts;
     counter queue_us, connect_us, total_us; /* sums over `timed` sessions */
-    counter timed;
+    counter timed; /* tcp: that were connected; http: whose response's head came */
     counter queue_us_max, connect_us_max, total_us_max;
     counter last_session_s; /* wall clock seconds of the last session, 0: none */
+    /* Mode http. */
+    counter response_us, response_us_max; /* like queue_us: request sent to response head */
+    counter requests;                     /* heads sent to it, repeated ones too */
+    counter responses[RESPONSE_CLASSES];  /* as it sent them; pool row: sluice's own 502, 503... */
+    counter reuses;                       /* requests on a connection that had carried others */
+    counter idle;                         /* gauge: idle connections of this worker */
+    counter idle_closed;                  /* idle connections that the backend closed */
+    counter budget_refused;               /* retries that the budget did not allow */
+    counter ejections;                    /* times taken out for its failures */
+    counter sticky_kept;                  /* the cookie's backend was used */
+    counter sticky_moved;                 /* it could not be, another one was */
+    counter sticky_set;                   /* responses that set the cookie */
+    counter denied_responses, internal_errors;
+};
+
+/* Of a route. */
+struct route_counters {
+    alignas(CACHE_LINE) counter requests;
+    counter responses[RESPONSE_CLASSES];   /* as sent to clients */
+    counter bytes_in, bytes_out;           /* as the listener's */
+    counter denied;                        /* by its filters */
+    counter timed, total_us, total_us_max; /* of those that a response was sent to */
+};
+static_assert(sizeof(struct route_counters) == 2 * CACHE_LINE, "10,000 routes are 1.3 MB a worker");
+
+struct route_stats {
+    const char *name;   /* as in the access log: its own, or LISTENER#N */
+    const char *target; /* "pool app", "split a:9 b:1", "redirect 308", "answer 200" */
+    const char *file;   /* where it stands */
+    int line;
+    struct route_counters *rows; /* one per worker, n_rows of its listener_stats */
 };
 
 /* Everything `show stat` says of a listener. */
 struct listener_stats {
     char name[LIMIT_NAME_LEN + 1];
     uint32_t iid;                                 /* 1.. unique among listeners and pools */
-    const char *mode;                             /* "tcp" */
+    const char *mode;                             /* "tcp", "http" */
     uint32_t max_connections;                     /* 0: none */
     alignas(CACHE_LINE) _Atomic uint32_t current; /* open sessions, exact */
     counter current_max;
     struct listener_counters *rows; /* one per worker */
     uint32_t n_rows;
+    /* Mode http, else NULL; each has n_rows rows. Owned by whoever made the listener_stats. */
+    struct histogram *latency;       /* request's first byte to response's last, us */
+    struct reason_counters *reasons; /* of refused requests */
+    struct route_stats *routes;      /* in the configuration's order */
+    uint32_t n_routes;
 };
 
 /* Of one worker, beside its engine's io_stats. */
@@ -53,10 +122,18 @@ struct worker_counters {
     counter turns, busy_us, idle_us;
 };
 
+/* Makes latency, reasons and n_routes routes with their rows, all zeroed; n_rows is set already.
+ * The routes' texts are the caller's to set, and stay his. At load time. */
+void listener_stats_http_init(struct listener_stats *l, uint32_t n_routes);
+void listener_stats_http_fini(struct listener_stats *l); /* no effect in mode tcp */
+
 void listener_counters_sum(const struct listener_stats *l, struct listener_counters *out);
 void backend_counters_sum(const struct backend_counters *rows, uint32_t n,
                           struct backend_counters *out);
 /* Adds one row to a sum (maxima and the last session's time: the greater one). */
 void backend_counters_add(const struct backend_counters *row, struct backend_counters *sum);
+void route_counters_sum(const struct route_counters *rows, uint32_t n, struct route_counters *out);
+void reason_counters_sum(const struct reason_counters *rows, uint32_t n,
+                         struct reason_counters *out);
 
 #endif

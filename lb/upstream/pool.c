@@ -3,6 +3,7 @@
 
 #include "lb/base/alloc.h"
 #include "lb/base/epoch.h"
+#include "lb/obs/histogram.h"
 
 #include <stdlib.h>
 
@@ -28,11 +29,17 @@ struct pool *pool_new(const struct pool_conf *conf, uint32_t index, uint32_t iid
     p->epochs = epochs;
     p->n_rows = n_workers;
     p->rows = xaligned(n_workers * sizeof(*p->rows));
+    if (conf->mode == MODE_HTTP) {
+        p->latency = histogram_rows_new(n_workers);
+        p->reasons = xaligned(n_workers * sizeof(*p->reasons));
+    }
     p->queues = xcalloc(n_workers, sizeof(*p->queues));
     for (uint32_t i = 0; i < conf->n_backends; i++) {
         p->members[i].slot = slots[i];
         p->members[i].conf = &conf->backends[i];
         p->members[i].rows = xaligned(n_workers * sizeof(*p->members[i].rows));
+        if (conf->mode == MODE_HTTP)
+            p->members[i].latency = histogram_rows_new(n_workers);
         slots[i]->member = i;
     }
     pool_rebuild(p, 0);
@@ -46,8 +53,12 @@ void pool_free(struct pool **pool)
     if (p == NULL)
         return;
     view_free(atomic_load(&p->view));
-    for (uint32_t i = 0; i < p->n_members; i++)
+    for (uint32_t i = 0; i < p->n_members; i++) {
+        histogram_rows_free(&p->members[i].latency, p->n_rows);
         free(p->members[i].rows);
+    }
+    histogram_rows_free(&p->latency, p->n_rows);
+    free(p->reasons);
     free(p->members);
     free(p->rows);
     free(p->queues);

@@ -26,6 +26,7 @@ struct pool_member {
     struct backend_slot *slot;
     const struct backend_conf *conf;
     struct backend_counters *rows; /* one per worker */
+    struct histogram *latency;     /* likewise; mode http: request sent to response head. Or NULL */
 };
 
 struct pool {
@@ -40,6 +41,9 @@ struct pool {
     _Atomic uint8_t tier;          /* enum pool_tier of the view, for those outside an epoch */
     struct backend_counters *rows; /* of the pool itself: sessions that reached no backend, queue */
     uint32_t n_rows;               /* workers */
+    /* One per worker, mode http, else NULL. */
+    struct histogram *latency;       /* given to the pool (queue, connect) to response head, us */
+    struct reason_counters *reasons; /* of refused responses */
     alignas(CACHE_LINE) _Atomic uint32_t current; /* sessions assigned to the pool, queued too */
     counter current_max;
     alignas(CACHE_LINE) _Atomic uint32_t waiting; /* sessions in queues of all workers */
