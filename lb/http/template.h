@@ -10,10 +10,12 @@
  *   listener route pool backend
  *   status                  of the response
  *   time_epoch              seconds since 1970
- *   header_NAME cookie_NAME query_NAME   - in names is written _; "" where there is none
+ *   header_NAME cookie_NAME query_NAME   - in names is written _ (or as it is in braces); "" where
+ *                           there is none; lines of one header joined; query values not decoded
  *   response_header_NAME
  *   1 ... 9                 what the groups of the route's path regex matched
- * Pure: compiled at load, expanded into the caller's memory. */
+ * Values are the client's: no control byte of theirs ever comes out, and other bytes are escaped
+ * for where the text goes. Pure: compiled at load, expanded into the caller's memory. */
 #ifndef SLUICE_HTTP_TEMPLATE_H
 #define SLUICE_HTTP_TEMPLATE_H
 
@@ -36,8 +38,23 @@ struct http_template *http_template_compile(struct str text, const char **out_er
 void http_template_free(struct http_template **t);
 /* The text when it holds no variable at all (then expanding is not needed), else p == NULL. */
 struct str http_template_fixed(const struct http_template *t);
+/* Whether it holds a variable of this name ("query", "header_x_id"). */
+bool http_template_uses(const struct http_template *t, const char *name);
+/* The operator's part holds no control bytes, so it can be a header's value. */
+bool http_template_is_line(const struct http_template *t);
+
+/* Where a text goes. Escapes values only, never the text around them. */
+enum http_template_for {
+    HTTP_FOR_TEXT, /* header values, plain text: control bytes become ?, a tab a space */
+    HTTP_FOR_PATH, /* what may not stand in a path is percent-encoded, ? too */
+    HTTP_FOR_URL,  /* the same; ? of $uri and $query stays */
+    HTTP_FOR_HTML,
+    HTTP_FOR_JSON, /* inside of a string */
+};
 /* Length, or -EMSGSIZE when cap does not do. */
 int http_template_expand(const struct http_template *t, const struct http_vars *vars, char *out,
-                         size_t cap) WARN_UNUSED;
+                         size_t cap) WARN_UNUSED; /* HTTP_FOR_TEXT */
+int http_template_expand_for(const struct http_template *t, const struct http_vars *vars,
+                             enum http_template_for what, char *out, size_t cap) WARN_UNUSED;
 
 #endif
