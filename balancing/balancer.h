@@ -23,6 +23,7 @@ enum balance_kind {
     BALANCE_HASH,
     BALANCE_RANDOM_TWO,
     BALANCE_FIRST,
+    BALANCE_PEAK_EWMA, /* mode http: by response time, see health/latency.h */
 };
 
 struct balancer_conf {
@@ -55,7 +56,8 @@ struct pick {
     uint64_t key;             /* hash of the balancing key; used by BALANCE_HASH */
     const uint32_t *excluded; /* slot indexes already tried, not to be chosen again; a few */
     uint32_t n_excluded;
-    struct rng *rng; /* used by BALANCE_RANDOM_TWO; the others accept NULL */
+    struct rng *rng; /* used by BALANCE_RANDOM_TWO and BALANCE_PEAK_EWMA; the others accept NULL */
+    uint64_t now_us; /* used by BALANCE_PEAK_EWMA: the clock of slot_observe_latency() */
 };
 
 enum pick_result {

@@ -5,6 +5,7 @@
 #define SLUICE_HEALTH_CHECKER_H
 
 #include "health/health_conf.h"
+#include "health/outlier.h"
 #include "health/table.h"
 #include "lb/io/io.h"
 
@@ -26,6 +27,7 @@ struct checker_hooks {
 /* Per pool; copied, but for the strings in it, which stay until checker_free(). */
 struct checker_pool_conf {
     struct health_conf health;
+    struct outlier_conf ejection;
     uint32_t slow_start_ms;
     enum { CHECK_PROXY_OFF, CHECK_PROXY_V1, CHECK_PROXY_V2 } send_proxy;
 };
@@ -49,6 +51,12 @@ void checker_begin(struct checker *c); /* all slots are added: the first round s
  * without checks are never taken down by failures; nothing would bring them up again. Cheap to
  * call in a storm (coalesced per slot, bounded). */
 void checker_report_failure(struct checker *c, struct backend_slot *s, int err);
+/* From workers, mode http: how a request ended at this backend. Not ok: 5xx, a bad response, none,
+ * a failed connect. Returns the failures in a row, with this one (ok: 0). When there are as many as
+ * conf.ejection says, the health thread is asked to eject the backend: it is, unless too many are
+ * or no other backend of its pool is left. No traffic for a time, then it is back with slow start.
+ * Costs a load when all is well. */
+uint32_t checker_report_result(struct checker *c, struct backend_slot *s, bool ok);
 /* From control: admin bits, weight or address changed: rebuild derived things. */
 void checker_touch(struct checker *c, struct backend_slot *s);
 /* `set server b/s health up|stopping|down`. Checks go on and may overrule it. Stopping: as down,

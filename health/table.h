@@ -50,12 +50,13 @@ enum backend_role { ROLE_ANY, ROLE_PRIMARY, ROLE_REPLICA };
  */
 #define WEIGHT_SCALE 64
 
-/* The packed word, low bits first: oper 3, role 2, admin 8, (3 free), weight 16, set_weight 9
- * (configured or set by `set weight`, 0-256), (7 free), generation 16. */
+/* The packed word, low bits first: oper 3, role 2, admin 8, ejected 1, (2 free), weight 16,
+ * set_weight 9 (configured or set by `set weight`, 0-256), (7 free), generation 16. */
 struct backend_word {
     enum oper_state oper;
     enum backend_role role;
     uint8_t admin;
+    bool ejected;        /* for failed answers to clients: no traffic, whatever checks say */
     uint16_t weight;     /* effective, x WEIGHT_SCALE: set_weight x slow start */
     uint16_t set_weight; /* 0-256 */
     uint16_t generation;
@@ -114,6 +115,8 @@ struct backend_slot {
     uint32_t member; /* index among the pool's members; set by pool_new() */
     /* Line 1: moved with every connection. */
     alignas(CACHE_LINE) _Atomic uint32_t in_flight; /* connections (tcp) or requests (http) */
+    _Atomic uint32_t failed_in_a_row;               /* requests; see checker_report_result() */
+    _Atomic uint64_t latency;                       /* see health/latency.h */
     counter in_flight_max;
     /* Then: cold. */
     alignas(CACHE_LINE) char name[LIMIT_NAME_LEN + 1];
@@ -152,6 +155,7 @@ struct backend_word slot_set_admin(struct backend_slot *s, uint8_t clear, uint8_
 struct backend_word slot_set_weight(struct backend_slot *s, uint16_t set_weight); /* 0-256 */
 struct backend_word slot_set_oper(struct backend_slot *s, enum oper_state oper); /* health thread */
 struct backend_word slot_set_effective(struct backend_slot *s, uint16_t weight); /* health thread */
+struct backend_word slot_set_ejected(struct backend_slot *s, bool ejected);      /* health thread */
 /* Replaces the address (copied; NULL: unresolved); the old one is retired to the epoch domain. */
 void slot_set_address(struct backend_table *t, struct backend_slot *s, const struct addr *a);
 /* A consistent copy. */
@@ -173,7 +177,7 @@ static inline bool slot_has_room(const struct backend_slot *s)
 
 /* How a slot takes part in picks, from its word and whether it has an address. */
 enum slot_use {
-    USE_NEVER,   /* maintenance, drain, weight 0, down, or unresolved */
+    USE_NEVER,   /* maintenance, drain, weight 0, down, ejected, or unresolved */
     USE_UNKNOWN, /* where nothing is up */
     USE_YES,
 };
