@@ -128,12 +128,14 @@ struct access_format; /* compiled */
  * two letters, what was seen process_sessions listener_sessions pool_sessions backend_sessions
  *   backend_queue pool_queue        how many there were at its end
  * Mode http only; what is not there is "-":
- *   request                         the request line: method, target, protocol; <BADREQ> where it
- *                                   was not understood
+ *   request                         the request line: method, target, protocol; httplog has
+ *                                   <BADREQ> where it was not understood
  *   method uri path query protocol version scheme host     as the client sent them; version: 1.1
  *   user_agent referer user request_id traceparent
  *   header_NAME cookie_NAME query_NAME response_header_NAME   - in names is written _
  *   status reason route             of the response (-1: none sent); why it was refused
+ *   status_combined                 the same, but 499 where the client left before anything was
+ *                                   sent and 000 where nothing was sent for another reason
  *   idle_ms head_ms response_ms     Ti, TR, Tr; -1: not reached
  *   body_bytes_in body_bytes_out
  *   end_state                       four letters: end_code and the sticky cookie's two

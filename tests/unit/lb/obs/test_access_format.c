@@ -245,7 +245,7 @@ static void broken_templates_are_errors(void **state)
     (void)state;
     assert_refused("", "empty");
     assert_refused("tcplgo", "unknown format");
-    assert_refused("combined", "mode http");
+    assert_refused("combine", "expected combined, httplog, tcplog, json or");
     assert_refused("$", "lone \"$\"");
     assert_refused("$ client", "lone \"$\"");
     assert_refused("$Client", "lone \"$\"");
@@ -257,10 +257,43 @@ static void broken_templates_are_errors(void **state)
 static void every_end_has_a_code_and_a_text(void **state)
 {
     (void)state;
-    for (enum session_end e = END_NORMAL; e <= END_RESOURCE; e++) {
+    for (enum session_end e = END_NORMAL; e < N_SESSION_ENDS; e++) {
         assert_int_equal(strlen(session_end_code(e)), 2);
         assert_true(strlen(session_end_text(e)) > 3);
     }
+}
+
+static void assert_fits(const char *text, bool http, const char *why)
+{
+    const char *error = NULL;
+    struct access_format *format = access_format_compile(text, &error);
+
+    assert_non_null(format);
+    assert_int_equal(access_format_fits(format, http, &error), why == NULL);
+    if (why != NULL)
+        assert_string_equal(error, why);
+    access_format_free(&format);
+}
+
+#define FOR_HTTP                                                                                   \
+    " is for listeners with mode http; here tcplog, json or a template with variables that mode "  \
+    "tcp has"
+
+static void what_only_http_has_does_not_fit_tcp(void **state)
+{
+    (void)state;
+    assert_fits("combined", false, "combined" FOR_HTTP);
+    assert_fits("httplog", false, "httplog" FOR_HTTP);
+    assert_fits("$client $status", false, "$status" FOR_HTTP);
+    assert_fits("$header_host", false, "$header_NAME" FOR_HTTP);
+    assert_fits("tcplog", false, NULL);
+    assert_fits("json", false, NULL);
+    assert_fits("$client $total_ms", false, NULL);
+    assert_fits("combined", true, NULL);
+    assert_fits("httplog", true, NULL);
+    assert_fits("tcplog", true, NULL);
+    assert_fits("json", true, NULL);
+    assert_fits("$client $status", true, NULL);
 }
 
 static void free_of_nothing_is_harmless(void **state)
@@ -290,6 +323,7 @@ int main(void)
         cmocka_unit_test_setup(an_unknown_variable_is_an_error_with_a_suggestion, setup),
         cmocka_unit_test_setup(broken_templates_are_errors, setup),
         cmocka_unit_test(every_end_has_a_code_and_a_text),
+        cmocka_unit_test(what_only_http_has_does_not_fit_tcp),
         cmocka_unit_test(free_of_nothing_is_harmless),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -65,7 +65,7 @@ static void no_counter_of_a_backend_is_forgotten(void **state)
     struct backend_counters sum;
     counter *in = &rows[0].sessions, *out = &sum.sessions;
     size_t n =
-        (offsetof(struct backend_counters, last_session_s) + sizeof(counter)) / sizeof(counter);
+        (offsetof(struct backend_counters, internal_errors) + sizeof(counter)) / sizeof(counter);
 
     (void)state;
     for (size_t i = 0; i < n; i++)
@@ -73,6 +73,85 @@ static void no_counter_of_a_backend_is_forgotten(void **state)
     backend_counters_sum(rows, 1, &sum);
     for (size_t i = 0; i < n; i++)
         assert_int_equal(counter_get(&out[i]), i + 1);
+}
+
+static void no_counter_of_a_listener_is_forgotten(void **state)
+{
+    static struct listener_counters rows[1];
+    struct listener_stats l = {.rows = rows, .n_rows = 1};
+    struct listener_counters sum;
+    counter *in = &rows[0].sessions, *out = &sum.sessions;
+    size_t n =
+        (offsetof(struct listener_counters, internal_errors) + sizeof(counter)) / sizeof(counter);
+
+    (void)state;
+    for (size_t i = 0; i < n; i++)
+        counter_set(&in[i], i + 1);
+    listener_counters_sum(&l, &sum);
+    for (size_t i = 0; i < n; i++)
+        assert_int_equal(counter_get(&out[i]), i + 1);
+}
+
+static void no_counter_of_a_route_is_forgotten(void **state)
+{
+    static struct route_counters rows[1];
+    struct route_counters sum;
+    counter *in = &rows[0].requests, *out = &sum.requests;
+    size_t n = (offsetof(struct route_counters, total_us_max) + sizeof(counter)) / sizeof(counter);
+
+    (void)state;
+    for (size_t i = 0; i < n; i++)
+        counter_set(&in[i], i + 1);
+    route_counters_sum(rows, 1, &sum);
+    for (size_t i = 0; i < n; i++)
+        assert_int_equal(counter_get(&out[i]), i + 1);
+}
+
+static void reasons_are_added_up(void **state)
+{
+    static struct reason_counters rows[2];
+    struct reason_counters sum;
+
+    (void)state;
+    counter_set(&rows[0].n[0], 1);
+    counter_set(&rows[1].n[0], 2);
+    counter_set(&rows[1].n[LIMIT_REASONS - 1], 3);
+    reason_counters_sum(rows, 2, &sum);
+    assert_int_equal(counter_get(&sum.n[0]), 3);
+    assert_int_equal(counter_get(&sum.n[1]), 0);
+    assert_int_equal(counter_get(&sum.n[LIMIT_REASONS - 1]), 3);
+}
+
+static void a_status_has_its_class(void **state)
+{
+    (void)state;
+    assert_int_equal(response_class_of(100), RESPONSES_1XX);
+    assert_int_equal(response_class_of(204), RESPONSES_2XX);
+    assert_int_equal(response_class_of(399), RESPONSES_3XX);
+    assert_int_equal(response_class_of(404), RESPONSES_4XX);
+    assert_int_equal(response_class_of(599), RESPONSES_5XX);
+    assert_int_equal(response_class_of(600), RESPONSES_OTHER);
+    assert_int_equal(response_class_of(99), RESPONSES_OTHER);
+    assert_int_equal(response_class_of(0), RESPONSES_OTHER);
+}
+
+static void what_http_counts_is_made_and_freed(void **state)
+{
+    struct listener_stats l = {.n_rows = 2};
+
+    (void)state;
+    listener_stats_http_fini(&l); /* mode tcp: there is nothing */
+    listener_stats_http_init(&l, 3);
+    assert_non_null(l.latency);
+    assert_int_equal(l.n_routes, 3);
+    counter_add(&l.reasons[1].n[LIMIT_REASONS - 1], 1);
+    counter_add(&l.routes[2].rows[1].total_us_max, 1);
+    listener_stats_http_fini(&l);
+    assert_null(l.latency);
+    assert_null(l.reasons);
+    assert_null(l.routes);
+    listener_stats_http_init(&l, 0);
+    listener_stats_http_fini(&l);
 }
 
 static void no_rows_sum_to_zero(void **state)
@@ -94,6 +173,11 @@ int main(void)
         cmocka_unit_test(a_listeners_rows_are_added_up),
         cmocka_unit_test(of_maxima_the_greatest_counts),
         cmocka_unit_test(no_counter_of_a_backend_is_forgotten),
+        cmocka_unit_test(no_counter_of_a_listener_is_forgotten),
+        cmocka_unit_test(no_counter_of_a_route_is_forgotten),
+        cmocka_unit_test(reasons_are_added_up),
+        cmocka_unit_test(a_status_has_its_class),
+        cmocka_unit_test(what_http_counts_is_made_and_freed),
         cmocka_unit_test(no_rows_sum_to_zero),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
