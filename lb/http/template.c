@@ -249,7 +249,9 @@ struct http_template *http_template_compile(struct str text, const char **out_er
 {
     struct http_template *t = xcalloc(1, sizeof(*t));
 
-    t->text = xstrndup(text.len > 0 ? text.p : "", text.len);
+    t->text = xmalloc(text.len + 1);
+    if (text.len > 0)
+        memcpy(t->text, text.p, text.len);
     text.p = t->text;
     for (size_t at = 0; at < text.len;) {
         const char *dollar = memchr(text.p + at, '$', text.len - at);
@@ -434,6 +436,8 @@ static void put_json(struct writer *w, struct str v)
 
 static void write_value(struct writer *w, struct str v, enum variable from)
 {
+    if (v.len == 0) /* p may be NULL */
+        return;
     switch (w->what) {
     case HTTP_FOR_TEXT:
         put_text(w, v);
