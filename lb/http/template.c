@@ -95,25 +95,36 @@ struct http_template {
 
 static _Thread_local char error_text[640];
 
+static int shown(size_t len)
+{
+    return (int)(len < 64 ? len : 64);
+}
+
+/* "$host_x" was meant to be host, then "_x"? */
+static bool suggest_braces(struct str name, struct strbuf *out)
+{
+    for (size_t i = 0; i < ARRAY_LEN(plain_variables); i++) {
+        struct str known = str_of(plain_variables[i].name);
+        if (!str_starts(name, known) || name.len == known.len || name.p[known.len] != '_')
+            continue;
+        strbuf_addf(out, " (did you mean \"${%s}%.*s\"?)", known.p, shown(name.len - known.len),
+                    name.p + known.len);
+        return true;
+    }
+    return false;
+}
+
 static void unknown_variable(struct str name, const char **out_error)
 {
     struct strbuf b = {0};
     struct suggest s;
 
+    strbuf_addf(&b, "unknown variable \"$%.*s\"", shown(name.len), name.p);
     suggest_begin(&s, name);
     for (size_t i = 0; i < ARRAY_LEN(plain_variables); i++)
         suggest_offer(&s, plain_variables[i].name);
-    strbuf_addf(&b, "unknown variable \"$%.*s\"", (int)(name.len < 64 ? name.len : 64), name.p);
-    if (suggest_best(&s) != NULL)
+    if (!suggest_braces(name, &b))
         suggest_print(&s, &b);
-    else
-        for (size_t i = 0; i < ARRAY_LEN(plain_variables); i++) {
-            struct str known = str_of(plain_variables[i].name);
-            if (str_starts(name, known) && name.p[known.len] == '_')
-                strbuf_addf(&b, " (did you mean \"${%s}%.*s\"?)", known.p,
-                            (int)(name.len - known.len < 64 ? name.len - known.len : 64),
-                            name.p + known.len);
-        }
     strbuf_add_cstr(&b, "; known are");
     for (size_t i = 0; i < ARRAY_LEN(plain_variables); i++)
         strbuf_addf(&b, " %s", plain_variables[i].name);
