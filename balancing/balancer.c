@@ -15,6 +15,7 @@ static const struct balancer *const registry[] = {
     [BALANCE_HASH] = &hash_balancer,
     [BALANCE_RANDOM_TWO] = &random_two_balancer,
     [BALANCE_FIRST] = &first_balancer,
+    [BALANCE_PEAK_EWMA] = &peak_ewma_balancer,
 };
 
 static const struct balancer *balancer_of(enum balance_kind kind)

@@ -34,6 +34,7 @@ extern const struct balancer least_connections_balancer;
 extern const struct balancer hash_balancer;
 extern const struct balancer random_two_balancer;
 extern const struct balancer first_balancer;
+extern const struct balancer peak_ewma_balancer;
 
 struct balancer_plan {
     enum balance_kind kind;

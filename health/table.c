@@ -54,14 +54,23 @@ struct backend_table {
 
 #define FIELD(w, at, bits) (((w) >> (at)) & ((1u << (bits)) - 1))
 
-enum { OPER_AT = 0, ROLE_AT = 3, ADMIN_AT = 5, WEIGHT_AT = 16, SET_AT = 32, GENERATION_AT = 48 };
+enum {
+    OPER_AT = 0,
+    ROLE_AT = 3,
+    ADMIN_AT = 5,
+    EJECTED_AT = 13,
+    WEIGHT_AT = 16,
+    SET_AT = 32,
+    GENERATION_AT = 48
+};
 
 uint64_t backend_word_pack(struct backend_word w)
 {
     sl_assert(w.oper <= OPER_GOING_UP && w.role <= ROLE_REPLICA && w.set_weight <= LIMIT_WEIGHT);
     return (uint64_t)w.oper << OPER_AT | (uint64_t)w.role << ROLE_AT |
-           (uint64_t)w.admin << ADMIN_AT | (uint64_t)w.weight << WEIGHT_AT |
-           (uint64_t)w.set_weight << SET_AT | (uint64_t)w.generation << GENERATION_AT;
+           (uint64_t)w.admin << ADMIN_AT | (uint64_t)w.ejected << EJECTED_AT |
+           (uint64_t)w.weight << WEIGHT_AT | (uint64_t)w.set_weight << SET_AT |
+           (uint64_t)w.generation << GENERATION_AT;
 }
 
 struct backend_word backend_word_unpack(uint64_t packed)
@@ -70,6 +79,7 @@ struct backend_word backend_word_unpack(uint64_t packed)
         .oper = (enum oper_state)FIELD(packed, OPER_AT, 3),
         .role = (enum backend_role)FIELD(packed, ROLE_AT, 2),
         .admin = (uint8_t)FIELD(packed, ADMIN_AT, 8),
+        .ejected = FIELD(packed, EJECTED_AT, 1) != 0,
         .weight = (uint16_t)FIELD(packed, WEIGHT_AT, 16),
         .set_weight = (uint16_t)FIELD(packed, SET_AT, 9),
         .generation = (uint16_t)FIELD(packed, GENERATION_AT, 16),
@@ -146,11 +156,23 @@ struct backend_word slot_set_effective(struct backend_slot *s, uint16_t weight)
     return before;
 }
 
+struct backend_word slot_set_ejected(struct backend_slot *s, bool ejected)
+{
+    uint64_t seen = atomic_load_explicit(&s->word, memory_order_acquire);
+    struct backend_word before, w;
+
+    do {
+        before = w = backend_word_unpack(seen);
+        w.ejected = ejected;
+    } while (!replace(s, &seen, w));
+    return before;
+}
+
 enum slot_use slot_use(const struct backend_slot *s)
 {
     struct backend_word w = slot_word(s);
 
-    if ((w.admin & (ADMIN_MAINT_MASK | ADMIN_DRAIN_MASK)) != 0 || w.set_weight == 0 ||
+    if ((w.admin & (ADMIN_MAINT_MASK | ADMIN_DRAIN_MASK)) != 0 || w.ejected || w.set_weight == 0 ||
         w.weight == 0 || atomic_load_explicit(&s->address, memory_order_acquire) == NULL)
         return USE_NEVER;
     switch (w.oper) {
@@ -375,6 +397,8 @@ static void start_afresh(struct backend_table *t, struct backend_slot *s, const 
     atomic_store_explicit(&s->max_connections, 0, memory_order_relaxed);
     s->pool = s->sid = s->member = 0;
     counter_set(&s->in_flight_max, 0);
+    atomic_store_explicit(&s->failed_in_a_row, 0, memory_order_relaxed);
+    atomic_store_explicit(&s->latency, 0, memory_order_relaxed);
     set_name(s->name, name);
     set_name(s->pool_name, pool_name);
     s->backup = false;

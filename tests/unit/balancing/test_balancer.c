@@ -2,8 +2,9 @@
  * "none", and no allocation. */
 #include "tests/unit/balancing/farm.h"
 
-static enum balance_kind kinds[] = {BALANCE_ROUND_ROBIN, BALANCE_LEAST_CONNECTIONS, BALANCE_HASH,
-                                    BALANCE_RANDOM_TWO, BALANCE_FIRST};
+static enum balance_kind kinds[] = {BALANCE_ROUND_ROBIN, BALANCE_LEAST_CONNECTIONS,
+                                    BALANCE_HASH,        BALANCE_RANDOM_TWO,
+                                    BALANCE_FIRST,       BALANCE_PEAK_EWMA};
 #define N_KINDS (sizeof(kinds) / sizeof(kinds[0]))
 
 /* Sizes around the algorithms' own thresholds. */
@@ -325,12 +326,13 @@ static void names_lead_to_kinds_and_back(void **state)
     assert_null(balance_kind_name((enum balance_kind)N_KINDS));
     assert_null(balance_kind_haproxy_name((enum balance_kind)N_KINDS));
     assert_false(balance_kind_find("roundrobin", &kind));
-    assert_int_equal(kind, BALANCE_FIRST);
+    assert_int_equal(kind, kinds[N_KINDS - 1]);
     assert_string_equal(balance_kind_haproxy_name(BALANCE_ROUND_ROBIN), "roundrobin");
     assert_string_equal(balance_kind_haproxy_name(BALANCE_LEAST_CONNECTIONS), "leastconn");
     assert_string_equal(balance_kind_haproxy_name(BALANCE_HASH), "source");
     assert_string_equal(balance_kind_haproxy_name(BALANCE_RANDOM_TWO), "random");
     assert_string_equal(balance_kind_haproxy_name(BALANCE_FIRST), "first");
+    assert_string_equal(balance_kind_haproxy_name(BALANCE_PEAK_EWMA), "peak_ewma");
 }
 
 int main(void)
