@@ -1,0 +1,13 @@
+/* date.h - dates as HTTP writes them. Pure; whoever writes many keeps the text for a second. */
+#ifndef SLUICE_HTTP_DATE_H
+#define SLUICE_HTTP_DATE_H
+
+#include <stdint.h>
+
+#define DATE_IMF_LEN 29 /* "Sun, 06 Nov 1994 08:49:37 GMT" */
+
+/* IMF-fixdate (RFC 9110 section 5.6.7) of a time in seconds since 1970, up to the year 9999 (later
+ * ones are written as its last second). NUL terminated. */
+void date_imf(uint64_t unix_s, char out[static DATE_IMF_LEN + 1]);
+
+#endif
