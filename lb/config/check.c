@@ -3,32 +3,30 @@
 
 #include "lb/base/alloc.h"
 #include "lb/base/limits.h"
-#include "lb/config/problems.h"
+#include "lb/config/check_priv.h"
 #include "lb/config/scan.h"
 #include "lb/config/suggest.h"
 #include "lb/config/value.h"
+#include "lb/obs/access_log.h"
 
 #include <libconfig.h>
 #include <stdlib.h>
 
-struct check {
-    struct conf_own *own;
-    const config_setting_t *root;
-    struct problems *problems;
-};
-
 /* ---- places ---- */
 
-/* The i-th element of a list of groups at the top; stats may be a single group. */
-static const config_setting_t *element(const config_setting_t *group, const char *list, uint32_t i)
+const config_setting_t *check_member(const config_setting_t *group, const char *name)
 {
-    const config_setting_t *s = config_setting_get_member((config_setting_t *)group, list);
+    return config_setting_get_member((config_setting_t *)group, name);
+}
+
+const config_setting_t *check_element(const config_setting_t *group, const char *list, uint32_t i)
+{
+    const config_setting_t *s = check_member(group, list);
 
     return s == NULL || config_setting_is_group(s) ? s : config_setting_get_elem(s, i);
 }
 
-/* The setting at a path below group, or the nearest one around it that was written. */
-static uint32_t line_of(const config_setting_t *group, const char *path)
+uint32_t check_line(const config_setting_t *group, const char *path)
 {
     const config_setting_t *s = group;
 
@@ -44,22 +42,18 @@ static uint32_t line_of(const config_setting_t *group, const char *path)
     return ((const struct scan_node *)config_setting_get_hook(s))->line;
 }
 
-static const config_setting_t *pool_setting(const struct check *c, uint32_t i)
+const config_setting_t *check_pool_setting(const struct check *c, uint32_t i)
 {
-    return element(c->root, "pools", i);
+    return check_element(c->root, "pools", i);
 }
 
-static const config_setting_t *listener_setting(const struct check *c, uint32_t i)
+const config_setting_t *check_listener_setting(const struct check *c, uint32_t i)
 {
-    return element(c->root, "listeners", i);
+    return check_element(c->root, "listeners", i);
 }
 
-/* A remark on one setting of a pool or listener. */
-static void say(const struct check *c, enum problem_kind kind, const config_setting_t *group,
-                const char *list, const char *name, const char *setting, const char *fmt, ...)
-    PRINTF_LIKE(7, 8);
-static void say(const struct check *c, enum problem_kind kind, const config_setting_t *group,
-                const char *list, const char *name, const char *setting, const char *fmt, ...)
+void check_say(const struct check *c, enum problem_kind kind, const config_setting_t *group,
+               const char *list, const char *name, const char *setting, const char *fmt, ...)
 {
     struct strbuf text = {0};
     va_list ap;
@@ -68,31 +62,12 @@ static void say(const struct check *c, enum problem_kind kind, const config_sett
     strbuf_vaddf(&text, fmt, ap);
     va_end(ap);
     char *path = xasprintf("%s[%s].%s", list, name, setting);
-    problems_add(c->problems, kind, line_of(group, setting), path, "%s", text.p);
+    problems_add(c->problems, kind, check_line(group, setting), path, "%s", text.p);
     free(path);
     strbuf_fini(&text);
 }
 
-#define pool_error(c, i, setting, ...)                                                             \
-    say(c, PROBLEM_ERROR, pool_setting(c, i), "pools", (c)->own->conf.pools[i].name, setting,      \
-        __VA_ARGS__)
-#define pool_warning(c, i, setting, ...)                                                           \
-    say(c, PROBLEM_WARNING, pool_setting(c, i), "pools", (c)->own->conf.pools[i].name, setting,    \
-        __VA_ARGS__)
-#define listener_error(c, i, setting, ...)                                                         \
-    say(c, PROBLEM_ERROR, listener_setting(c, i), "listeners", (c)->own->conf.listeners[i].name,   \
-        setting, __VA_ARGS__)
-#define listener_warning(c, i, setting, ...)                                                       \
-    say(c, PROBLEM_WARNING, listener_setting(c, i), "listeners", (c)->own->conf.listeners[i].name, \
-        setting, __VA_ARGS__)
-
 /* ---- names ---- */
-
-struct named {
-    const char *name; /* NULL: its name was mistaken, said already */
-    struct conf_place place;
-    uint32_t index;
-};
 
 static int by_name(const void *a, const void *b)
 {
@@ -108,9 +83,8 @@ static int by_name(const void *a, const void *b)
     return x->index < y->index ? -1 : 1;
 }
 
-/* prefix: how the list is called in messages, "pools[app].backends". */
-static void check_names(const struct check *c, struct named *items, uint32_t n, const char *prefix,
-                        const config_setting_t *group, const char *list)
+void check_names(const struct check *c, struct named *items, uint32_t n, const char *prefix,
+                 const config_setting_t *group, const char *list)
 {
     if (n > 1)
         qsort(items, n, sizeof(*items), by_name);
@@ -119,15 +93,15 @@ static void check_names(const struct check *c, struct named *items, uint32_t n, 
         if (a->name == NULL || strcmp(a->name, b->name) != 0)
             continue;
         char *path = xasprintf("%s[%s].name", prefix, b->name);
-        problems_add(c->problems, PROBLEM_ERROR, line_of(element(group, list, b->index), "name"),
-                     path,
+        problems_add(c->problems, PROBLEM_ERROR,
+                     check_line(check_element(group, list, b->index), "name"), path,
                      "found \"%s\" a second time, expected a name of its own (first at %s:%u)",
                      b->name, a->place.file, a->place.line);
         free(path);
     }
 }
 
-static void check_pool_names(const struct check *c)
+static void check_pool_names(struct check *c)
 {
     const struct conf *conf = &c->own->conf;
     struct named *items = xcalloc(conf->n_pools + 1, sizeof(*items));
@@ -136,7 +110,7 @@ static void check_pool_names(const struct check *c)
         items[i] = (struct named){
             conf->pools[i].name, {conf->pools[i].file, (uint32_t)conf->pools[i].line}, i};
     check_names(c, items, conf->n_pools, "pools", c->root, "pools");
-    free(items);
+    c->pools = items;
 }
 
 static void check_listener_names(const struct check *c)
@@ -161,7 +135,7 @@ static void check_backend_names(const struct check *c, uint32_t p)
         items[i] = (struct named){
             pool->backends[i].name, {pool->backends[i].file, (uint32_t)pool->backends[i].line}, i};
     char *prefix = xasprintf("pools[%s].backends", pool->name);
-    check_names(c, items, pool->n_backends, prefix, pool_setting(c, p), "backends");
+    check_names(c, items, pool->n_backends, prefix, check_pool_setting(c, p), "backends");
     free(prefix);
     free(items);
 }
@@ -177,7 +151,7 @@ static void check_drain(const struct check *c)
         return;
     value_print_duration(conf->drain.delay_ms, &delay);
     value_print_duration(conf->drain.deadline_ms, &deadline);
-    problems_add(c->problems, PROBLEM_ERROR, line_of(c->root, "drain.delay"), "drain.delay",
+    problems_add(c->problems, PROBLEM_ERROR, check_line(c->root, "drain.delay"), "drain.delay",
                  "found \"%s\", expected at most drain.deadline, which is \"%s\"", delay.p,
                  deadline.p);
     strbuf_fini(&delay);
@@ -192,7 +166,7 @@ static void check_totals(const struct check *c)
     for (uint32_t i = 0; i < conf->n_pools; i++)
         backends += conf->pools[i].n_backends;
     if (backends > LIMIT_BACKENDS)
-        problems_add(c->problems, PROBLEM_ERROR, line_of(c->root, "pools"), "pools",
+        problems_add(c->problems, PROBLEM_ERROR, check_line(c->root, "pools"), "pools",
                      "found %llu backends in all, expected at most %d",
                      (unsigned long long)backends, LIMIT_BACKENDS);
 }
@@ -265,21 +239,21 @@ static uint32_t collect_binds(const struct check *c, struct bound *out)
         char *text = path != NULL ? xasprintf("unix:%s", path) : NULL;
         if (text != NULL && addr_parse(str_of(text), false, false, &spec, &ignored) == 0) {
             out[n] = (struct bound){spec.addr, path, "stats", NULL, "socket", 0, n};
-            out[n++].line = line_of(element(c->root, "stats", i), "socket");
+            out[n++].line = check_line(check_element(c->root, "stats", i), "socket");
         }
         free(text);
     }
     for (uint32_t i = 0; i < conf->n_listeners; i++) {
         const struct listener_conf *l = &conf->listeners[i];
-        const config_setting_t *setting = listener_setting(c, i);
+        const config_setting_t *setting = check_listener_setting(c, i);
         const config_setting_t *bind =
             l->n_binds > 0 ? config_setting_get_member((config_setting_t *)setting, "bind") : NULL;
         for (uint32_t b = 0; b < l->n_binds; b++) {
             out[n] = (struct bound){
                 l->binds[b].addr, l->bind_texts[b], "listeners", l->name, "bind", 0, n};
             out[n++].line = config_setting_is_aggregate(bind)
-                                ? line_of(config_setting_get_elem(bind, b), "")
-                                : line_of(bind, "");
+                                ? check_line(config_setting_get_elem(bind, b), "")
+                                : check_line(bind, "");
         }
     }
     return n;
@@ -315,10 +289,9 @@ static void check_binds(const struct check *c)
 
 /* ---- pools ---- */
 
-/* Settings that do nothing where they stand. Only values that differ from the default are worth a
- * word: -T writes all of them. */
-static void check_idle(const struct check *c, uint32_t p, const char *setting, bool works,
-                       const char *needs)
+/* Only values that differ from the default are worth a word: -T writes all of them. */
+void check_idle(const struct check *c, uint32_t p, const char *setting, bool works,
+                const char *needs)
 {
     const struct pool_conf *pool = &c->own->conf.pools[p];
     struct strbuf value = {0}, def = {0};
@@ -343,6 +316,7 @@ static void check_idle_settings(const struct check *c, uint32_t p)
     const char *need_tcp = "health.type = \"tcp\"", *need_http = "health.type = \"http\"";
     const char *need_check = "health.type = \"tcp\" or \"http\"";
 
+    check_idle(c, p, "hash.key", pool->balance.kind == BALANCE_HASH, "balance = \"hash\"");
     check_idle(c, p, "hash.load_bound", pool->balance.kind == BALANCE_HASH, "balance = \"hash\"");
     check_idle(c, p, "health.send", tcp, need_tcp);
     check_idle(c, p, "health.expect", tcp, need_tcp);
@@ -391,37 +365,59 @@ static void check_pool(const struct check *c, uint32_t p)
     check_idle_settings(c, p);
     check_health(c, p);
     check_weights(c, p);
+    check_http_pool(c, p);
 }
 
 /* ---- listeners ---- */
 
-/* False when there is no such pool. */
-static bool find_pool(const struct check *c, const char *name, uint32_t *out_index)
-{
-    const struct conf *conf = &c->own->conf;
-
-    for (uint32_t i = 0; i < conf->n_pools; i++)
-        if (conf->pools[i].name != NULL && strcmp(conf->pools[i].name, name) == 0) {
-            *out_index = i;
-            return true;
-        }
-    return false;
-}
-
-static void unknown_pool(const struct check *c, uint32_t i)
+static void unknown_pool(const struct check *c, const config_setting_t *group, const char *list,
+                         const char *name, const char *setting, const char *pool_name)
 {
     const struct conf *conf = &c->own->conf;
     struct strbuf hint = {0};
     struct suggest suggest;
 
-    suggest_begin(&suggest, str_of(conf->listeners[i].pool_name));
+    suggest_begin(&suggest, str_of(pool_name));
     for (uint32_t p = 0; p < conf->n_pools; p++)
         if (conf->pools[p].name != NULL)
             suggest_offer(&suggest, conf->pools[p].name);
     suggest_print(&suggest, &hint);
-    listener_error(c, i, "pool", "found \"%s\", which is no pool, expected the name of one%s",
-                   conf->listeners[i].pool_name, hint.len > 0 ? hint.p : "");
+    check_say(c, PROBLEM_ERROR, group, list, name, setting,
+              "found \"%s\", which is no pool, expected the name of one%s", pool_name,
+              hint.len > 0 ? hint.p : "");
     strbuf_fini(&hint);
+}
+
+static int name_against(const void *key, const void *item)
+{
+    const struct named *named = item;
+
+    return named->name == NULL ? 1 : strcmp(key, named->name);
+}
+
+bool check_find_pool(const struct check *c, const config_setting_t *group, const char *list,
+                     const char *name, const char *setting, const char *pool_name,
+                     enum pool_mode mode, uint32_t *out_index)
+{
+    static const char *const modes[] = {[MODE_TCP] = "tcp", [MODE_HTTP] = "http"};
+    const struct conf *conf = &c->own->conf;
+    const struct named *found = conf->n_pools > 0 ? bsearch(pool_name, c->pools, conf->n_pools,
+                                                            sizeof(*c->pools), name_against)
+                                                  : NULL;
+
+    if (found == NULL) {
+        unknown_pool(c, group, list, name, setting, pool_name);
+        return false;
+    }
+    enum pool_mode is = conf->pools[found->index].mode;
+    c->pool_used[found->index] = true;
+    *out_index = found->index;
+    if (is == MODE_MISTAKEN || mode == MODE_MISTAKEN || is == mode)
+        return true;
+    check_say(c, PROBLEM_ERROR, group, list, name, setting,
+              "found \"%s\", a pool of mode \"%s\", expected one of mode \"%s\"", pool_name,
+              modes[is], modes[mode]);
+    return true;
 }
 
 static bool is_loopback(const struct addr *a)
@@ -440,19 +436,21 @@ static bool leads_to(const struct addr *to, const struct addr *bind)
            is_wildcard(bind) && is_loopback(to);
 }
 
-/* A backend that is the listener itself makes every connection a storm. */
-static void check_loop(const struct check *c, uint32_t i, const struct pool_conf *pool)
+/* Every connection would be a storm. */
+void check_loop(const struct check *c, uint32_t listener, uint32_t p, const config_setting_t *group,
+                const char *list, const char *name)
 {
-    const struct listener_conf *l = &c->own->conf.listeners[i];
+    const struct listener_conf *l = &c->own->conf.listeners[listener];
+    const struct pool_conf *pool = &c->own->conf.pools[p];
 
     for (uint32_t b = 0; b < l->n_binds; b++)
         for (uint32_t k = 0; k < pool->n_backends; k++) {
             const struct addr *to = &pool->backends[k].address.addr;
             if (to->len > 0 && pool->backends[k].name != NULL && leads_to(to, &l->binds[b].addr)) {
-                listener_error(c, i, "pool",
-                               "found \"%s\", whose backend \"%s\" is this listener's own address "
-                               "%s, expected another",
-                               pool->name, pool->backends[k].name, l->bind_texts[b]);
+                check_say(c, PROBLEM_ERROR, group, list, name, "pool",
+                          "found \"%s\", whose backend \"%s\" is this listener's own address "
+                          "%s, expected another",
+                          pool->name, pool->backends[k].name, l->bind_texts[b]);
                 return;
             }
         }
@@ -475,23 +473,63 @@ static void check_listener_limits(const struct check *c, uint32_t i)
             l->max_per_source, l->max_connections);
 }
 
-static void check_listener(const struct check *c, uint32_t i, bool *pool_used)
+static void check_tcp_listener(const struct check *c, uint32_t i)
 {
-    struct conf *conf = &c->own->conf;
-    struct listener_conf *l = &conf->listeners[i];
-    bool known = l->pool_name != NULL && find_pool(c, l->pool_name, &l->pool);
+    struct listener_conf *l = &c->own->conf.listeners[i];
+    const config_setting_t *setting = check_listener_setting(c, i);
+    bool known = l->pool_name != NULL && check_find_pool(c, setting, "listeners", l->name, "pool",
+                                                         l->pool_name, l->mode, &l->pool);
 
-    if (known)
-        pool_used[l->pool] = true;
+    if (l->mode == MODE_TCP && check_member(setting, "pool") == NULL)
+        listener_error(c, i, "pool", "not found, expected the name of a pool");
     if (l->tunnel_timeout_ms == 0)
         l->tunnel_timeout_ms =
-            known ? conf->pools[l->pool].tunnel_timeout_ms : c->own->tunnel_timeout_ms;
-    if (l->name == NULL)
-        return;
+            known ? c->own->conf.pools[l->pool].tunnel_timeout_ms : c->own->tunnel_timeout_ms;
     if (known)
-        check_loop(c, i, &conf->pools[l->pool]);
-    else if (l->pool_name != NULL)
-        unknown_pool(c, i);
+        check_loop(c, i, l->pool, setting, "listeners", l->name);
+}
+
+/* A format that only requests have. The global one is made for http listeners, so that a listener
+ * of mode tcp may fall back; its own is a mistake. */
+static void check_access_format(const struct check *c, uint32_t i)
+{
+    struct listener_conf *l = &c->own->conf.listeners[i];
+    const char *error = NULL;
+    bool own = l->access_format != c->own->access_format;
+
+    if (l->access_format == NULL) {
+        l->access_format = l->mode == MODE_HTTP ? "combined" : "tcplog";
+        return;
+    }
+    struct access_format *format = access_format_compile(l->access_format, &error);
+    if (format == NULL || access_format_fits(format, l->mode == MODE_HTTP, &error)) {
+        access_format_free(&format);
+        return;
+    }
+    if (own) {
+        listener_error(c, i, "log.format", "found \"%s\" (%s), expected a format of its mode",
+                       l->access_format, error);
+    } else {
+        listener_warning(c, i, "mode",
+                         "log.format is \"%s\" (%s), so this listener logs as \"tcplog\"",
+                         l->access_format, error);
+        l->access_format = "tcplog";
+    }
+    access_format_free(&format);
+}
+
+static void check_listener(const struct check *c, uint32_t i)
+{
+    struct listener_conf *l = &c->own->conf.listeners[i];
+
+    if (l->name == NULL)
+        return; /* its mistakes are said; without a name there is no way to speak of others */
+    if (l->mode == MODE_HTTP)
+        check_http_listener(c, i);
+    else
+        check_tcp_listener(c, i);
+    if (l->mode != MODE_MISTAKEN)
+        check_access_format(c, i);
     if (l->n_proxy_from > 0 && l->proxy_protocol == PROXY_OFF)
         listener_error(c, i, "proxy_from",
                        "found networks, but proxy_protocol is \"off\", expected \"v1\", \"v2\" or "
@@ -503,9 +541,11 @@ static void check_listener(const struct check *c, uint32_t i, bool *pool_used)
 
 void check_conf(struct conf_own *own, const config_setting_t *root, struct problems *problems)
 {
-    struct check c = {own, root, problems};
     struct conf *conf = &own->conf;
-    bool *pool_used = xcalloc(conf->n_pools + 1, sizeof(*pool_used));
+    struct check c = {.own = own,
+                      .root = root,
+                      .problems = problems,
+                      .pool_used = xcalloc(conf->n_pools + 1, sizeof(bool))};
 
     check_drain(&c);
     check_totals(&c);
@@ -515,10 +555,12 @@ void check_conf(struct conf_own *own, const config_setting_t *root, struct probl
     for (uint32_t i = 0; i < conf->n_pools; i++)
         check_pool(&c, i);
     for (uint32_t i = 0; i < conf->n_listeners; i++)
-        check_listener(&c, i, pool_used);
+        check_listener(&c, i);
+    check_tests(&c);
     /* With mistakes elsewhere a listener may be missing; only a sound file is told this. */
     for (uint32_t i = 0; i < conf->n_pools && problems->errors == 0; i++)
-        if (!pool_used[i])
+        if (!c.pool_used[i])
             pool_warning(&c, i, "name", "no listener uses this pool");
-    free(pool_used);
+    free(c.pools);
+    free(c.pool_used);
 }

@@ -20,6 +20,20 @@ struct stats_conf {
     enum ctl_level level;
 };
 
+/* What the `tests` block promises of one request. */
+struct conf_test {
+    char *request;  /* "GET http://host/path" */
+    char **headers; /* "Name: value" */
+    uint32_t n_headers;
+    struct addr from; /* len 0: not said */
+    char *pool_name;  /* expected; NULL: not said */
+    uint32_t pool;    /* index, where pool_name is said */
+    uint32_t status;  /* 0: not said */
+    char *location;   /* NULL: not said */
+    const char *file;
+    int line;
+};
+
 struct conf {
     uint32_t workers; /* 0: one per usable core */
     enum io_engine_kind io;
@@ -43,6 +57,8 @@ struct conf {
     uint32_t n_pools;
     struct listener_conf *listeners;
     uint32_t n_listeners;
+    struct conf_test *tests;
+    uint32_t n_tests;
     void *arena; /* config's own */
 };
 

@@ -9,9 +9,15 @@
 struct conf_own {
     struct conf conf; /* conf.arena points at this object */
     struct conf_arena arena;
+    const char *dir; /* of the main file, absolute, with its slash; NULL: a text from memory */
     uint32_t connect_timeout_ms, handshake_timeout_ms, tunnel_timeout_ms;
+    uint32_t request_head_timeout_ms, body_timeout_ms, response_head_timeout_ms, idle_timeout_ms;
+    uint32_t backend_idle_timeout_ms;
+    uint32_t head_bytes, fields;
+    uint64_t body_bytes;
+    bool keep_encoded_slash;
     uint32_t max_per_source;
-    char *access_target, *access_format;
+    char *access_target, *access_format; /* format NULL: by mode */
 };
 
 /* The object that holds c. */

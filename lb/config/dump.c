@@ -4,16 +4,17 @@
 #include "lb/config/schema.h"
 #include "lb/config/value.h"
 
-static void dump_settings(const char *parent, const void *base, unsigned indent,
-                          struct strbuf *out);
+/* mode: of the pool or listener around it. */
+static void dump_settings(const char *parent, const void *base, enum pool_mode mode,
+                          unsigned indent, struct strbuf *out);
 
 static void line(struct strbuf *out, unsigned indent, const char *name, const char *rest)
 {
     strbuf_addf(out, "%*s%s%s\n", (int)(4 * indent), "", name, rest);
 }
 
-static void dump_objects(const struct schema_row *row, const void *base, unsigned indent,
-                         struct strbuf *out)
+static void dump_objects(const struct schema_row *row, const void *base, enum pool_mode mode,
+                         unsigned indent, struct strbuf *out)
 {
     const char *object = *(const char *const *)(const void *)((const char *)base + row->offset);
     uint32_t n = *(const uint32_t *)(const void *)((const char *)base + row->offset2);
@@ -23,26 +24,50 @@ static void dump_objects(const struct schema_row *row, const void *base, unsigne
     line(out, indent, schema_name(row), n == 0 ? " = ();" : " = (");
     for (uint32_t i = 0; i < n; i++, object += row->size) {
         line(out, indent + 1, "{", "");
-        dump_settings(row->path, object, indent + 2, out);
+        dump_settings(row->path, object, mode, indent + 2, out);
         line(out, indent + 1, "}", i + 1 < n ? "," : "");
     }
     if (n > 0)
         line(out, indent, ");", "");
 }
 
-static void dump_settings(const char *parent, const void *base, unsigned indent, struct strbuf *out)
+/* One that holds nothing is not there. */
+static void dump_group(const struct schema_row *row, const void *base, enum pool_mode mode,
+                       unsigned indent, struct strbuf *out)
+{
+    size_t before = out->len;
+
+    line(out, indent, schema_name(row), " = {");
+    size_t begun = out->len;
+    dump_settings(row->path, base, mode, indent + 1, out);
+    if (out->len > begun) {
+        line(out, indent, "};", "");
+    } else {
+        out->len = before;
+        out->p[before] = '\0';
+    }
+}
+
+static void dump_settings(const char *parent, const void *base, enum pool_mode mode,
+                          unsigned indent, struct strbuf *out)
 {
     struct strbuf value = {0};
 
     for (const struct schema_row *row = schema_next(parent, NULL); row != NULL;
          row = schema_next(parent, row)) {
         const char *name = schema_name(row);
+        if ((row->flags & SCHEMA_IS_MODE) != 0)
+            memcpy(&mode, (const char *)base + row->offset, sizeof(mode));
+        if (row->mode == SCHEMA_HTTP_ONLY && mode != MODE_HTTP)
+            continue;
         if (row->type == SCHEMA_GROUPS) {
-            dump_objects(row, base, indent, out);
+            dump_objects(row, base, mode, indent, out);
         } else if (row->type == SCHEMA_GROUP) {
-            line(out, indent, name, " = {");
-            dump_settings(row->path, base, indent + 1, out);
-            line(out, indent, "};", "");
+            dump_group(row, base, mode, indent, out);
+        } else if (row->type == SCHEMA_OBJECT) {
+            const void *object = *(void *const *)(const void *)((const char *)base + row->offset);
+            if (object != NULL)
+                dump_group(row, object, mode, indent, out);
         } else {
             strbuf_clear(&value);
             if (value_print(row, base, &value))
@@ -55,5 +80,5 @@ static void dump_settings(const char *parent, const void *base, unsigned indent,
 void conf_dump(const struct conf *c, struct strbuf *out)
 {
     strbuf_add_cstr(out, "# The effective configuration of sluice " SLUICE_VERSION ".\n");
-    dump_settings("", conf_own_of(c), 0, out);
+    dump_settings("", conf_own_of(c), MODE_TCP, 0, out);
 }

@@ -70,6 +70,13 @@ bool env_expand(struct str in, bool template, struct strbuf *out, bool *out_used
         } else if (after == '{') {
             const char *begin = in.p + i + 2;
             const char *end = memchr(begin, '}', in.len - i - 2);
+            bool variable = template && i + 2 < in.len && !isupper((unsigned char)*begin) &&
+                            *begin != '_' && *begin != '}';
+            if (end != NULL && variable) { /* ${lower} is the template's */
+                strbuf_add(out, in.p + i, (size_t)(end + 1 - in.p) - i);
+                i = (size_t)(end - in.p);
+                continue;
+            }
             if (end == NULL) {
                 strbuf_add_cstr(error, "found \"${\" without its \"}\", expected \"${NAME}\" (a "
                                        "dollar is written $$)");
@@ -83,11 +90,11 @@ bool env_expand(struct str in, bool template, struct strbuf *out, bool *out_used
             size_t n = 1;
             while (i + n < in.len && (isalnum((unsigned char)in.p[i + n]) || in.p[i + n] == '_'))
                 n++;
-            strbuf_addf(
-                error,
-                "found \"%.*s\", but a session's variables can be used in log formats only, "
-                "expected \"${NAME}\" for the environment (a dollar is written $$)",
-                (int)n, in.p + i);
+            strbuf_addf(error,
+                        "found \"%.*s\", but variables of requests and sessions can be used in log "
+                        "formats, redirects, answers, rewrites and header values only, expected "
+                        "\"${NAME}\" for the environment (a dollar is written $$)",
+                        (int)n, in.p + i);
             return false;
         } else {
             strbuf_add_char(out, '$');

@@ -7,6 +7,7 @@
 #include "lb/base/alloc.h"
 #include "lb/base/limits.h"
 #include "lb/config/check.h"
+#include "lb/config/check_priv.h"
 #include "lb/config/conf_own.h"
 #include "lb/config/env.h"
 #include "lb/config/problems.h"
@@ -17,12 +18,15 @@
 
 #include <libconfig.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 struct load {
     struct conf_own *own;
     struct problems problems;
     struct conf_source source;
-    struct strbuf path; /* of the setting at hand, as users see it: pools[app].health.type */
+    struct strbuf path;  /* of the setting at hand, as users see it: pools[app].health.type */
+    enum pool_mode mode; /* of the pool or listener at hand */
+    bool mode_known;
 };
 
 static bool parse(struct load *l, config_t *cfg);
@@ -63,11 +67,28 @@ static void begin(struct load *l)
     l->problems.source = &l->source;
 }
 
+/* Absolute, so that what -T prints means the same files wherever it is read again. */
+static const char *folder_of(struct conf_arena *arena, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *cwd = path[0] != '/' ? getcwd(NULL, 0) : NULL;
+    struct strbuf dir = {0};
+
+    if (cwd != NULL)
+        strbuf_addf(&dir, "%s/", cwd);
+    strbuf_add(&dir, path, slash != NULL ? (size_t)(slash - path) + 1 : 0);
+    const char *copy = conf_arena_str(arena, strbuf_str(&dir));
+    strbuf_fini(&dir);
+    free(cwd);
+    return copy;
+}
+
 struct conf *conf_load(const char *path, struct strbuf *errors)
 {
     struct load l;
 
     begin(&l);
+    l.own->dir = folder_of(&l.own->arena, path);
     bool readable = conf_source_read(&l.source, path, &l.problems);
     return load(&l, readable, errors);
 }
@@ -305,7 +326,24 @@ static void store_place(struct load *l, const char *path, void *object, uint32_t
     } else if (strcmp(path, "listeners") == 0) {
         ((struct listener_conf *)object)->file = place.file;
         ((struct listener_conf *)object)->line = (int)place.line;
+    } else if (strcmp(path, "listeners.routes") == 0) {
+        ((struct http_route_conf *)object)->route.file = place.file;
+        ((struct http_route_conf *)object)->route.line = (int)place.line;
+    } else if (strcmp(path, "tests") == 0) {
+        ((struct conf_test *)object)->file = place.file;
+        ((struct conf_test *)object)->line = (int)place.line;
     }
+}
+
+/* An object behind a pointer. */
+static void load_object(struct load *l, const struct schema_row *row,
+                        const config_setting_t *setting, void *base)
+{
+    void *object = conf_arena_alloc(&l->own->arena, row->size);
+
+    *(void **)(void *)((char *)base + row->offset) = object;
+    store_defaults(l, row->path, object);
+    load_group(l, setting, row->path, object);
 }
 
 static void load_groups(struct load *l, const struct schema_row *row,
@@ -339,7 +377,13 @@ static void load_groups(struct load *l, const struct schema_row *row,
             pop(l, before);
             continue;
         }
+        if (strcmp(row->path, "listeners") == 0)
+            ((struct listener_conf *)object)->mode = MODE_MISTAKEN; /* until it is read */
+        else if (strcmp(row->path, "pools") == 0)
+            ((struct pool_conf *)object)->mode = MODE_MISTAKEN;
         store_place(l, row->path, object, node_of(element)->line);
+        if (base == (void *)l->own)
+            l->mode_known = false; /* a pool's or listener's comes with it */
         store_defaults(l, row->path, object);
         load_group(l, element, row->path, object);
         pop(l, before);
@@ -406,18 +450,27 @@ static void load_setting(struct load *l, const struct schema_row *row,
 {
     size_t before = push(l, schema_name(row));
 
-    if (row->type == SCHEMA_GROUPS)
+    if (row->mode == SCHEMA_HTTP_ONLY && l->mode_known && l->mode != MODE_HTTP) {
+        mistake(l, node_of(setting)->line,
+                "found a setting of mode \"http\", expected it with that mode only");
+    } else if (row->type == SCHEMA_GROUPS) {
         load_groups(l, row, setting, base);
-    else if (row->type != SCHEMA_GROUP)
+    } else if (!schema_is_group(row)) {
         load_scalar(l, row, setting, base);
-    else if (config_setting_is_group(setting))
-        load_group(l, setting, row->path, base);
-    else
+    } else if (!config_setting_is_group(setting)) {
         wrong_type(l, row, setting, NULL);
+    } else if (row->type == SCHEMA_OBJECT) {
+        load_object(l, row, setting, base);
+    } else {
+        if ((row->flags & SCHEMA_WHERE_GIVEN) != 0)
+            store_defaults(l, row->path, base);
+        load_group(l, setting, row->path, base);
+    }
     pop(l, before);
 }
 
-/* Rows in their order, not the file's: global settings are known before what inherits them. */
+/* Rows in their order, not the file's: global settings are known before what inherits them, the
+ * mode of a pool or listener before what goes by it. */
 static void load_group(struct load *l, const config_setting_t *group, const char *parent,
                        void *base)
 {
@@ -433,7 +486,12 @@ static void load_group(struct load *l, const config_setting_t *group, const char
          row = schema_next(parent, row)) {
         const config_setting_t *setting =
             config_setting_get_member((config_setting_t *)group, schema_name(row));
-        if (setting != NULL) {
+        if (setting != NULL && (row->flags & SCHEMA_IS_MODE) != 0) {
+            uint32_t mistakes = l->problems.errors;
+            load_setting(l, row, setting, base);
+            l->mode_known = l->problems.errors == mistakes;
+            memcpy(&l->mode, (char *)base + row->offset, sizeof(l->mode));
+        } else if (setting != NULL) {
             load_setting(l, row, setting, base);
         } else if ((row->flags & SCHEMA_REQUIRED) != 0) {
             struct strbuf expected = {0};
@@ -451,9 +509,9 @@ static void store_defaults(struct load *l, const char *parent, void *base)
 {
     for (const struct schema_row *row = schema_next(parent, NULL); row != NULL;
          row = schema_next(parent, row)) {
-        if (row->type == SCHEMA_GROUP)
+        if (row->type == SCHEMA_GROUP && (row->flags & SCHEMA_WHERE_GIVEN) == 0)
             store_defaults(l, row->path, base);
-        else if (row->type == SCHEMA_GROUPS)
+        else if (schema_is_group(row))
             continue;
         else if (row->inherit != SCHEMA_NO_FIELD)
             memcpy((char *)base + row->offset, (const char *)l->own + row->inherit, row->size);

@@ -18,11 +18,6 @@ static void text(FILE *out, const char *s)
     }
 }
 
-static bool is_group(const struct schema_row *row)
-{
-    return row->type == SCHEMA_GROUP || row->type == SCHEMA_GROUPS;
-}
-
 static void setting(FILE *out, const struct schema_row *row)
 {
     struct strbuf line = {0};
@@ -52,7 +47,7 @@ static void settings_of(FILE *out, const char *parent)
 {
     for (const struct schema_row *row = schema_next(parent, NULL); row != NULL;
          row = schema_next(parent, row))
-        if (!is_group(row))
+        if (!schema_is_group(row))
             setting(out, row);
 }
 
@@ -87,8 +82,9 @@ void conf_print_manual(FILE *out)
         "in\nparentheses, arrays in brackets, comments with #, // or /* */.\n"
         ".B @include\nwith a file in quotes, alone on a line, reads another file there, relative "
         "to\nthe folder of the main file. Strings stand on one line.\n"
-        ".PP\nDurations are strings with a unit (ms, s, m, h, d), percentages strings with "
-        "a\npercent sign. In any string ${NAME} and ${NAME:\\-default} stand for the "
+        ".PP\nDurations are strings with a unit (ms, s, m, h, d), sizes too (b, k, m, g), "
+        "percentages\nstrings with a percent sign, rates are written 100/s, 10/m or 5000/h. In any "
+        "string ${NAME} and ${NAME:\\-default} stand for the "
         "environment, $$\nfor a dollar.\n"
         ".PP\nThe groups timeouts, limits and log below a pool or a listener replace the "
         "global\nones setting by setting.\n"
@@ -97,7 +93,7 @@ void conf_print_manual(FILE *out)
         out);
     settings_of(out, "");
     for (const struct schema_row *row = schema_rows; row < schema_rows + schema_n; row++)
-        if (is_group(row))
+        if (schema_is_group(row))
             group(out, row);
     fputs(".SH FILES\n.I /etc/sluice/sluice.conf\n.SH SEE ALSO\n.BR sluice (8)\n", out);
 }

@@ -15,11 +15,6 @@ static void cell(FILE *out, const char *text, bool code)
     fputs(code ? "` " : " ", out);
 }
 
-static bool is_group(const struct schema_row *row)
-{
-    return row->type == SCHEMA_GROUP || row->type == SCHEMA_GROUPS;
-}
-
 static void setting(FILE *out, const struct schema_row *row)
 {
     struct strbuf values = {0}, def = {0};
@@ -46,7 +41,7 @@ static void table(FILE *out, const char *parent)
 
     for (const struct schema_row *row = schema_next(parent, NULL); row != NULL;
          row = schema_next(parent, row)) {
-        if (is_group(row))
+        if (schema_is_group(row))
             continue;
         if (!any)
             fputs("\n| setting | values | default | changes by | |\n|---|---|---|---|---|\n", out);
@@ -83,7 +78,11 @@ void conf_print_reference(FILE *out)
           "understood.\n\n"
           "- Durations are strings with a unit: `\"500ms\"`, `\"2s\"`, `\"5m\"`, `\"1h\"`, "
           "`\"1d\"`.\n"
-          "- Percentages are strings: `\"10%\"`.\n"
+          "- Sizes likewise: `\"512b\"`, `\"32k\"`, `\"1m\"`, `\"2g\"` (k is 1024); `\"0\"`, where "
+          "it "
+          "is allowed, is\n"
+          "  no limit. Rates: `\"100/s\"`, `\"10/m\"`, `\"5000/h\"`. Percentages: `\"10%\"`.\n"
+          "- Settings of `mode = \"http\"` are mistakes elsewhere.\n"
           "- In any string `${NAME}` and `${NAME:-default}` stand for the environment (unset "
           "without a\n"
           "  default is an error), `$$` for a dollar. Where a number or a boolean is wanted, a "
@@ -100,6 +99,6 @@ void conf_print_reference(FILE *out)
           out);
     table(out, "");
     for (const struct schema_row *row = schema_rows; row < schema_rows + schema_n; row++)
-        if (is_group(row))
+        if (schema_is_group(row))
             group(out, row);
 }

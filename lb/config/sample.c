@@ -12,7 +12,7 @@ enum { COLUMNS = 100 };
 struct sample {
     FILE *out;
     unsigned indent;
-    bool disabled; /* within a group that is shown as an example only */
+    const char *mark; /* before a setting: "", "#" for an example, "# " for a remark */
 };
 
 static void write_settings(const struct sample *s, const char *parent);
@@ -35,9 +35,21 @@ static void comment(const struct sample *s, const char *text)
     fputc('\n', s->out);
 }
 
-static void setting_line(const struct sample *s, bool disabled, const char *name, const char *rest)
+static void setting_line(const struct sample *s, const char *mark, const char *name,
+                         const char *rest)
 {
-    fprintf(s->out, "%*s%s%s%s\n", (int)(4 * s->indent), "", disabled ? "#" : "", name, rest);
+    fprintf(s->out, "%*s%s%s%s\n", (int)(4 * s->indent), "", mark, name, rest);
+}
+
+static const char *mark_of(const struct sample *s, const struct schema_row *row)
+{
+    bool shown = (row->flags & (SCHEMA_REQUIRED | SCHEMA_SHOWN)) != 0 || row->def != NULL;
+
+    if (schema_is_group(row))
+        shown = (row->flags & SCHEMA_OPTIONAL) == 0;
+    if ((row->flags & SCHEMA_ASIDE) != 0 || strcmp(s->mark, "# ") == 0)
+        return "# ";
+    return shown ? s->mark : "#";
 }
 
 static void describe(const struct sample *s, const struct schema_row *row)
@@ -45,7 +57,7 @@ static void describe(const struct sample *s, const struct schema_row *row)
     struct strbuf text = {0};
 
     comment(s, row->help);
-    if (row->type != SCHEMA_GROUP && row->type != SCHEMA_GROUPS) {
+    if (!schema_is_group(row)) {
         strbuf_add_cstr(&text, "Values: ");
         value_range(row, &text);
         strbuf_add_cstr(&text, ". ");
@@ -61,33 +73,31 @@ static void describe(const struct sample *s, const struct schema_row *row)
 
 static void write_scalar(const struct sample *s, const struct schema_row *row)
 {
-    bool required = (row->flags & SCHEMA_REQUIRED) != 0;
     struct strbuf rest = {0};
 
     strbuf_add_cstr(&rest, " = ");
     value_print_text(row, row->def != NULL ? row->def : row->example, &rest);
     strbuf_add_char(&rest, ';');
-    setting_line(s, s->disabled || (row->def == NULL && !required), schema_name(row), rest.p);
+    setting_line(s, mark_of(s, row), schema_name(row), rest.p);
     strbuf_fini(&rest);
 }
 
 static void write_group(const struct sample *s, const struct schema_row *row)
 {
-    struct sample inner = {s->out, s->indent + 1,
-                           s->disabled || (row->flags & SCHEMA_OPTIONAL) != 0};
+    struct sample inner = {s->out, s->indent + 1, mark_of(s, row)};
     bool list = row->type == SCHEMA_GROUPS && (row->flags & SCHEMA_SINGLE) == 0;
 
-    setting_line(s, inner.disabled, schema_name(row), list ? " = (" : " = {");
+    setting_line(s, inner.mark, schema_name(row), list ? " = (" : " = {");
     if (list) {
-        setting_line(&inner, inner.disabled, "{", "");
+        setting_line(&inner, inner.mark, "{", "");
         inner.indent++;
         write_settings(&inner, row->path);
         inner.indent--;
-        setting_line(&inner, inner.disabled, "}", "");
+        setting_line(&inner, inner.mark, "}", "");
     } else {
         write_settings(&inner, row->path);
     }
-    setting_line(s, inner.disabled, list ? ");" : "};", "");
+    setting_line(s, inner.mark, list ? ");" : "};", "");
 }
 
 static void write_settings(const struct sample *s, const char *parent)
@@ -97,7 +107,7 @@ static void write_settings(const struct sample *s, const char *parent)
         if (parent[0] == '\0')
             fputc('\n', s->out);
         describe(s, row);
-        if (row->type == SCHEMA_GROUP || row->type == SCHEMA_GROUPS)
+        if (schema_is_group(row))
             write_group(s, row);
         else
             write_scalar(s, row);
@@ -106,16 +116,19 @@ static void write_settings(const struct sample *s, const char *parent)
 
 void conf_print_sample(FILE *out)
 {
-    struct sample s = {.out = out};
+    struct sample s = {.out = out, .mark = ""};
 
-    fprintf(out,
-            "# sluice.conf - every setting with its default.\n"
-            "#\n"
-            "# Only pools and listeners are needed; what is left out has the value shown here.\n"
-            "# A setting behind \"#\" without a blank has no default and stands as an example.\n"
-            "# Durations: \"500ms\" \"2s\" \"5m\" \"1h\". Strings may hold ${NAME} and\n"
-            "# ${NAME:-default} from the environment; a dollar is $$. Another file is read in\n"
-            "# place of a line: @include \"FILE\" (relative to this file's folder).\n"
-            "# Check with `sluice -t -c FILE`, see what holds with `sluice -T -c FILE`.\n");
+    fprintf(
+        out,
+        "# sluice.conf - every setting with its default.\n"
+        "#\n"
+        "# Only pools and listeners are needed; what is left out has the value shown here.\n"
+        "# A setting behind \"#\" without a blank has no default and stands as an example; one\n"
+        "# behind \"# \" does too, but excludes another one or needs a file.\n"
+        "# Durations: \"500ms\" \"2s\" \"5m\" \"1h\"; sizes: \"32k\" \"1m\". Strings may hold "
+        "${NAME} and\n"
+        "# ${NAME:-default} from the environment; a dollar is $$. Another file is read in\n"
+        "# place of a line: @include \"FILE\" (relative to this file's folder).\n"
+        "# Check with `sluice -t -c FILE`, see what holds with `sluice -T -c FILE`.\n");
     write_settings(&s, "");
 }

@@ -10,29 +10,45 @@
 enum schema_type {
     SCHEMA_GROUP,  /* { name = value; ... } stored in the same object as what is around it */
     SCHEMA_GROUPS, /* ( {...}, {...} ): objects of their own */
+    SCHEMA_OBJECT, /* { name = value; ... }: one object of its own; the field is NULL without it */
     SCHEMA_BOOL,
     SCHEMA_INT,
     SCHEMA_DURATION, /* "500ms"; min, max and field in ms */
+    SCHEMA_SIZE,     /* "32k"; min, max and field in bytes; "0" where min is 0: no limit */
+    SCHEMA_RATE,     /* "100/s": how many, and the milliseconds at offset2 */
     SCHEMA_PERCENT,  /* "10%" */
     SCHEMA_ENUM,     /* one of words */
     SCHEMA_STRING,   /* min, max: bytes */
+    SCHEMA_STRINGS,  /* a string or an array of them; how many at offset2; min, max: how many */
     SCHEMA_BYTES,    /* a string that may hold NULs; its length at offset2 */
     SCHEMA_FILE_MODE,
     SCHEMA_BACKEND_ADDRESS,
     SCHEMA_CHECK_ADDRESS,
     SCHEMA_BINDS,
-    SCHEMA_NETWORKS,
+    SCHEMA_NETWORKS,     /* how many at offset2 */
+    SCHEMA_HOST_ADDRESS, /* without a port */
+    SCHEMA_HASH_KEY,     /* enum hash_key, its name at offset2 */
     SCHEMA_SERVERS,
     SCHEMA_STATUSES,
 };
 
 enum schema_flags {
-    SCHEMA_REQUIRED = 1,  /* must be given wherever its group is */
-    SCHEMA_TEMPLATE = 2,  /* $lower variables are left for its own compiler */
-    SCHEMA_SINGLE = 4,    /* groups: one group without a list will do */
-    SCHEMA_ZERO_OFF = 8,  /* 0 is allowed too, below min, and means off */
-    SCHEMA_OPTIONAL = 16, /* group: absent unless given; the sample shows it commented out */
+    SCHEMA_REQUIRED = 1,     /* must be given wherever its group is */
+    SCHEMA_TEMPLATE = 2,     /* $lower variables are left for its own compiler */
+    SCHEMA_SINGLE = 4,       /* groups: one group without a list will do */
+    SCHEMA_ZERO_OFF = 8,     /* 0 is allowed too, below min, and means off */
+    SCHEMA_OPTIONAL = 16,    /* group: absent unless given; the sample shows it commented out */
+    SCHEMA_WHERE_GIVEN = 32, /* group: its defaults hold only where it is given, else all is 0 */
+    SCHEMA_SHOWN = 64,       /* the example is active in the sample: one of several must be given */
+    SCHEMA_ASIDE = 128,    /* the sample shows it as a remark: it excludes another setting, or names
+                              a file that must be there */
+    SCHEMA_LOWER = 256,    /* strings: kept in lower case */
+    SCHEMA_SECONDS = 512,  /* duration: the field is in seconds */
+    SCHEMA_IS_MODE = 1024, /* what rows with a mode of the same object go by */
 };
+
+/* Where a setting of a pool or listener may stand. */
+enum schema_mode { SCHEMA_ANY_MODE, SCHEMA_HTTP_ONLY };
 
 enum schema_reload { SCHEMA_RELOAD, SCHEMA_RESTART }; /* how a change takes effect */
 
@@ -48,6 +64,7 @@ struct schema_row {
     enum schema_type type;
     unsigned flags;
     enum schema_reload reload;
+    enum schema_mode mode;
     int64_t min, max;
     const char *unit;    /* of an integer, in words */
     const char *def;     /* as in a file but without quotes; NULL: none */
@@ -56,7 +73,8 @@ struct schema_row {
     const struct schema_word *words; /* enum; ends with a NULL word */
     const char *later;      /* words that versions to come bring, with blanks around each */
     const char *later_note; /* instead of the usual sentence about them */
-    /* Strings: whether the text will do; may append why not. expected says what would. */
+    /* Strings, each of a list, and integers: whether the text will do; may append why not. expected
+     * says what would. */
     bool (*check)(struct str text, struct strbuf *why);
     const char *expected;
     size_t offset, size; /* of the field in its object; groups: size of one object */
@@ -68,10 +86,12 @@ struct schema_row {
 extern const struct schema_row schema_rows[];
 extern const size_t schema_n;
 
-/* Settings of `parent` ("" for the top) are found in table order: start with NULL. */
+/* Settings of `parent` ("" for the top, else the path of a row) are found in table order: start
+ * with NULL. The rows below a group stand right behind it. */
 const struct schema_row *schema_next(const char *parent, const struct schema_row *after);
 const struct schema_row *schema_find(const char *parent, struct str name);
 const struct schema_row *schema_at(const char *path);  /* it must be there */
+bool schema_is_group(const struct schema_row *row);    /* of any of the three kinds */
 const char *schema_name(const struct schema_row *row); /* the last part of its path */
 /* Whether the design has this setting for a version to come. */
 bool schema_is_later(const char *parent, struct str name);

@@ -2,6 +2,7 @@
  * would fail without them, so a check must. */
 #include "lb/config/text.h"
 
+#include "lb/http/template.h"
 #include "lb/net/addr.h"
 #include "lb/obs/access_log.h"
 
@@ -9,6 +10,7 @@
 #include <grp.h>
 #include <pwd.h>
 #include <stdlib.h>
+#include <strings.h>
 #include <sys/un.h>
 
 /* Every byte alphanumeric or one of more. */
@@ -127,7 +129,8 @@ bool text_is_log_format(struct str s, struct strbuf *why)
 {
     const char *error = NULL;
 
-    if (!str_eq_cstr(s, "tcplog") && !str_eq_cstr(s, "json") && memchr(s.p, '$', s.len) == NULL)
+    if (!str_eq_cstr(s, "tcplog") && !str_eq_cstr(s, "httplog") && !str_eq_cstr(s, "combined") &&
+        !str_eq_cstr(s, "json") && memchr(s.p, '$', s.len) == NULL)
         return false;
     for (size_t i = 0; i < s.len; i++)
         if (s.p[i] == '\0' || s.p[i] == '\n' || s.p[i] == '\r') {
@@ -164,4 +167,235 @@ bool text_is_host(struct str s, struct strbuf *why)
 {
     (void)why;
     return is_visible(s) && consists_of(s, "-._:[]%~");
+}
+
+/* ---- mode http ---- */
+
+/* RFC 9110, 5.6.2. */
+bool text_is_token(struct str s, struct strbuf *why)
+{
+    (void)why;
+    return s.len > 0 && consists_of(s, "!#$%&'*+-.^_`|~");
+}
+
+static bool is_word(struct str s, const char *word)
+{
+    return s.len == strlen(word) && strncasecmp(s.p, word, s.len) == 0;
+}
+
+/* Headers that say where a message ends or belong to one connection are written by sluice alone. */
+bool text_is_header_name(struct str s, struct strbuf *why)
+{
+    static const char *const ours[] = {"Connection", "Content-Length",    "HTTP2-Settings",
+                                       "Keep-Alive", "Proxy-Connection",  "TE",
+                                       "Trailer",    "Transfer-Encoding", "Upgrade"};
+
+    for (size_t i = 0; i < ARRAY_LEN(ours); i++)
+        if (is_word(s, ours[i])) {
+            strbuf_add_cstr(why, "it belongs to the connection, so sluice writes it itself");
+            return false;
+        }
+    if (is_word(s, "Host")) {
+        strbuf_add_cstr(why, "use set_host for it");
+        return false;
+    }
+    return text_is_token(s, why);
+}
+
+bool text_is_header_pattern(struct str s, struct strbuf *why)
+{
+    if (s.len > 1 && s.p[s.len - 1] == '*')
+        return text_is_token((struct str){s.p, s.len - 1}, why);
+    if (memchr(s.p, '*', s.len) != NULL) {
+        strbuf_add_cstr(why, "a * stands at the end, behind the begin of a name");
+        return false;
+    }
+    return text_is_header_name(s, why);
+}
+
+bool text_is_query_name(struct str s, struct strbuf *why)
+{
+    (void)why;
+    return text_has_no_nul(s, why) && memchr(s.p, '=', s.len) == NULL &&
+           memchr(s.p, '&', s.len) == NULL;
+}
+
+bool text_is_header_line(struct str s, struct strbuf *why)
+{
+    const char *colon = memchr(s.p, ':', s.len);
+
+    for (size_t i = 0; i < s.len; i++)
+        if ((unsigned char)s.p[i] < 0x20 || s.p[i] == 0x7f)
+            return false;
+    return colon != NULL && text_is_token((struct str){s.p, (size_t)(colon - s.p)}, why);
+}
+
+/* "*", "*.example.com", "example.com", "[::1]": without a port. */
+bool text_is_host_pattern(struct str s, struct strbuf *why)
+{
+    struct str rest = s;
+    struct addr_spec spec;
+    const char *ignored;
+
+    if (str_eq_cstr(s, "*"))
+        return true;
+    if (rest.len > 0 && rest.p[0] == '[') {
+        struct strbuf text = {0};
+        strbuf_addf(&text, STR_FMT ":1", STR_ARG(s));
+        bool good = memchr(s.p, '\0', s.len) == NULL && s.p[s.len - 1] == ']' &&
+                    addr_parse(strbuf_str(&text), false, false, &spec, &ignored) == 0;
+        strbuf_fini(&text);
+        return good;
+    }
+    if (memchr(rest.p, ':', rest.len) != NULL) {
+        strbuf_add_cstr(why, "a host is matched without its port");
+        return false;
+    }
+    if (str_starts(rest, STR("*.")))
+        rest = (struct str){s.p + 2, s.len - 2};
+    if (rest.len > 0 && rest.p[0] == '.') {
+        strbuf_addf(why, "for every host below it: \"*" STR_FMT "\"", STR_ARG(rest));
+        return false;
+    }
+    if (memchr(rest.p, '*', rest.len) != NULL) {
+        strbuf_add_cstr(why, "a * stands for whole labels at the begin: \"*.example.com\"");
+        return false;
+    }
+    return rest.len > 0 && rest.len <= 253 && consists_of(rest, "-._") &&
+           !str_contains(rest, STR(".."));
+}
+
+bool text_is_path_pattern(struct str s, struct strbuf *why)
+{
+    bool regex = s.len > 1 && s.p[0] == '~', exact = s.len > 1 && s.p[0] == '=';
+    struct str path = {s.p + exact, s.len - exact};
+
+    if (regex)
+        return text_has_no_nul(s, why);
+    if (path.len > 0 && memchr(path.p, '?', path.len) != NULL) {
+        strbuf_add_cstr(why, "a path has no query; `query` matches that");
+        return false;
+    }
+    return text_is_uri_path(path, why);
+}
+
+bool text_is_prefix(struct str s, struct strbuf *why)
+{
+    return text_is_uri_path(s, why) && memchr(s.p, '?', s.len) == NULL;
+}
+
+static bool is_template(struct str s, bool line, struct strbuf *why)
+{
+    const char *error = NULL;
+    struct http_template *t = http_template_compile(s, &error);
+
+    if (t == NULL) {
+        strbuf_add_cstr(why, error != NULL ? error : "not a template");
+        return false;
+    }
+    bool good = !line || http_template_is_line(t);
+    if (!good)
+        strbuf_add_cstr(why, "it holds control bytes");
+    http_template_free(&t);
+    return good;
+}
+
+bool text_is_template(struct str s, struct strbuf *why)
+{
+    return is_template(s, false, why);
+}
+
+bool text_is_line_template(struct str s, struct strbuf *why)
+{
+    return is_template(s, true, why);
+}
+
+bool text_is_path_template(struct str s, struct strbuf *why)
+{
+    return (s.p[0] == '/' || s.p[0] == '$') && is_template(s, true, why);
+}
+
+bool text_is_location(struct str s, struct strbuf *why)
+{
+    bool absolute = str_starts(s, STR("http://")) || str_starts(s, STR("https://"));
+
+    return (s.p[0] == '/' || s.p[0] == '$' || absolute) && memchr(s.p, ' ', s.len) == NULL &&
+           is_template(s, true, why);
+}
+
+bool text_is_media_type(struct str s, struct strbuf *why)
+{
+    const char *slash = memchr(s.p, '/', s.len);
+    const char *end = memchr(s.p, ';', s.len);
+
+    for (size_t i = 0; i < s.len; i++)
+        if ((unsigned char)s.p[i] < 0x20 || (unsigned char)s.p[i] >= 0x7f)
+            return false;
+    if (end == NULL)
+        end = s.p + s.len;
+    if (slash == NULL || slash > end)
+        return false;
+    return text_is_token((struct str){s.p, (size_t)(slash - s.p)}, why) &&
+           text_is_token(str_trim((struct str){slash + 1, (size_t)(end - slash - 1)}), why);
+}
+
+bool text_is_realm(struct str s, struct strbuf *why)
+{
+    (void)why;
+    for (size_t i = 0; i < s.len; i++)
+        if ((unsigned char)s.p[i] < 0x20 || (unsigned char)s.p[i] >= 0x7f || s.p[i] == '"' ||
+            s.p[i] == '\\')
+            return false;
+    return true;
+}
+
+bool text_is_secret(struct str s, struct strbuf *why)
+{
+    if (s.len < 16)
+        strbuf_addf(why, "%zu bytes can be guessed", s.len);
+    return s.len >= 16 && text_has_no_nul(s, why);
+}
+
+bool text_is_file(struct str s, struct strbuf *why)
+{
+    (void)why;
+    for (size_t i = 0; i < s.len; i++)
+        if ((unsigned char)s.p[i] < 0x20 || s.p[i] == 0x7f)
+            return false;
+    return s.len > 0 && s.p[s.len - 1] != '/';
+}
+
+bool text_is_ratelimit_key(struct str s, struct strbuf *why)
+{
+    static const char *const prefixes[] = {"header:", "cookie:"};
+
+    if (str_eq_cstr(s, "source") || str_eq_cstr(s, "path") || str_eq_cstr(s, "route"))
+        return true;
+    for (size_t i = 0; i < ARRAY_LEN(prefixes); i++) {
+        size_t len = strlen(prefixes[i]);
+        if (str_starts(s, str_of(prefixes[i])))
+            return text_is_token((struct str){s.p + len, s.len - len}, why);
+    }
+    return false;
+}
+
+bool text_is_redirect_status(struct str s, struct strbuf *why)
+{
+    (void)why;
+    return str_eq_cstr(s, "301") || str_eq_cstr(s, "302") || str_eq_cstr(s, "303") ||
+           str_eq_cstr(s, "307") || str_eq_cstr(s, "308");
+}
+
+/* METHOD, one blank, an absolute URL of http or https. */
+bool text_is_request(struct str s, struct strbuf *why)
+{
+    const char *blank = memchr(s.p, ' ', s.len);
+
+    if (blank == NULL || !text_is_token((struct str){s.p, (size_t)(blank - s.p)}, why))
+        return false;
+    struct str url = {blank + 1, (size_t)(s.p + s.len - blank - 1)};
+    struct str scheme = str_starts(url, STR("http://")) ? STR("http://") : STR("https://");
+    if (!str_starts(url, scheme) || !is_visible(url))
+        return false;
+    return url.len > scheme.len && url.p[scheme.len] != '/' && url.p[scheme.len] != '?';
 }

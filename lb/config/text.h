@@ -17,5 +17,25 @@ bool text_is_method(struct str s, struct strbuf *why);
 bool text_is_uri_path(struct str s, struct strbuf *why);
 bool text_is_host(struct str s, struct strbuf *why);
 bool text_has_no_nul(struct str s, struct strbuf *why);
+/* Mode http. why may be NULL for the first. */
+bool text_is_token(struct str s, struct strbuf *why);          /* header, cookie names, methods */
+bool text_is_header_name(struct str s, struct strbuf *why);    /* one that a route may change */
+bool text_is_header_pattern(struct str s, struct strbuf *why); /* the same, or its begin and a * */
+bool text_is_query_name(struct str s, struct strbuf *why);
+bool text_is_header_line(struct str s, struct strbuf *why);  /* "Name: value" */
+bool text_is_host_pattern(struct str s, struct strbuf *why); /* of a route */
+bool text_is_path_pattern(struct str s, struct strbuf *why);
+bool text_is_prefix(struct str s, struct strbuf *why);
+bool text_is_template(struct str s, struct strbuf *why);
+bool text_is_line_template(struct str s, struct strbuf *why); /* a header's value */
+bool text_is_path_template(struct str s, struct strbuf *why);
+bool text_is_location(struct str s, struct strbuf *why);
+bool text_is_media_type(struct str s, struct strbuf *why);
+bool text_is_realm(struct str s, struct strbuf *why);
+bool text_is_secret(struct str s, struct strbuf *why);
+bool text_is_file(struct str s, struct strbuf *why);
+bool text_is_ratelimit_key(struct str s, struct strbuf *why);
+bool text_is_redirect_status(struct str s, struct strbuf *why);
+bool text_is_request(struct str s, struct strbuf *why); /* "GET http://host/path" */
 
 #endif

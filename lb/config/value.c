@@ -7,6 +7,7 @@
 #include "lb/config/conf.h"
 #include "lb/config/problems.h"
 #include "lb/config/suggest.h"
+#include "lb/config/text.h"
 
 #include <arpa/inet.h>
 #include <ctype.h>
@@ -59,6 +60,7 @@ void value_expected(const struct schema_row *row, struct strbuf *out)
 {
     switch (row->type) {
     case SCHEMA_GROUP:
+    case SCHEMA_OBJECT:
         strbuf_add_cstr(out, "a group: { name = value; ... }");
         break;
     case SCHEMA_GROUPS:
@@ -69,8 +71,11 @@ void value_expected(const struct schema_row *row, struct strbuf *out)
         strbuf_add_cstr(out, "true or false");
         break;
     case SCHEMA_INT:
-        strbuf_addf(out, "a whole number from %lld to %lld", (long long)row->min,
-                    (long long)row->max);
+        if (row->expected != NULL)
+            strbuf_add_cstr(out, row->expected);
+        else
+            strbuf_addf(out, "a whole number from %lld to %lld", (long long)row->min,
+                        (long long)row->max);
         break;
     case SCHEMA_DURATION:
         strbuf_add_cstr(out, "a duration with its unit, from \"");
@@ -78,6 +83,16 @@ void value_expected(const struct schema_row *row, struct strbuf *out)
         strbuf_add_cstr(out, "\" to \"");
         value_print_duration((uint64_t)row->max, out);
         strbuf_add_cstr(out, "\" (ms, s, m, h, d)");
+        break;
+    case SCHEMA_SIZE:
+        strbuf_add_cstr(out, "a size with its unit, from \"");
+        value_print_size((uint64_t)row->min, out);
+        strbuf_add_cstr(out, "\" to \"");
+        value_print_size((uint64_t)row->max, out);
+        strbuf_addf(out, "\" (b, k, m, g)%s", row->min == 0 ? "; \"0\" is no limit" : "");
+        break;
+    case SCHEMA_RATE:
+        strbuf_add_cstr(out, "a rate such as \"100/s\", \"10/m\" or \"5000/h\"");
         break;
     case SCHEMA_PERCENT:
         strbuf_addf(out, "a percentage from \"%lld%%\" to \"%lld%%\"", (long long)row->min,
@@ -89,6 +104,7 @@ void value_expected(const struct schema_row *row, struct strbuf *out)
         print_words(row->words, out);
         break;
     case SCHEMA_STRING:
+    case SCHEMA_STRINGS:
     case SCHEMA_BYTES:
         strbuf_add_cstr(out, row->expected);
         break;
@@ -107,6 +123,13 @@ void value_expected(const struct schema_row *row, struct strbuf *out)
     case SCHEMA_NETWORKS:
         strbuf_add_cstr(out, "an array of networks such as [ \"10.0.0.0/8\", \"::1\", \"unix\" ]");
         break;
+    case SCHEMA_HOST_ADDRESS:
+        strbuf_add_cstr(out, "an address without a port such as \"10.0.0.1\" or \"::1\"");
+        break;
+    case SCHEMA_HASH_KEY:
+        strbuf_add_cstr(out, "\"source\", \"path\", \"uri\", \"host\", \"header:NAME\", "
+                             "\"cookie:NAME\" or \"query:NAME\"");
+        break;
     case SCHEMA_SERVERS:
         strbuf_add_cstr(out, "an array of addresses such as [ \"10.0.0.2\", \"[::1]:53\" ]");
         break;
@@ -121,6 +144,10 @@ void value_range(const struct schema_row *row, struct strbuf *out)
 {
     switch (row->type) {
     case SCHEMA_INT:
+        if (row->expected != NULL) {
+            strbuf_add_cstr(out, row->expected);
+            break;
+        }
         strbuf_addf(out, "%lld to %lld", (long long)row->min, (long long)row->max);
         if (row->unit != NULL)
             strbuf_addf(out, " %s", row->unit);
@@ -129,6 +156,12 @@ void value_range(const struct schema_row *row, struct strbuf *out)
         value_print_duration((uint64_t)row->min, out);
         strbuf_add_cstr(out, " to ");
         value_print_duration((uint64_t)row->max, out);
+        break;
+    case SCHEMA_SIZE:
+        strbuf_addf(out, "%s", row->min == 0 ? "0, " : "");
+        value_print_size(row->min == 0 ? 1 : (uint64_t)row->min, out);
+        strbuf_add_cstr(out, " to ");
+        value_print_size((uint64_t)row->max, out);
         break;
     case SCHEMA_PERCENT:
         strbuf_addf(out, "%s%lld%% to %lld%%", (row->flags & SCHEMA_ZERO_OFF) != 0 ? "0, " : "",
@@ -232,8 +265,14 @@ static bool store_int(const struct store *s, const struct value *v)
     }
     if (n < s->row->min || n > s->row->max)
         return refuse(s, v, NULL);
-    put_number(s, (uint32_t)n);
-    return true;
+    struct strbuf why = {0};
+    bool good = s->row->check == NULL || s->row->check(v->text, &why);
+    if (good)
+        put_number(s, (uint32_t)n);
+    else
+        refuse(s, v, why.p);
+    strbuf_fini(&why);
+    return good;
 }
 
 static bool print_int(const struct schema_row *row, const void *base, struct strbuf *out)
@@ -284,7 +323,10 @@ static bool store_duration(const struct store *s, const struct value *v)
             s, v, str_u64(v->text, UINT64_MAX, &ignored) == 0 ? "a number without a unit" : NULL);
     if (ms < (uint64_t)s->row->min || ms > (uint64_t)s->row->max)
         return refuse(s, v, NULL);
-    put_number(s, (uint32_t)ms);
+    bool seconds = (s->row->flags & SCHEMA_SECONDS) != 0;
+    if (seconds && ms % 1000 != 0)
+        return refuse(s, v, "not a whole number of seconds");
+    put_number(s, (uint32_t)(seconds ? ms / 1000 : ms));
     return true;
 }
 
@@ -301,14 +343,134 @@ void value_print_duration(uint64_t ms, struct strbuf *out)
 
 static bool print_duration(const struct schema_row *row, const void *base, struct strbuf *out)
 {
-    uint32_t ms = get_number(row, base);
+    uint64_t ms = get_number(row, base);
 
     if (ms == 0 && row->min > 0) /* not given */
         return false;
+    if ((row->flags & SCHEMA_SECONDS) != 0)
+        ms *= 1000;
     strbuf_add_char(out, '"');
     value_print_duration(ms, out);
     strbuf_add_char(out, '"');
     return true;
+}
+
+static const struct {
+    const char *name;
+    unsigned shift;
+} size_units[] = {{"b", 0}, {"k", 10}, {"m", 20}, {"g", 30}};
+
+/* -EINVAL: no such thing. -ERANGE: a size, but endless. */
+static int parse_size(struct str text, uint64_t *out_bytes)
+{
+    uint64_t count;
+
+    if (str_eq_cstr(text, "0")) {
+        *out_bytes = 0;
+        return 0;
+    }
+    if (text.len == 0)
+        return -EINVAL;
+    struct str digits = {text.p, text.len - 1}, unit = {text.p + digits.len, 1};
+    for (size_t i = 0; i < ARRAY_LEN(size_units); i++) {
+        if (!str_eq_cstr(unit, size_units[i].name))
+            continue;
+        int err = str_u64(digits, UINT64_MAX >> 32, &count);
+        if (err == 0)
+            *out_bytes = count << size_units[i].shift;
+        return err;
+    }
+    return -EINVAL;
+}
+
+static bool store_size(const struct store *s, const struct value *v)
+{
+    uint64_t bytes, ignored;
+
+    if (v->kind == VALUE_INT || v->kind == VALUE_FLOAT)
+        return refuse(s, v, "a number without a unit");
+    if (v->kind != VALUE_STRING)
+        return refuse(s, v, NULL);
+    if (parse_size(v->text, &bytes) != 0)
+        return refuse(
+            s, v, str_u64(v->text, UINT64_MAX, &ignored) == 0 ? "a number without a unit" : NULL);
+    if (bytes < (uint64_t)s->row->min || bytes > (uint64_t)s->row->max)
+        return refuse(s, v, NULL);
+    if (s->row->size == sizeof(uint64_t))
+        memcpy(field(s), &bytes, sizeof(bytes));
+    else
+        put_number(s, (uint32_t)bytes);
+    return true;
+}
+
+void value_print_size(uint64_t bytes, struct strbuf *out)
+{
+    size_t i = ARRAY_LEN(size_units) - 1;
+
+    if (bytes == 0) {
+        strbuf_add_char(out, '0');
+        return;
+    }
+    while ((bytes & ((1ULL << size_units[i].shift) - 1)) != 0)
+        i--;
+    strbuf_addf(out, "%llu%s", (unsigned long long)(bytes >> size_units[i].shift),
+                size_units[i].name);
+}
+
+static bool print_size(const struct schema_row *row, const void *base, struct strbuf *out)
+{
+    uint64_t bytes;
+
+    if (row->size == sizeof(bytes))
+        memcpy(&bytes, field_of(row, base), sizeof(bytes));
+    else
+        bytes = get_number(row, base);
+    if (bytes == 0 && row->min > 0) /* not given */
+        return false;
+    strbuf_add_char(out, '"');
+    value_print_size(bytes, out);
+    strbuf_add_char(out, '"');
+    return true;
+}
+
+static const struct {
+    const char *name;
+    uint32_t ms;
+} rate_units[] = {{"s", 1000}, {"m", 60000}, {"h", 3600000}};
+
+static bool store_rate(const struct store *s, const struct value *v)
+{
+    const char *slash = v->kind == VALUE_STRING ? memchr(v->text.p, '/', v->text.len) : NULL;
+    uint64_t n;
+
+    if (v->kind == VALUE_INT || v->kind == VALUE_FLOAT)
+        return refuse(s, v, "a number without a unit");
+    if (slash == NULL)
+        return refuse(s, v, NULL);
+    struct str digits = {v->text.p, (size_t)(slash - v->text.p)};
+    struct str unit = {slash + 1, v->text.len - digits.len - 1};
+    for (size_t i = 0; i < ARRAY_LEN(rate_units); i++) {
+        if (!str_eq_cstr(unit, rate_units[i].name))
+            continue;
+        if (str_u64(digits, (uint64_t)s->row->max, &n) != 0 || n < (uint64_t)s->row->min)
+            break;
+        put_number(s, (uint32_t)n);
+        memcpy((char *)s->base + s->row->offset2, &rate_units[i].ms, sizeof(rate_units[i].ms));
+        return true;
+    }
+    return refuse(s, v, NULL);
+}
+
+static bool print_rate(const struct schema_row *row, const void *base, struct strbuf *out)
+{
+    uint32_t ms;
+    size_t i = 0;
+
+    memcpy(&ms, (const char *)base + row->offset2, sizeof(ms));
+    while (i + 1 < ARRAY_LEN(rate_units) && rate_units[i].ms != ms)
+        i++;
+    strbuf_addf(out, "\"%u/%s\"", get_number(row, base), rate_units[i].name);
+    return ms != 0;
 }
 
 static bool store_percent(const struct store *s, const struct value *v)
@@ -444,6 +606,16 @@ void value_print_string(struct str s, bool template, struct strbuf *out)
     strbuf_fini(&text);
 }
 
+static char *copy_string(const struct store *s, struct str text)
+{
+    char *copy = conf_arena_str(s->arena, text);
+
+    for (size_t i = 0; i < text.len && (s->row->flags & SCHEMA_LOWER) != 0; i++)
+        if (copy[i] >= 'A' && copy[i] <= 'Z')
+            copy[i] = (char)(copy[i] - 'A' + 'a');
+    return copy;
+}
+
 static bool store_string(const struct store *s, const struct value *v)
 {
     struct strbuf why = {0};
@@ -460,7 +632,7 @@ static bool store_string(const struct store *s, const struct value *v)
     } else if (s->row->check != NULL && !s->row->check(v->text, &why)) {
         refuse(s, v, why.p);
     } else {
-        *(char **)field(s) = conf_arena_str(s->arena, v->text);
+        *(char **)field(s) = copy_string(s, v->text);
         if (s->row->type == SCHEMA_BYTES)
             *(size_t *)(void *)((char *)s->base + s->row->offset2) = v->text.len;
         strbuf_fini(&why);
@@ -583,6 +755,61 @@ static bool as_strings(const struct store *s, const struct value *v, const struc
     return true;
 }
 
+/* A list: where it is and how long. */
+static void put_list(const struct store *s, void *items, uint32_t n)
+{
+    *(void **)field(s) = items;
+    memcpy((char *)s->base + s->row->offset2, &n, sizeof(n));
+}
+
+static uint32_t list_length(const struct schema_row *row, const void *base)
+{
+    uint32_t n;
+
+    memcpy(&n, (const char *)base + row->offset2, sizeof(n));
+    return n;
+}
+
+static bool store_strings(const struct store *s, const struct value *v)
+{
+    const struct value *items;
+    uint32_t n;
+
+    if (!as_strings(s, v, &items, &n))
+        return false;
+    char **texts = conf_arena_alloc(s->arena, n * sizeof(*texts));
+    for (uint32_t i = 0; i < n; i++) {
+        struct strbuf why = {0};
+        bool good = s->row->check(items[i].text, &why);
+        if (good)
+            texts[i] = copy_string(s, items[i].text);
+        else
+            refuse(s, &items[i], why.p);
+        strbuf_fini(&why);
+        if (!good)
+            return false;
+    }
+    put_list(s, texts, n);
+    return true;
+}
+
+/* A single one stands without brackets. */
+static bool print_strings(const struct schema_row *row, const void *base, struct strbuf *out)
+{
+    char *const *texts = *(char **const *)field_of(row, base);
+    uint32_t n = list_length(row, base);
+
+    if (n == 0)
+        return false;
+    strbuf_add_cstr(out, n > 1 ? "[ " : "");
+    for (uint32_t i = 0; i < n; i++) {
+        strbuf_add_cstr(out, i > 0 ? ", " : "");
+        value_print_string(str_of(texts[i]), (row->flags & SCHEMA_TEMPLATE) != 0, out);
+    }
+    strbuf_add_cstr(out, n > 1 ? " ]" : "");
+    return true;
+}
+
 static bool store_binds(const struct store *s, const struct value *v)
 {
     struct listener_conf *listener = s->base;
@@ -623,7 +850,6 @@ static bool print_binds(const struct schema_row *row, const void *base, struct s
 
 static bool store_networks(const struct store *s, const struct value *v)
 {
-    struct listener_conf *listener = s->base;
     const struct value *items;
     uint32_t n;
 
@@ -635,19 +861,20 @@ static bool store_networks(const struct store *s, const struct value *v)
         if (addr_net_parse(items[i].text, &nets[i], &error) != 0)
             return refuse(s, &items[i], error);
     }
-    listener->proxy_from = nets;
-    listener->n_proxy_from = n;
+    put_list(s, nets, n);
     return true;
 }
 
 static bool print_networks(const struct schema_row *row, const void *base, struct strbuf *out)
 {
-    const struct listener_conf *listener = base;
+    const struct addr_net *nets = *(struct addr_net *const *)field_of(row, base);
+    uint32_t n = list_length(row, base);
 
-    (void)row;
+    if (n == 0 && row->def == NULL) /* not given */
+        return false;
     strbuf_add_char(out, '[');
-    for (uint32_t i = 0; i < listener->n_proxy_from; i++) {
-        const struct addr_net *net = &listener->proxy_from[i];
+    for (uint32_t i = 0; i < n; i++) {
+        const struct addr_net *net = &nets[i];
         char text[INET6_ADDRSTRLEN] = "";
         strbuf_add_cstr(out, i == 0 ? " " : ", ");
         if (net->family == AF_UNIX)
@@ -656,7 +883,85 @@ static bool print_networks(const struct schema_row *row, const void *base, struc
             strbuf_addf(out, "\"%s/%u\"", inet_ntop(net->family, net->bytes, text, sizeof(text)),
                         net->bits);
     }
-    strbuf_add_cstr(out, listener->n_proxy_from > 0 ? " ]" : "]");
+    strbuf_add_cstr(out, n > 0 ? " ]" : "]");
+    return true;
+}
+
+/* An address without a port: as addr_parse() takes it with one. */
+static bool store_host_address(const struct store *s, const struct value *v)
+{
+    struct strbuf text = {0};
+    struct addr_spec spec = {0};
+
+    if (v->kind != VALUE_STRING || memchr(v->text.p, '[', v->text.len) != NULL)
+        return refuse(s, v, NULL);
+    bool v6 = memchr(v->text.p, ':', v->text.len) != NULL;
+    strbuf_addf(&text, "%s" STR_FMT "%s", v6 ? "[" : "", STR_ARG(v->text), v6 ? "]:1" : ":1");
+    bool good = parse_address(strbuf_str(&text), false, false, &spec) == NULL &&
+                addr_family(&spec.addr) != AF_UNIX;
+    strbuf_fini(&text);
+    if (!good)
+        return refuse(s, v, NULL);
+    addr_set_port(&spec.addr, 0);
+    *(struct addr *)field(s) = spec.addr;
+    return true;
+}
+
+static bool print_host_address(const struct schema_row *row, const void *base, struct strbuf *out)
+{
+    const struct addr *a = field_of(row, base);
+    char text[ADDR_TEXT_MAX];
+
+    if (a->len == 0)
+        return false;
+    value_print_string(str_of(addr_format_host(a, text)), false, out);
+    return true;
+}
+
+/* ---- hash keys ---- */
+
+static const struct {
+    const char *word;
+    enum hash_key key;
+    bool named; /* word:NAME */
+} hash_keys[] = {
+    {"source", HASH_SOURCE, false}, {"path", HASH_PATH, false},    {"uri", HASH_URI, false},
+    {"host", HASH_HOST, false},     {"header", HASH_HEADER, true}, {"cookie", HASH_COOKIE, true},
+    {"query", HASH_QUERY, true},
+};
+
+static bool store_hash_key(const struct store *s, const struct value *v)
+{
+    if (v->kind != VALUE_STRING)
+        return refuse(s, v, NULL);
+    const char *colon = memchr(v->text.p, ':', v->text.len);
+    struct str word = {v->text.p, colon != NULL ? (size_t)(colon - v->text.p) : v->text.len};
+    struct str name = {word.p + word.len + (colon != NULL), v->text.len - word.len};
+    name.len -= colon != NULL;
+    for (size_t i = 0; i < ARRAY_LEN(hash_keys); i++) {
+        if (!str_eq_cstr(word, hash_keys[i].word))
+            continue;
+        if (hash_keys[i].named != (colon != NULL) || (colon != NULL && !text_is_token(name, NULL)))
+            return refuse(s, v, hash_keys[i].named ? "it needs a name" : NULL);
+        put_number(s, hash_keys[i].key);
+        *(char **)(void *)((char *)s->base + s->row->offset2) =
+            colon != NULL ? conf_arena_str(s->arena, name) : NULL;
+        return true;
+    }
+    return refuse(s, v, NULL);
+}
+
+static bool print_hash_key(const struct schema_row *row, const void *base, struct strbuf *out)
+{
+    const char *name = *(char *const *)(const void *)((const char *)base + row->offset2);
+    struct strbuf text = {0};
+
+    for (size_t i = 0; i < ARRAY_LEN(hash_keys); i++)
+        if (hash_keys[i].key == get_number(row, base))
+            strbuf_addf(&text, "%s%s%s", hash_keys[i].word, hash_keys[i].named ? ":" : "",
+                        hash_keys[i].named ? name : "");
+    value_print_string(strbuf_str(&text), false, out);
+    strbuf_fini(&text);
     return true;
 }
 
@@ -782,15 +1087,20 @@ static const struct value_type types[] = {
     [SCHEMA_BOOL] = {store_bool, print_bool},
     [SCHEMA_INT] = {store_int, print_int},
     [SCHEMA_DURATION] = {store_duration, print_duration},
+    [SCHEMA_SIZE] = {store_size, print_size},
+    [SCHEMA_RATE] = {store_rate, print_rate},
     [SCHEMA_PERCENT] = {store_percent, print_percent},
     [SCHEMA_ENUM] = {store_enum, print_enum},
     [SCHEMA_STRING] = {store_string, print_string},
+    [SCHEMA_STRINGS] = {store_strings, print_strings},
     [SCHEMA_BYTES] = {store_string, print_bytes},
     [SCHEMA_FILE_MODE] = {store_file_mode, print_file_mode},
     [SCHEMA_BACKEND_ADDRESS] = {store_backend_address, print_backend_address},
     [SCHEMA_CHECK_ADDRESS] = {store_check_address, print_check_address},
     [SCHEMA_BINDS] = {store_binds, print_binds},
     [SCHEMA_NETWORKS] = {store_networks, print_networks},
+    [SCHEMA_HOST_ADDRESS] = {store_host_address, print_host_address},
+    [SCHEMA_HASH_KEY] = {store_hash_key, print_hash_key},
     [SCHEMA_SERVERS] = {store_servers, print_servers},
     [SCHEMA_STATUSES] = {store_statuses, print_statuses},
 };
@@ -825,8 +1135,10 @@ void value_store_default(const struct schema_row *row, struct conf_arena *arena,
 
 void value_print_text(const struct schema_row *row, const char *text, struct strbuf *out)
 {
-    if (row->type == SCHEMA_INT || row->type == SCHEMA_BOOL || row->type == SCHEMA_NETWORKS ||
-        row->type == SCHEMA_SERVERS)
+    bool as_is = row->type == SCHEMA_INT || row->type == SCHEMA_BOOL ||
+                 row->type == SCHEMA_NETWORKS || row->type == SCHEMA_SERVERS;
+
+    if (as_is)
         strbuf_add_cstr(out, text);
     else
         value_print_string(str_of(text), (row->flags & SCHEMA_TEMPLATE) != 0, out);

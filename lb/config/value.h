@@ -44,5 +44,7 @@ void value_expected(const struct schema_row *row, struct strbuf *out); /* what w
 void value_range(const struct schema_row *row, struct strbuf *out);    /* the same, short */
 /* "500ms", "2s", "1h": the largest unit that needs no fraction. */
 void value_print_duration(uint64_t ms, struct strbuf *out);
+/* "32k", "1m": likewise. */
+void value_print_size(uint64_t bytes, struct strbuf *out);
 
 #endif
