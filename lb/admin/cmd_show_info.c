@@ -19,6 +19,7 @@ struct texts {
 /* Sums over workers and listeners. */
 struct totals {
     uint64_t current, sessions, denied, bytes_out, accept_pauses;
+    uint64_t requests; /* of HTTP; a session of mode tcp counts as one */
     uint64_t memory_refused, bufs_total, bufs_used, pipes_open, pipes_used, bytes_spliced;
 };
 
@@ -30,6 +31,8 @@ static void add_up(const struct admin_ops *ops, struct totals *t)
         listener_counters_sum(ops->listeners[i], &sums);
         t->current += atomic_load_explicit(&ops->listeners[i]->current, memory_order_relaxed);
         t->sessions += counter_get(&sums.sessions);
+        t->requests += counter_get(strcmp(ops->listeners[i]->mode, "http") == 0 ? &sums.requests
+                                                                                : &sums.sessions);
         t->denied += counter_get(&sums.denied);
         t->bytes_out += counter_get(&sums.bytes_out);
         t->accept_pauses += counter_get(&sums.accept_pauses);
@@ -109,7 +112,7 @@ static void fill_totals(const struct admin_ops *ops, struct field_value *v)
     v[INFO_PoolFailed] = field_u32(t.memory_refused);
     v[INFO_CurrConns] = v[INFO_CurrStreams] = field_u32(t.current);
     v[INFO_CumConns] = field_u64(t.sessions + t.denied);
-    v[INFO_CumReq] = v[INFO_CumStreams] = field_u64(t.sessions);
+    v[INFO_CumReq] = v[INFO_CumStreams] = field_u64(t.requests);
     v[INFO_PipesUsed] = field_u32(t.pipes_used);
     v[INFO_PipesFree] = field_u32(t.pipes_open > t.pipes_used ? t.pipes_open - t.pipes_used : 0);
     v[INFO_Tasks] = v[INFO_Jobs] = field_u32(t.current + ops->n_listeners);

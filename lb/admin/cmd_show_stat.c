@@ -52,7 +52,7 @@ static uint64_t ms(const counter *us)
 
 /* What the rows of listeners, pools and backends share. */
 static void fill_ids(struct field_value *row, const char *proxy, const char *service, uint32_t iid,
-                     uint32_t sid, uint32_t type)
+                     uint32_t sid, uint32_t type, bool http)
 {
     row[STAT_pxname] = field_text(proxy);
     row[STAT_svname] = field_text(service);
@@ -60,7 +60,35 @@ static void fill_ids(struct field_value *row, const char *proxy, const char *ser
     row[STAT_iid] = field_u32(iid);
     row[STAT_sid] = field_u32(sid);
     row[STAT_type] = field_u32(type);
-    row[STAT_mode] = field_text("tcp");
+    row[STAT_mode] = field_text(http ? "http" : "tcp");
+}
+
+static void fill_responses(const counter *responses, struct field_value *row)
+{
+    static_assert(STAT_hrsp_other - STAT_hrsp_1xx == RESPONSES_OTHER, "columns in order");
+    for (uint32_t i = 0; i < RESPONSE_CLASSES; i++)
+        row[STAT_hrsp_1xx + i] = field_u64(counter_get(&responses[i]));
+}
+
+/* Columns of listeners and pools with mode http for which sluice has nothing to count yet. */
+static void fill_unused(struct field_value *row)
+{
+    row[STAT_comp_in] = row[STAT_comp_out] = row[STAT_comp_byp] = row[STAT_comp_rsp] = field_u64(0);
+    row[STAT_cache_lookups] = row[STAT_cache_hits] = field_u64(0);
+}
+
+static void fill_frontend_http(const struct listener_sample *s, struct field_value *row)
+{
+    fill_responses(s->sums.responses, row);
+    fill_unused(row);
+    row[STAT_dreq] = field_u64(counter_get(&s->sums.denied_requests));
+    row[STAT_dresp] = field_u64(counter_get(&s->sums.denied_responses));
+    row[STAT_req_rate] = field_u32(s->requests.now);
+    row[STAT_req_rate_max] = field_u32(s->requests.max);
+    row[STAT_req_tot] = row[STAT_h1req] = field_u64(counter_get(&s->sums.requests));
+    row[STAT_intercepted] = field_u64(counter_get(&s->sums.intercepted));
+    row[STAT_wrew] = field_u64(0);
+    row[STAT_eint] = field_u64(counter_get(&s->sums.internal_errors));
 }
 
 static void fill_frontend(const struct dump *d, uint32_t index, struct field_value *row)
@@ -69,12 +97,14 @@ static void fill_frontend(const struct dump *d, uint32_t index, struct field_val
     struct listener_sample s;
 
     sampler_listener(d->c->env->sampler, index, &s);
-    fill_ids(row, l->name, "FRONTEND", l->iid, 0, 0);
+    bool http = strcmp(l->mode, "http") == 0;
+    fill_ids(row, l->name, "FRONTEND", l->iid, 0, 0, http);
     row[STAT_scur] = field_u32(atomic_load_explicit(&l->current, memory_order_relaxed));
     row[STAT_smax] = field_u32(counter_get(&l->current_max));
     row[STAT_slim] =
         field_u32(l->max_connections != 0 ? l->max_connections : d->process.max_connections);
-    row[STAT_stot] = row[STAT_sess_other] = field_u64(counter_get(&s.sums.sessions));
+    row[STAT_stot] = field_u64(counter_get(&s.sums.sessions));
+    row[http ? STAT_h1sess : STAT_sess_other] = row[STAT_stot];
     row[STAT_bin] = field_u64(counter_get(&s.sums.bytes_in));
     row[STAT_bout] = field_u64(counter_get(&s.sums.bytes_out));
     row[STAT_dreq] = row[STAT_dresp] = row[STAT_dses] = field_u64(0);
@@ -87,6 +117,8 @@ static void fill_frontend(const struct dump *d, uint32_t index, struct field_val
     row[STAT_conn_rate_max] = field_u32(s.connections.max);
     row[STAT_conn_tot] = field_u64(counter_get(&s.sums.sessions) + counter_get(&s.sums.denied));
     row[STAT_dcon] = field_u64(counter_get(&s.sums.denied));
+    if (http)
+        fill_frontend_http(&s, row);
 }
 
 /* Counters of a backend or of a pool. */
@@ -99,7 +131,7 @@ static void fill_counters(const struct dump *d, const struct backend_sample *s,
     row[STAT_stot] = field_u64(counter_get(&c->sessions));
     row[STAT_bin] = field_u64(counter_get(&c->bytes_in));
     row[STAT_bout] = field_u64(counter_get(&c->bytes_out));
-    row[STAT_dresp] = field_u64(0);
+    row[STAT_dresp] = field_u64(counter_get(&c->denied_responses));
     row[STAT_econ] = field_u64(counter_get(&c->connect_errors));
     row[STAT_eresp] = field_u64(counter_get(&c->response_errors));
     row[STAT_wretr] = field_u64(counter_get(&c->retries));
@@ -111,14 +143,23 @@ static void fill_counters(const struct dump *d, const struct backend_sample *s,
     row[STAT_lastsess] = field_s32(last == 0 ? -1 : now > last ? (int64_t)(now - last) : 0);
     row[STAT_qtime] = field_u32(s->queue_ms);
     row[STAT_ctime] = field_u32(s->connect_ms);
-    row[STAT_rtime] = field_u32(0);
+    row[STAT_rtime] = field_u32(s->response_ms);
     row[STAT_ttime] = field_u32(s->total_ms);
     row[STAT_qtime_max] = field_u32(ms(&c->queue_us_max));
     row[STAT_ctime_max] = field_u32(ms(&c->connect_us_max));
-    row[STAT_rtime_max] = field_u32(0);
+    row[STAT_rtime_max] = field_u32(ms(&c->response_us_max));
     row[STAT_ttime_max] = field_u32(ms(&c->total_us_max));
     row[STAT_connect] = field_u64(counter_get(&c->connects));
-    row[STAT_reuse] = field_u64(0);
+    row[STAT_reuse] = field_u64(counter_get(&c->reuses));
+}
+
+/* The same for mode http. */
+static void fill_counters_http(const struct backend_counters *c, struct field_value *row)
+{
+    fill_responses(c->responses, row);
+    row[STAT_req_tot] = field_u64(counter_get(&c->requests));
+    row[STAT_wrew] = field_u64(0);
+    row[STAT_eint] = field_u64(counter_get(&c->internal_errors));
 }
 
 /* Effective weight in configured units; slow start ramps a weight of 1 in smaller steps. */
@@ -168,8 +209,14 @@ static void fill_server(const struct dump *d, const struct pool *p, uint32_t ind
 
     sampler_member(d->c->env->sampler, p->index, index, &sample);
     sampler_member_health(d->c->env->sampler, p->index, index, &health);
-    fill_ids(row, p->name, slot->name, p->iid, slot->sid, 2);
+    fill_ids(row, p->name, slot->name, p->iid, slot->sid, 2, p->conf->mode == MODE_HTTP);
     fill_counters(d, &sample, row);
+    if (p->conf->mode == MODE_HTTP) {
+        fill_counters_http(&sample.sums, row);
+        row[STAT_srv_icur] = row[STAT_idle_conn_cur] = field_u32(counter_get(&sample.sums.idle));
+        row[STAT_safe_conn_cur] = field_u32(0); /* all count as the other kind */
+        row[STAT_src_ilim] = field_u32((uint64_t)p->conf->http.idle_max * p->n_rows);
+    }
     row[STAT_qcur] = row[STAT_qmax] = field_u32(0); /* queues are the pool's */
     row[STAT_scur] = row[STAT_used_conn_cur] = field_u32(in_flight);
     row[STAT_smax] = field_u32(counter_get(&slot->in_flight_max));
@@ -235,8 +282,14 @@ static void fill_backend(const struct dump *d, const struct pool *p, struct fiel
 
     sampler_pool(d->c->env->sampler, p->index, &sample);
     sampler_pool_health(d->c->env->sampler, p->index, &health);
-    fill_ids(row, p->name, "BACKEND", p->iid, 0, 1);
+    fill_ids(row, p->name, "BACKEND", p->iid, 0, 1, p->conf->mode == MODE_HTTP);
     fill_counters(d, &sample, row);
+    if (p->conf->mode == MODE_HTTP) {
+        fill_counters_http(&sample.sums, row);
+        fill_unused(row);
+        if (p->conf->http.sticky != NULL)
+            row[STAT_cookie] = field_text(p->conf->http.sticky->cookie);
+    }
     fill_members(p, row);
     for (uint32_t i = 0; i < p->n_members; i++) {
         struct backend_sample member;

@@ -24,7 +24,7 @@
     X(Hard_maxconn, "Hard_maxconn", "CLPV", "Limit of sessions found at start") \
     X(CurrConns, "CurrConns", "MGPV", "Sessions now") \
     X(CumConns, "CumConns", "MCPV", "Connections in total") \
-    X(CumReq, "CumReq", "MCPV", "Sessions in total") \
+    X(CumReq, "CumReq", "MCPV", "HTTP requests and sessions of mode tcp in total") \
     X(MaxSslConns, "MaxSslConns", "MMPV", "Not used here") \
     X(CurrSslConns, "CurrSslConns", "MGPV", "Not used here") \
     X(CumSslConns, "CumSslConns", "MCPV", "Not used here") \
@@ -82,7 +82,7 @@
     X(BootTime_ms, "BootTime_ms", "MDPV", "Not used here") \
     X(Niced_tasks, "Niced_tasks", "MGPV", "Not used here") \
     X(CurrStreams, "CurrStreams", "MGPV", "Sessions now") \
-    X(CumStreams, "CumStreams", "MCPV", "Sessions in total") \
+    X(CumStreams, "CumStreams", "MCPV", "HTTP requests and sessions of mode tcp in total") \
     X(BlockedTrafficWarnings, "BlockedTrafficWarnings", "MCPV", "Not used here") \
     X(PatternsAdded, "PatternsAdded", "MCPV", "Not used here") \
     X(PatternsFreed, "PatternsFreed", "MCPV", "Not used here") \

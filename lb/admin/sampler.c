@@ -3,6 +3,7 @@
 
 #include "health/table.h"
 #include "lb/admin/admin_ops.h"
+#include "lb/admin/http_counts.h"
 #include "lb/base/alloc.h"
 #include "lb/upstream/pool.h"
 
@@ -12,15 +13,15 @@
 #define AVERAGE_SESSIONS 1024 /* HAProxy's TIME_STATS_SAMPLES */
 
 struct averages {
-    uint64_t timed;                              /* sum at the last look */
-    uint64_t queue_us, connect_us, total_us;     /* likewise */
-    uint64_t sessions;                           /* that the means are made of */
-    double queue_mean, connect_mean, total_mean; /* us */
+    uint64_t timed;                                             /* sum at the last look */
+    uint64_t queue_us, connect_us, response_us, total_us;       /* likewise */
+    uint64_t sessions;                                          /* that the means are made of */
+    double queue_mean, connect_mean, response_mean, total_mean; /* us */
 };
 
 struct listener_state {
     struct listener_counters base;
-    struct sampler_rate sessions, connections;
+    struct sampler_rate sessions, connections, requests;
 };
 
 struct backend_state {
@@ -43,6 +44,7 @@ struct sampler {
     uint64_t busy_us, idle_us;
     uint32_t idle_percent;
     uint64_t ticked_us;
+    struct http_counts *http;
 };
 
 /* ---- sums ---- */
@@ -65,6 +67,12 @@ static void subtract(counter *c, const counter *base)
     counter_set(c, counter_get(c) - counter_get(base));
 }
 
+static void subtract_all(counter *c, const counter *base, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        subtract(&c[i], &base[i]);
+}
+
 static void backend_subtract(struct backend_counters *c, const struct backend_counters *base)
 {
     subtract(&c->sessions, &base->sessions);
@@ -79,6 +87,17 @@ static void backend_subtract(struct backend_counters *c, const struct backend_co
     subtract(&c->server_aborts, &base->server_aborts);
     subtract(&c->queued, &base->queued);
     subtract(&c->queue_timeouts, &base->queue_timeouts);
+    subtract(&c->requests, &base->requests);
+    subtract_all(c->responses, base->responses, RESPONSE_CLASSES);
+    subtract(&c->reuses, &base->reuses);
+    subtract(&c->idle_closed, &base->idle_closed);
+    subtract(&c->budget_refused, &base->budget_refused);
+    subtract(&c->ejections, &base->ejections);
+    subtract(&c->sticky_kept, &base->sticky_kept);
+    subtract(&c->sticky_moved, &base->sticky_moved);
+    subtract(&c->sticky_set, &base->sticky_set);
+    subtract(&c->denied_responses, &base->denied_responses);
+    subtract(&c->internal_errors, &base->internal_errors);
 }
 
 static void listener_subtract(struct listener_counters *c, const struct listener_counters *base)
@@ -89,6 +108,14 @@ static void listener_subtract(struct listener_counters *c, const struct listener
     subtract(&c->denied, &base->denied);
     subtract(&c->bad_requests, &base->bad_requests);
     subtract(&c->accept_pauses, &base->accept_pauses);
+    subtract(&c->requests, &base->requests);
+    subtract_all(c->responses, base->responses, RESPONSE_CLASSES);
+    subtract(&c->denied_requests, &base->denied_requests);
+    subtract(&c->denied_responses, &base->denied_responses);
+    subtract(&c->intercepted, &base->intercepted);
+    subtract(&c->client_aborts, &base->client_aborts);
+    subtract(&c->server_aborts, &base->server_aborts);
+    subtract(&c->internal_errors, &base->internal_errors);
 }
 
 /* ---- rates and averages ---- */
@@ -114,7 +141,7 @@ static void averages_move(struct averages *a, const struct backend_counters *sum
 {
     uint64_t timed = counter_get(&sums->timed), n = timed - a->timed;
     uint64_t queue = counter_get(&sums->queue_us), connect = counter_get(&sums->connect_us),
-             total = counter_get(&sums->total_us);
+             response = counter_get(&sums->response_us), total = counter_get(&sums->total_us);
 
     if (n == 0)
         return;
@@ -123,10 +150,12 @@ static void averages_move(struct averages *a, const struct backend_counters *sum
                                                    : 1 - pow(1 - 1.0 / AVERAGE_SESSIONS, (double)n);
     mean_move(&a->queue_mean, queue - a->queue_us, n, share);
     mean_move(&a->connect_mean, connect - a->connect_us, n, share);
+    mean_move(&a->response_mean, response - a->response_us, n, share);
     mean_move(&a->total_mean, total - a->total_us, n, share);
     a->timed = timed;
     a->queue_us = queue;
     a->connect_us = connect;
+    a->response_us = response;
     a->total_us = total;
 }
 
@@ -164,6 +193,7 @@ static void listeners_tick(struct sampler *s, uint64_t elapsed_us)
         uint64_t accepted = admitted + counter_get(&sums.denied);
         rate_tick(&s->listeners[i].sessions, admitted, elapsed_us);
         rate_tick(&s->listeners[i].connections, accepted, elapsed_us);
+        rate_tick(&s->listeners[i].requests, counter_get(&sums.requests), elapsed_us);
         sessions += admitted;
         connections += accepted;
         bytes_out += counter_get(&sums.bytes_out);
@@ -221,6 +251,7 @@ struct sampler *sampler_new(const struct admin_ops *ops, uint64_t now_us)
     for (uint32_t i = 0; i < ops->n_pools; i++)
         s->pools[i].members =
             xaligned((ops->pools[i]->n_members + 1) * sizeof(s->pools[i].members[0]));
+    s->http = http_counts_new(ops);
     return s;
 }
 
@@ -232,6 +263,7 @@ void sampler_free(struct sampler **sampler)
         return;
     for (uint32_t i = 0; i < s->ops->n_pools; i++)
         free(s->pools[i].members);
+    http_counts_free(&s->http);
     free(s->pools);
     free(s->listeners);
     free(s);
@@ -245,6 +277,7 @@ static void clear_row_maxima(struct backend_counters *rows, uint32_t n)
     for (uint32_t i = 0; i < n; i++) {
         counter_set(&rows[i].queue_us_max, 0);
         counter_set(&rows[i].connect_us_max, 0);
+        counter_set(&rows[i].response_us_max, 0);
         counter_set(&rows[i].total_us_max, 0);
     }
 }
@@ -262,6 +295,7 @@ static void clear_maxima(struct sampler *s)
         struct listener_stats *l = s->ops->listeners[i];
         clear_max(&l->current_max, &l->current);
         s->listeners[i].sessions.max = s->listeners[i].connections.max = 0;
+        s->listeners[i].requests.max = 0;
     }
     for (uint32_t i = 0; i < s->ops->n_pools; i++) {
         struct pool *p = s->ops->pools[i];
@@ -281,7 +315,7 @@ static void averages_restart(struct averages *a, const struct backend_counters *
 {
     averages_move(a, sums); /* takes over the sums */
     a->sessions = 0;
-    a->queue_mean = a->connect_mean = a->total_mean = 0;
+    a->queue_mean = a->connect_mean = a->response_mean = a->total_mean = 0;
 }
 
 static void read_member_health(const struct pool *p, uint32_t i, struct health_sample *out)
@@ -319,6 +353,7 @@ static void take_baselines(struct sampler *s)
 void sampler_clear(struct sampler *s, bool all)
 {
     clear_maxima(s);
+    http_counts_clear(s->http, all);
     if (all)
         take_baselines(s);
 }
@@ -333,6 +368,7 @@ void sampler_listener(struct sampler *s, uint32_t listener, struct listener_samp
     listener_subtract(&out->sums, &state->base);
     out->sessions = state->sessions;
     out->connections = state->connections;
+    out->requests = state->requests;
 }
 
 /* The averages take in what has ended since the last tick, so that they agree with the sums. */
@@ -343,6 +379,7 @@ static void show(struct backend_state *state, struct backend_sample *out)
     out->sessions = state->sessions;
     out->queue_ms = to_ms(state->averages.queue_mean);
     out->connect_ms = to_ms(state->averages.connect_mean);
+    out->response_ms = to_ms(state->averages.response_mean);
     out->total_ms = to_ms(state->averages.total_mean);
 }
 
@@ -381,4 +418,9 @@ void sampler_pool_health(struct sampler *s, uint32_t pool, struct health_sample 
 void sampler_process(const struct sampler *s, struct process_sample *out)
 {
     *out = (struct process_sample){s->connections, s->sessions, s->bytes_out, s->idle_percent};
+}
+
+const struct http_counts *sampler_http(const struct sampler *s)
+{
+    return s->http;
 }

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 struct admin_ops;
+struct http_counts;
 struct sampler;
 
 struct sampler_rate {
@@ -23,14 +24,14 @@ struct sampler_rate {
 
 struct listener_sample {
     struct listener_counters sums; /* since the last clear */
-    struct sampler_rate sessions, connections;
+    struct sampler_rate sessions, connections, requests;
 };
 
 /* Of a backend, or of a pool with all its backends. */
 struct backend_sample {
     struct backend_counters sums; /* since the last clear */
     struct sampler_rate sessions;
-    uint32_t queue_ms, connect_ms, total_ms; /* averages */
+    uint32_t queue_ms, connect_ms, response_ms, total_ms; /* averages */
 };
 
 /* What the health thread counts, subtracted for the same reason. */
@@ -59,5 +60,7 @@ void sampler_member_health(struct sampler *s, uint32_t pool, uint32_t member,
 /* Of the pool itself: check_fails stays 0. */
 void sampler_pool_health(struct sampler *s, uint32_t pool, struct health_sample *out);
 void sampler_process(const struct sampler *s, struct process_sample *out);
+/* Routes, refusals, latencies: http_counts.h. */
+const struct http_counts *sampler_http(const struct sampler *s);
 
 #endif

@@ -213,15 +213,38 @@ static void process_info(void *ctx, struct process_info *out)
     };
 }
 
-/* The first pool that a listener needs and that has nobody to take a session. */
+static bool has_no_backend(const struct pool *pool)
+{
+    uint32_t active, backup;
+
+    pool_count_up(pool, &active, &backup);
+    return active == 0 && backup == 0 && !pool_usable(pool);
+}
+
+/* The first pool of a route that has nobody to take a request. */
+static const struct pool *routed_pool_without_backend(const struct process *p,
+                                                      const struct route_conf *route)
+{
+    if (route->action == ROUTE_POOL && has_no_backend(p->pools[route->pool]))
+        return p->pools[route->pool];
+    for (uint32_t i = 0; route->action == ROUTE_SPLIT && i < route->n_split; i++)
+        if (route->split[i].weight > 0 && has_no_backend(p->pools[route->split[i].pool]))
+            return p->pools[route->split[i].pool];
+    return NULL;
+}
+
+/* The first pool that a listener needs and that has nobody to take a session or request. */
 static const struct pool *pool_without_backend(const struct process *p)
 {
     for (uint32_t i = 0; i < p->conf->n_listeners; i++) {
-        const struct pool *pool = p->pools[p->conf->listeners[i].pool];
-        uint32_t active, backup;
-        pool_count_up(pool, &active, &backup);
-        if (active == 0 && backup == 0 && !pool_usable(pool))
-            return pool;
+        const struct listener_conf *l = &p->conf->listeners[i];
+        if (l->mode == MODE_TCP && has_no_backend(p->pools[l->pool]))
+            return p->pools[l->pool];
+        for (uint32_t r = 0; l->mode == MODE_HTTP && r < l->http.n_routes; r++) {
+            const struct pool *pool = routed_pool_without_backend(p, &l->http.routes[r].route);
+            if (pool != NULL)
+                return pool;
+        }
     }
     return NULL;
 }
@@ -268,6 +291,51 @@ static void dump_config(void *ctx, struct strbuf *out)
     const struct process *p = ctx;
 
     conf_dump(p->conf, out);
+}
+
+/* "split:a=9,b=1"; cut where it is too long. */
+static void write_split(const struct route_conf *route, char *out, size_t size)
+{
+    size_t used = (size_t)snprintf(out, size, "split:");
+
+    for (uint32_t i = 0; i < route->n_split && used < size; i++)
+        used += (size_t)snprintf(out + used, size - used, "%s%s=%u", i > 0 ? "," : "",
+                                 route->split[i].pool_name, route->split[i].weight);
+}
+
+static void write_target(const struct route_conf *route, char *out, size_t size)
+{
+    switch (route->action) {
+    case ROUTE_POOL:
+        snprintf(out, size, "pool:%s", route->pool_name);
+        return;
+    case ROUTE_SPLIT:
+        write_split(route, out, size);
+        return;
+    case ROUTE_REDIRECT:
+        snprintf(out, size, "redirect:%u", route->redirect.status);
+        return;
+    case ROUTE_ANSWER:
+        snprintf(out, size, "answer:%u", route->answer.status);
+        return;
+    }
+}
+
+void admin_glue_http_stats(struct listener_stats *stats, const struct listener_conf *conf)
+{
+    stats->mode = "http";
+    listener_stats_http_init(stats, conf->http.n_routes);
+    for (uint32_t i = 0; i < conf->http.n_routes; i++) {
+        const struct route_conf *route = &conf->http.routes[i].route;
+        struct route_stats *s = &stats->routes[i];
+        if (route->name != NULL)
+            snprintf(s->name, sizeof(s->name), "%s", route->name);
+        else
+            snprintf(s->name, sizeof(s->name), "%s#%u", conf->name, i + 1);
+        write_target(route, s->target, sizeof(s->target));
+        s->file = route->file;
+        s->line = route->line;
+    }
 }
 
 void admin_glue_init(struct process *p)

@@ -91,9 +91,9 @@ struct route_counters {
 static_assert(sizeof(struct route_counters) == 2 * CACHE_LINE, "10,000 routes are 1.3 MB a worker");
 
 struct route_stats {
-    const char *name;   /* as in the access log: its own, or LISTENER#N */
-    const char *target; /* "pool app", "split a:9 b:1", "redirect 308", "answer 200" */
-    const char *file;   /* where it stands */
+    char name[LIMIT_NAME_LEN + 12]; /* as in the access log: its own, or LISTENER#N */
+    char target[128]; /* one word: "pool:app", "split:a=9,b=1", "redirect:308", "answer:200" */
+    const char *file; /* where it stands; the configuration's */
     int line;
     struct route_counters *rows; /* one per worker, n_rows of its listener_stats */
 };
@@ -123,7 +123,7 @@ struct worker_counters {
 };
 
 /* Makes latency, reasons and n_routes routes with their rows, all zeroed; n_rows is set already.
- * The routes' texts are the caller's to set, and stay his. At load time. */
+ * The routes' texts are the caller's to set. At load time. */
 void listener_stats_http_init(struct listener_stats *l, uint32_t n_routes);
 void listener_stats_http_fini(struct listener_stats *l); /* no effect in mode tcp */
 

@@ -34,7 +34,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static struct fixture *f;
 
     if (f == NULL)
-        f = fixture_new();
+        f = fixture_make(true);
     if (size < 1)
         return 0;
     f->session = (struct command_session){.level = data[0] % 3, .severity = data[0] / 3 % 3};

@@ -29,6 +29,7 @@ struct fixture {
     struct backend_table *table;
     struct backend_conf backends[3];
     struct pool_conf confs[2];
+    struct sticky_conf sticky;
     struct pool *pools[2];
     struct backend_slot *a, *b, *pg;
     struct listener_stats *listeners[2];
@@ -216,10 +217,12 @@ static inline struct backend_slot *fixture_slot(struct fixture *f, const char *p
 }
 
 static inline void fixture_pool(struct fixture *f, uint32_t i, char *name, uint32_t first,
-                                uint32_t n, struct backend_slot **slots)
+                                uint32_t n, struct backend_slot **slots, enum pool_mode mode)
 {
     f->confs[i] = (struct pool_conf){
         .name = name,
+        .mode = mode,
+        .http = {.sticky = mode == MODE_HTTP ? &f->sticky : NULL, .idle_max = 8},
         .backends = &f->backends[first],
         .n_backends = n,
         .queue_limit = 1024,
@@ -240,12 +243,30 @@ static inline struct listener_stats *fixture_listener(const char *name, uint32_t
     return l;
 }
 
+/* Reasons for refusals, as lb/proxy names them. */
+static const char *const fixture_reasons[] = {NULL, "bad-target", "no-route", "bad-status"};
+
+static inline void fixture_routes(struct listener_stats *l)
+{
+    l->mode = "http";
+    listener_stats_http_init(l, 2);
+    strcpy(l->routes[0].name, "api");
+    strcpy(l->routes[0].target, "pool:app");
+    l->routes[0].file = "etc/s.conf";
+    l->routes[0].line = 12;
+    strcpy(l->routes[1].name, "web#2");
+    strcpy(l->routes[1].target, "redirect:308");
+    l->routes[1].file = "etc/s.conf";
+    l->routes[1].line = 13;
+}
+
 /* Pool app (iid 3) with a (weight 10, at most 100 connections) and the backup b, checked by tcp;
  * pool db (iid 4) with pg, whose name is not resolved and which is not checked.
- * Listeners web (1) and pg (2). Everybody is still unknown; pg has the RMAINT of its name. */
-static inline struct fixture *fixture_new(void)
+ * Listeners web (1) and pg (2). Everybody is still unknown; pg has the RMAINT of its name.
+ * http: web and app have mode http, web two routes, app a sticky cookie. */
+static inline struct fixture *fixture_make(bool http)
 {
-    static char app[] = "app", db[] = "db", a[] = "a", b[] = "b", pg[] = "pg";
+    static char app[] = "app", db[] = "db", a[] = "a", b[] = "b", pg[] = "pg", cookie[] = "SRV";
     struct fixture *f = xaligned(sizeof(*f));
 
     the_fixture = f;
@@ -272,9 +293,13 @@ static inline struct fixture *fixture_new(void)
     atomic_store(&f->a->max_connections, 100);
     fixture_address(f, f->a, "127.0.0.1:3001");
     fixture_address(f, f->b, "unix:/run/b.sock");
-    fixture_pool(f, 0, app, 0, 2, (struct backend_slot *[]){f->a, f->b});
-    fixture_pool(f, 1, db, 2, 1, (struct backend_slot *[]){f->pg});
+    f->sticky.cookie = cookie;
+    fixture_pool(f, 0, app, 0, 2, (struct backend_slot *[]){f->a, f->b},
+                 http ? MODE_HTTP : MODE_TCP);
+    fixture_pool(f, 1, db, 2, 1, (struct backend_slot *[]){f->pg}, MODE_TCP);
     f->listeners[0] = fixture_listener("web", 1);
+    if (http)
+        fixture_routes(f->listeners[0]);
     f->listeners[1] = fixture_listener("pg", 2);
     f->workers = xaligned(FIXTURE_WORKERS * sizeof(f->workers[0]));
     f->engines[0] = &f->io[0]; /* the second worker has not started */
@@ -290,6 +315,8 @@ static inline struct fixture *fixture_new(void)
         .workers = f->workers,
         .engines = f->engines,
         .n_workers = FIXTURE_WORKERS,
+        .reasons = fixture_reasons,
+        .n_reasons = ARRAY_LEN(fixture_reasons),
         .list_sessions = fixture_list,
         .kill_sessions = fixture_kill,
         .not_ready_reason = fixture_not_ready,
@@ -307,11 +334,17 @@ static inline struct fixture *fixture_new(void)
     return f;
 }
 
+static inline struct fixture *fixture_new(void)
+{
+    return fixture_make(false);
+}
+
 static inline void fixture_free(struct fixture *f)
 {
     sampler_free(&f->env.sampler);
     for (uint32_t i = 0; i < 2; i++) {
         pool_free(&f->pools[i]);
+        listener_stats_http_fini(f->listeners[i]);
         free(f->listeners[i]->rows);
         free(f->listeners[i]);
     }

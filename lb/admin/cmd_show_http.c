@@ -1,0 +1,208 @@
+/* cmd_show_http.c - what listeners and pools with mode http count beyond `show stat`:
+ *
+ *   show routes [<listener>] [json]     a row per route, in the order in which they are tried
+ *   show latency [<name>] [json]        quantiles of listeners (a request's first byte to its
+ *                                       response's last), pools (given to the pool to the
+ *                                       response's head: queue, connect, retries included) and
+ *                                       backends (request sent to response's head), microseconds
+ *   show refused [<name>] [json]        why requests and responses were refused, by code
+ * <name> is a listener's or a pool's. */
+#include "lb/admin/command.h"
+#include "lb/admin/http_counts.h"
+#include "lb/admin/rows.h"
+#include "lb/admin/sampler.h"
+#include "lb/upstream/pool.h"
+
+#include <stdio.h>
+
+/* What the command is about: everything, or what has this name. */
+struct choice {
+    struct str name; /* empty: everything */
+    bool json;
+};
+
+static bool chosen(const struct choice *choice, const char *name)
+{
+    return choice->name.len == 0 || str_eq_cstr(choice->name, name);
+}
+
+static bool listener_exists(const struct command *c, struct str name)
+{
+    for (uint32_t i = 0; i < c->env->ops->n_listeners; i++)
+        if (str_eq_cstr(name, c->env->ops->listeners[i]->name))
+            return true;
+    return false;
+}
+
+static bool pool_exists(const struct command *c, struct str name)
+{
+    for (uint32_t i = 0; i < c->env->ops->n_pools; i++)
+        if (str_eq_cstr(name, c->env->ops->pools[i]->name))
+            return true;
+    return false;
+}
+
+/* False after a refusal. */
+static bool read_words(struct command *c, bool pools, struct choice *out)
+{
+    *out = (struct choice){0};
+    for (uint32_t i = 0; i < c->n_words - c->n_name; i++) {
+        struct str word = command_arg(c, i);
+        if (str_eq_cstr(word, "json"))
+            out->json = true;
+        else if (listener_exists(c, word) || (pools && pool_exists(c, word)))
+            out->name = word;
+        else {
+            command_refuse(c, pools ? "No such proxy." : "No such frontend.");
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- routes ---- */
+
+static void add_route(struct rows *r, const struct listener_stats *l,
+                      const struct route_stats *route, const struct route_counters *sums)
+{
+    char where[512];
+    uint64_t timed = counter_get(&sums->timed);
+
+    rows_text(r, l->name);
+    rows_text(r, route->name);
+    rows_text(r, route->target);
+    rows_number(r, (int64_t)counter_get(&sums->requests));
+    for (uint32_t i = 0; i < RESPONSE_CLASSES; i++)
+        rows_number(r, (int64_t)counter_get(&sums->responses[i]));
+    rows_number(r, (int64_t)counter_get(&sums->denied));
+    rows_number(r, (int64_t)counter_get(&sums->bytes_in));
+    rows_number(r, (int64_t)counter_get(&sums->bytes_out));
+    rows_number(r, timed > 0 ? (int64_t)(counter_get(&sums->total_us) / timed) : 0);
+    rows_number(r, (int64_t)counter_get(&sums->total_us_max));
+    snprintf(where, sizeof(where), "%s:%d", route->file != NULL ? route->file : "", route->line);
+    rows_text(r, where);
+}
+
+void cmd_show_routes(struct command *c)
+{
+    static const char *const columns[] = {
+        "listener", "route",    "target",   "requests",   "hrsp_1xx", "hrsp_2xx",
+        "hrsp_3xx", "hrsp_4xx", "hrsp_5xx", "hrsp_other", "denied",   "bin",
+        "bout",     "mean_us",  "max_us",   "where",
+    };
+    const struct admin_ops *ops = c->env->ops;
+    struct choice choice;
+    struct rows r;
+
+    if (!read_words(c, false, &choice))
+        return;
+    rows_begin(&r, c->out, choice.json, columns, ARRAY_LEN(columns));
+    for (uint32_t i = 0; i < ops->n_listeners; i++) {
+        if (!chosen(&choice, ops->listeners[i]->name))
+            continue;
+        for (uint32_t n = 0; n < ops->listeners[i]->n_routes; n++) {
+            struct route_counters sums;
+            http_counts_route(sampler_http(c->env->sampler), i, n, &sums);
+            add_route(&r, ops->listeners[i], &ops->listeners[i]->routes[n], &sums);
+        }
+    }
+    rows_end(&r);
+}
+
+/* ---- latency ---- */
+
+static void add_latency(struct rows *r, const char *type, const char *name, const char *backend,
+                        const char *what, const struct histogram_sum *h)
+{
+    static const double quantiles[] = {0.5, 0.9, 0.99, 0.999};
+
+    rows_text(r, type);
+    rows_text(r, name);
+    rows_text(r, backend);
+    rows_text(r, what);
+    rows_number(r, (int64_t)h->n);
+    rows_number(r, h->n > 0 ? (int64_t)(h->sum_us / h->n) : 0);
+    for (size_t i = 0; i < ARRAY_LEN(quantiles); i++)
+        rows_number(r, (int64_t)histogram_quantile(h, quantiles[i]));
+    rows_number(r, (int64_t)h->max_us);
+}
+
+static void add_pool_latency(struct command *c, struct rows *r, uint32_t pool)
+{
+    const struct http_counts *counts = sampler_http(c->env->sampler);
+    const struct pool *p = c->env->ops->pools[pool];
+    struct histogram_sum h;
+
+    if (http_counts_pool_latency(counts, pool, &h))
+        add_latency(r, "pool", p->name, "", "response", &h);
+    for (uint32_t m = 0; m < p->n_members; m++)
+        if (http_counts_member_latency(counts, pool, m, &h))
+            add_latency(r, "backend", p->name, p->members[m].slot->name, "response", &h);
+}
+
+void cmd_show_latency(struct command *c)
+{
+    static const char *const columns[] = {
+        "type",   "name",   "backend", "what",    "count",  "mean_us",
+        "p50_us", "p90_us", "p99_us",  "p999_us", "max_us",
+    };
+    const struct admin_ops *ops = c->env->ops;
+    struct choice choice;
+    struct histogram_sum h;
+    struct rows r;
+
+    if (!read_words(c, true, &choice))
+        return;
+    rows_begin(&r, c->out, choice.json, columns, ARRAY_LEN(columns));
+    for (uint32_t i = 0; i < ops->n_listeners; i++)
+        if (chosen(&choice, ops->listeners[i]->name) &&
+            http_counts_listener_latency(sampler_http(c->env->sampler), i, &h))
+            add_latency(&r, "listener", ops->listeners[i]->name, "", "total", &h);
+    for (uint32_t i = 0; i < ops->n_pools; i++)
+        if (chosen(&choice, ops->pools[i]->name))
+            add_pool_latency(c, &r, i);
+    rows_end(&r);
+}
+
+/* ---- refusals ---- */
+
+static void add_reasons(const struct command *c, struct rows *r, const char *type, const char *name,
+                        const struct reason_counters *sums)
+{
+    for (uint32_t i = 0; i < c->env->ops->n_reasons && i < LIMIT_REASONS; i++) {
+        uint64_t n = counter_get(&sums->n[i]);
+        if (n == 0)
+            continue;
+        rows_text(r, type);
+        rows_text(r, name);
+        rows_text(r, c->env->ops->reasons[i] != NULL ? c->env->ops->reasons[i] : "");
+        rows_number(r, (int64_t)n);
+    }
+}
+
+void cmd_show_refused(struct command *c)
+{
+    static const char *const columns[] = {"type", "name", "reason", "count"};
+    const struct http_counts *counts = sampler_http(c->env->sampler);
+    const struct admin_ops *ops = c->env->ops;
+    struct reason_counters sums;
+    struct choice choice;
+    struct rows r;
+
+    if (!read_words(c, true, &choice))
+        return;
+    rows_begin(&r, c->out, choice.json, columns, ARRAY_LEN(columns));
+    for (uint32_t i = 0; i < ops->n_listeners; i++) {
+        if (!chosen(&choice, ops->listeners[i]->name))
+            continue;
+        http_counts_listener_reasons(counts, i, &sums);
+        add_reasons(c, &r, "listener", ops->listeners[i]->name, &sums);
+    }
+    for (uint32_t i = 0; i < ops->n_pools; i++) {
+        if (!chosen(&choice, ops->pools[i]->name))
+            continue;
+        http_counts_pool_reasons(counts, i, &sums);
+        add_reasons(c, &r, "pool", ops->pools[i]->name, &sums);
+    }
+    rows_end(&r);
+}
