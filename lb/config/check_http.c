@@ -3,6 +3,7 @@
 #include "lb/base/alloc.h"
 #include "lb/base/limits.h"
 #include "lb/config/check_priv.h"
+#include "lb/route/route.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -202,8 +203,6 @@ static void check_rewrites(const struct route_check *r)
                                              "request_headers"};
     const struct route_conf *conf = &r->conf->route;
 
-    if (conf->strip_prefix != NULL && conf->replace_path != NULL)
-        route_error(r, "replace_path", "found beside strip_prefix, expected one of the two");
     if (conf->action != ROUTE_REDIRECT && conf->action != ROUTE_ANSWER)
         return;
     for (size_t i = 0; i < ARRAY_LEN(needs_pool); i++)
@@ -223,6 +222,80 @@ static void fill_filters(const struct route_check *r)
         f->ratelimit->burst = second > 0 ? (uint32_t)second : 1;
     }
 }
+
+static void begin_route(struct route_check *r, uint32_t index)
+{
+    const config_setting_t *listener = check_listener_setting(r->c, r->listener);
+
+    r->index = index;
+    r->conf = &r->c->own->conf.listeners[r->listener].http.routes[index];
+    r->setting = check_element(listener, "routes", index);
+    if (r->conf->route.name != NULL)
+        snprintf(r->label, sizeof(r->label), "%s", r->conf->route.name);
+    else
+        snprintf(r->label, sizeof(r->label), "#%u", index + 1);
+}
+
+/* ---- what only the table of routes knows: expressions, paths, templates ---- */
+
+struct compile {
+    struct route_check *route;
+    const uint32_t *indexes; /* of those that are compiled */
+};
+
+static void compile_problem(void *arg, uint32_t index, const char *setting, uint32_t at,
+                            const char *text)
+{
+    const struct compile *compile = arg;
+    struct route_check *r = compile->route;
+    char path[64];
+
+    begin_route(r, compile->indexes[index]);
+    const config_setting_t *list = check_member(r->setting, setting);
+    bool in_list = list != NULL && config_setting_is_aggregate(list) && at < UINT16_MAX &&
+                   (int)at < config_setting_length(list) && !config_setting_is_group(list);
+    snprintf(path, sizeof(path), "[%s].%s", r->label, setting);
+    char *whole = xasprintf("%s%s", r->list, path);
+    problems_add(r->c->problems, PROBLEM_ERROR,
+                 in_list ? check_line(config_setting_get_elem(list, at), "")
+                         : check_line(r->setting, setting),
+                 whole, "%s", text);
+    free(whole);
+}
+
+static bool are_named(const struct route_cond_conf *conds, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (conds[i].name == NULL)
+            return false;
+    return true;
+}
+
+/* Only what is whole is compiled: of the others some mistakes are said already. */
+static void compile_routes(struct route_check *r)
+{
+    const struct listener_conf *l = &r->c->own->conf.listeners[r->listener];
+    const struct route_conf **routes = xcalloc(l->http.n_routes + 1, sizeof(*routes));
+    uint32_t *indexes = xcalloc(l->http.n_routes + 1, sizeof(*indexes)), n = 0;
+    struct compile compile = {r, indexes};
+
+    for (uint32_t i = 0; i < l->http.n_routes; i++) {
+        const struct route_conf *route = &l->http.routes[i].route;
+        if (!are_named(route->headers, route->n_headers) ||
+            !are_named(route->cookies, route->n_cookies) ||
+            !are_named(route->queries, route->n_queries))
+            continue;
+        indexes[n] = i;
+        routes[n++] = route;
+    }
+    struct route_table *table =
+        route_table_new(routes, n, l->http.keep_encoded_slash, compile_problem, &compile);
+    route_table_free(&table);
+    free(routes);
+    free(indexes);
+}
+
+/* ---- all routes ---- */
 
 static bool any_is(char *const *texts, uint32_t n, const char *text)
 {
@@ -261,15 +334,10 @@ static void check_routes(const struct check *c, uint32_t i)
     const struct route_conf *all = NULL; /* takes every request */
 
     r.list = xasprintf("listeners[%s].routes", l->name);
-    for (r.index = 0; r.index < l->http.n_routes; r.index++) {
-        r.conf = &l->http.routes[r.index];
-        r.setting = check_element(check_listener_setting(c, i), "routes", r.index);
+    for (uint32_t k = 0; k < l->http.n_routes; k++) {
+        begin_route(&r, k);
         if (!config_setting_is_group(r.setting))
             continue; /* said already */
-        if (r.conf->route.name != NULL)
-            snprintf(r.label, sizeof(r.label), "%s", r.conf->route.name);
-        else
-            snprintf(r.label, sizeof(r.label), "#%u", r.index + 1);
         check_action(&r);
         check_rewrites(&r);
         fill_filters(&r);
@@ -280,6 +348,7 @@ static void check_routes(const struct check *c, uint32_t i)
             all = &r.conf->route;
     }
     check_route_names(c, i);
+    compile_routes(&r);
     free(r.list);
 }
 

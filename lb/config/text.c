@@ -276,7 +276,10 @@ bool text_is_path_pattern(struct str s, struct strbuf *why)
         strbuf_add_cstr(why, "a path has no query; `query` matches that");
         return false;
     }
-    return text_is_uri_path(path, why);
+    for (size_t i = 0; i < path.len; i++)
+        if ((unsigned char)path.p[i] <= 0x20 || path.p[i] == 0x7f || path.p[i] == '#')
+            return false;
+    return path.len > 0 && path.p[0] == '/';
 }
 
 bool text_is_prefix(struct str s, struct strbuf *why)

@@ -31,6 +31,22 @@
 #define LISTENER_WITH(settings)                                                                    \
     "listeners = ( { name = \"web\"; mode = \"tcp\"; pool = \"app\";\n" settings "\n} );\n"
 
+/* The same of mode http. */
+#define HTTP_POOL                                                                                  \
+    "pools = ( { name = \"app\"; mode = \"http\"; backends = ( { name = \"a\"; address = "         \
+    "\"127.0.0.1:3001\"; } ); } );\n"
+#define HTTP_LISTENER                                                                              \
+    "listeners = ( { name = \"web\"; mode = \"http\"; bind = \"127.0.0.1:8080\"; pool = "          \
+    "\"app\"; } );\n"
+#define HTTP_POOL_WITH(settings)                                                                   \
+    "pools = ( { name = \"app\"; mode = \"http\"; backends = ( { name = \"a\"; address = "         \
+    "\"127.0.0.1:3001\"; } );\n" settings "\n} );\n"
+#define HTTP_LISTENER_WITH(settings)                                                               \
+    "listeners = ( { name = \"web\"; mode = \"http\"; bind = \"127.0.0.1:8080\";\n" settings       \
+    "\n} );\n"
+/* Routes, each on a line of its own, behind the listener's and from line 3 on. */
+#define ROUTES(routes) HTTP_POOL HTTP_LISTENER_WITH("routes = (\n" routes " );")
+
 /* Loads a text that has neither mistakes nor warnings. */
 static inline struct conf *load_good(const char *text)
 {

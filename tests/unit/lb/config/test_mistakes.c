@@ -103,21 +103,19 @@ static const struct mistake mistakes[] = {
     {"a setting of a version to come", POOL LISTENER_WITH("bind = \"127.0.0.1:80\"; tls = { };"),
      ERR(3, "listeners[web].tls: found a setting that is not available in this version yet")},
     {"a mode of a version to come",
-     "pools = ( { name = \"app\"; mode = \"http\"; backends = ( { name = "
+     "pools = ( { name = \"app\"; mode = \"udp\"; backends = ( { name = "
      "\"a\"; address = \"127.0.0.1:1\"; } ); } );\n" LISTENER,
-     ERR(1, "pools[app].mode: found \"http\", this version proxies \"tcp\" only")},
-    {"a balance of a version to come", POOL_WITH("balance = \"peak_ewma\";") LISTENER,
-     ERR(2,
-         "pools[app].balance: found \"peak_ewma\", which is not available in this version yet, "
-         "expected \"round_robin\", \"least_connections\", \"hash\", \"random_two\" or \"first\"")},
-    {"a log format of a version to come", "log = { format = \"combined\"; };\n" POOL LISTENER,
-     ERR(1, "log.format: found \"combined\", which is not available in this version yet, expected "
-            "\"tcplog\", \"json\" or a template with $variables")},
-    {"a hash key that tcp does not have", POOL_WITH("hash = { key = \"uri\"; };") LISTENER,
-     ERR(2, "pools[app].hash.key: found \"uri\", mode \"tcp\" has \"source\" only")},
+     ERR(1, "pools[app].mode: found \"udp\", which is not available in this version yet, expected "
+            "\"http\" or \"tcp\"")},
+    {"a protocol of a version to come", HTTP_POOL_WITH("protocol = \"fastcgi\";") HTTP_LISTENER,
+     ERR(2, "pools[app].protocol: found \"fastcgi\", which is not available in this version yet, "
+            "expected \"http1\"")},
+    {"a hash key that tcp does not have",
+     POOL_WITH("balance = \"hash\"; hash = { key = \"uri\"; };") LISTENER,
+     ERR(2, "pools[app].hash.key: found a key of requests, expected \"source\" in mode \"tcp\"")},
     {"a missing mode",
      POOL "listeners = (\n { name = \"web\"; bind = \"127.0.0.1:80\"; pool = \"app\"; } );",
-     ERR(3, "listeners[web].mode: not found, expected \"tcp\"")},
+     ERR(3, "listeners[web].mode: not found, expected \"http\" or \"tcp\"")},
     {"a missing name",
      POOL "listeners = (\n { mode = \"tcp\"; bind = \"127.0.0.1:80\"; pool = \"app\"; } );",
      ERR(3,
@@ -170,8 +168,8 @@ static const struct mistake mistakes[] = {
      ERR(1, "log.output: found \"syslog:loghost\" (ADDRESS is IP, IP:PORT or unix:/path), expected "
             "\"stdout\", \"stderr\", \"off\", \"/a/path\" or \"syslog:ADDRESS\"")},
     {"a log format without a variable", "log = { format = \"tcplgo\"; };\n" POOL LISTENER,
-     ERR(1, "log.format: found \"tcplgo\", expected \"tcplog\", \"json\" or a template with "
-            "$variables")},
+     ERR(1, "log.format: found \"tcplgo\", expected \"combined\", \"httplog\", \"tcplog\", "
+            "\"json\" or a template with $variables")},
     {"a request line smuggled into a check's path",
      POOL_WITH("health = { type = \"http\"; path = \"/ HTTP/1.1\\r\\nX: y\"; };") LISTENER,
      ERR(2,
@@ -205,8 +203,8 @@ static const struct mistake mistakes[] = {
     {"a variable without its brace", "io = \"${HOME\";\n" POOL LISTENER,
      ERR(1, "io: found \"${\" without its \"}\", expected \"${NAME}\" (a dollar is written $$)")},
     {"a session's variable outside of a log format", "io = \"a$client!\";\n" POOL LISTENER,
-     ERR(1, "io: found \"$client\", but a session's variables can be used in log formats only, "
-            "expected "
+     ERR(1, "io: found \"$client\", but variables of requests and sessions can be used in log "
+            "formats, redirects, answers, rewrites and header values only, expected "
             "\"${NAME}\" for the environment (a dollar is written $$)")},
     {"a variable that is no number", "workers = \"${T_NOT_SET:-many}\";\n" POOL LISTENER,
      ERR(1, "workers: found \"many\", expected a whole number from 0 to 256")},
@@ -286,8 +284,8 @@ static const struct mistake mistakes[] = {
      "a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = "
      "1;}}}}}}}}}}}}}}}};\n",
      ERR(1,
-         "a: found an unknown setting, expected workers, io, pin, user, group, stats, log, drain, "
-         "limits, resolver, timeouts, pools or listeners")
+         "a: found an unknown setting, expected workers, io, pin, user, group, encoded_slash, "
+         "stats, log, drain, limits, resolver, timeouts, pools, listeners or tests")
          ERR(1, "listeners: not found, expected a list of groups: ( { ... }, { ... } )")},
     {"groups one deeper than that",
      "a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = "
@@ -397,7 +395,7 @@ static const struct mistake mistakes[] = {
          ERR(2, "drain.dealy: found an unknown setting (did you mean \"delay\"?)") ERR(
              5, "listeners[web].pool: found \"ap\", which is no pool, expected the name of one "
                 "(did you mean \"app\"?)")
-             ERR(8, "pools[app].mode: found \"tpc\", expected \"tcp\" (did you mean \"tcp\"?)") ERR(
+             ERR(8, "pools[app].mode: found \"tpc\", expected \"http\" or \"tcp\" (did you mean \"tcp\"?)") ERR(
                  9,
                  "pools[app].backends[a].weight: found 1000, expected a whole number from 0 to 256")
                  ERR(10, "pools[app].backends[a].name: found \"a\" a second time, expected a name "

@@ -71,7 +71,7 @@ static void the_sample_means_the_defaults(void **state)
 {
     (void)state;
     char *sample = printed(conf_print_sample);
-    struct conf *full = load_good(sample), *bare = load_good(POOL LISTENER);
+    struct conf *full = load_good(sample), *bare = load_good(HTTP_POOL HTTP_LISTENER);
     char *a = dumped(full), *b = dumped(bare);
 
     assert_string_equal(a, b);
@@ -106,6 +106,13 @@ static void the_samples_examples_load(void **state)
     assert_int_equal(c->n_stats, 1);
     assert_string_equal(c->pools[0].health.send, "PING\r\n");
     assert_int_equal(c->listeners[0].max_connections, 1000);
+    assert_string_equal(c->pools[0].http.sticky->cookie, "backend");
+    assert_int_equal(c->pools[0].http.ejection.failures, 5);
+    assert_int_equal(c->listeners[0].http.n_routes, 1);
+    assert_string_equal(c->listeners[0].http.routes[0].filters.response_headers.add[0].value,
+                        "$request_id");
+    assert_int_equal(c->listeners[0].http.routes[0].filters.ratelimit->burst, 200);
+    assert_int_equal(c->n_tests, 1);
     conf_free(&c);
     free(sample);
     strbuf_fini(&text);
