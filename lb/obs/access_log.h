@@ -147,8 +147,9 @@ void access_format_free(struct access_format **f);
 /* Can it be used in this mode? False with *out_error in words when it asks for what only mode http
  * has and http is false. */
 bool access_format_fits(const struct access_format *f, bool http, const char **out_error);
-/* What must be kept for it until the line is written. */
-enum { ACCESS_NEEDS_REQUEST = 1, ACCESS_NEEDS_RESPONSE = 2 };
+/* What it needs of what is not at hand anyway: heads kept until the line is written; listener_addr,
+ * which costs a system call. */
+enum { ACCESS_NEEDS_REQUEST = 1, ACCESS_NEEDS_RESPONSE = 2, ACCESS_NEEDS_LOCAL = 4 };
 uint32_t access_format_needs(const struct access_format *f);
 
 #define ACCESS_LINE_MAX 8192

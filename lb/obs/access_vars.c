@@ -548,7 +548,7 @@ static const struct access_variable variables[] = {
     BOTH(id),
     HTTP(idle_ms, 0),
     BOTH(listener),
-    BOTH(listener_addr),
+    {"listener_addr", write_listener_addr, false, ACCESS_NEEDS_LOCAL},
     BOTH(listener_sessions),
     HTTP(method, REQUEST),
     HTTP(path, REQUEST),

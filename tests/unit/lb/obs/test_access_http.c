@@ -443,13 +443,14 @@ static void needs(const char *text, uint32_t expected)
     access_format_free(&format);
 }
 
-static void a_format_says_which_heads_it_needs(void **state)
+static void a_format_says_what_it_needs(void **state)
 {
     (void)state;
     needs("tcplog", 0);
     needs("combined", ACCESS_NEEDS_REQUEST);
     needs("httplog", ACCESS_NEEDS_REQUEST);
-    needs("json", ACCESS_NEEDS_REQUEST);
+    needs("json", ACCESS_NEEDS_REQUEST | ACCESS_NEEDS_LOCAL);
+    needs("$listener_addr", ACCESS_NEEDS_LOCAL);
     needs("$client $status $total_ms", 0);
     needs("$cookie_a", ACCESS_NEEDS_REQUEST);
     needs("$response_header_etag", ACCESS_NEEDS_RESPONSE);
@@ -487,7 +488,7 @@ int main(void)
         cmocka_unit_test_setup(names_of_the_users_are_looked_up, setup),
         cmocka_unit_test_setup(what_the_record_says_goes_before_the_head, setup),
         cmocka_unit_test_setup(a_template_of_mode_tcp_has_nothing_of_http, setup),
-        cmocka_unit_test(a_format_says_which_heads_it_needs),
+        cmocka_unit_test(a_format_says_what_it_needs),
         cmocka_unit_test(a_prefix_without_a_name_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
