@@ -81,12 +81,14 @@ static bool merge(struct tunnel *t, struct flow *f, struct io_buf *b)
     return true;
 }
 
-static void append_one(struct tunnel *t, struct flow *f, struct io_buf *b, bool keep)
+/* While buffers are short, all bytes move to memory of their own, also those that might go out at
+ * once: that a receiver has stopped reading shows only when a send to it is stuck, and then its
+ * buffers cannot be got back. So what is held never grows far beyond the shortage. */
+static void append_one(struct tunnel *t, struct flow *f, struct io_buf *b)
 {
     if (f->last != NULL && merge(t, f, b))
         return;
-    if (keep)
-        b = io_buf_keep(io_of(t), b);
+    b = io_buf_keep(io_of(t), b);
     b->next = NULL;
     if (f->last != NULL)
         f->last->next = b;
@@ -99,11 +101,9 @@ static void append_one(struct tunnel *t, struct flow *f, struct io_buf *b, bool 
 
 static void append(struct tunnel *t, struct flow *f, struct io_buf *b)
 {
-    bool keep = sink_fd(t, f) < 0 || tx_blocked(t, f);
-
     while (b != NULL) {
         struct io_buf *next = b->next;
-        append_one(t, f, b, keep);
+        append_one(t, f, b);
         b = next;
     }
 }

@@ -414,6 +414,80 @@ static void clients_wait_their_turn_and_no_backend_gets_more_than_its_limit(void
     sim_each_seed(60, queue_life, NULL);
 }
 
+/* ---- short of receive buffers ---- */
+
+#define GREEDY 24
+#define FLOOD  (300u << 10)
+
+/* Speaks first, and a lot. */
+static void flooding_server(struct sim_peer *p, enum sim_event event)
+{
+    if (event == SIM_CONNECTED) {
+        send_pattern(p, 0, 0, FLOOD);
+        sim_peer_shutdown(p);
+    }
+}
+
+static void never_reads(struct sim_peer *p, enum sim_event event)
+{
+    (void)p;
+    (void)event;
+}
+
+static void reads_it_all(struct sim_peer *p, enum sim_event event)
+{
+    struct client *c = p->arg;
+
+    if (event == SIM_RESET)
+        fail_msg("client %u was reset", p->id);
+    if (event != SIM_DATA && event != SIM_END)
+        return;
+    if (read_pattern(p, 0, p->received) == 0) {
+        assert_int_equal(p->received, FLOOD);
+        client_over(c);
+        sim_peer_close(p);
+    }
+}
+
+static bool first_client_done(const struct farm *f)
+{
+    return f->done == 1;
+}
+
+/* Then they read after all, and nothing may be missing. */
+static void greedy_life(uint64_t seed, void *arg)
+{
+    const struct sim_conf conf = {.seed = seed, .calm = true, .bufs_max = 32};
+    struct farm f = {0};
+    struct client greedy[GREEDY] = {0}, last = {0};
+
+    (void)arg;
+    farm_init(&f, &conf, flooding_server);
+    f.pool_conf.send_proxy = (enum proxy_proto)sim_below(f.sim, 3);
+    if (sim_below(f.sim, 2) == 0)
+        sim_faults(f.sim)->pipe = 1000;
+    f.listener_conf.tunnel_timeout_ms = 72000000;
+    farm_start(&f);
+    for (uint32_t i = 0; i < GREEDY; i++)
+        start_client(&f, &greedy[i], never_reads);
+    for (int i = 0; i < 100; i++)
+        loop_turn(&f.loop, 50);
+    start_client(&f, &last, reads_it_all);
+    run_until(&f, first_client_done, 600);
+    for (uint32_t i = 0; i < GREEDY; i++) {
+        greedy[i].peer->fn = reads_it_all;
+        reads_it_all(greedy[i].peer, SIM_DATA);
+    }
+    farm_end(&f);
+    assert_int_equal(f.done, GREEDY + 1);
+}
+
+static void clients_that_do_not_read_cannot_hold_all_receive_buffers(void **state)
+{
+    (void)state;
+    sim_each_seed(6, greedy_life, NULL);
+}
+
 /* ---- chaos ---- */
 
 static void chaos_act(struct sim *s, void *arg)
@@ -534,6 +608,8 @@ int main(void)
         cmocka_unit_test_teardown(a_backend_that_fails_before_any_byte_is_never_noticed,
                                   sim_teardown),
         cmocka_unit_test_teardown(clients_wait_their_turn_and_no_backend_gets_more_than_its_limit,
+                                  sim_teardown),
+        cmocka_unit_test_teardown(clients_that_do_not_read_cannot_hold_all_receive_buffers,
                                   sim_teardown),
         cmocka_unit_test_teardown(whatever_happens_everything_is_given_back, sim_teardown),
     };
