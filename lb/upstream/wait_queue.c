@@ -59,25 +59,30 @@ static void hand_on(struct wait_queue *q, uint64_t after_us)
 
 /* Each is asked at most once: one that takes its place and gives it back at once (a failed socket)
  * must not keep the turn going. called: by a wake, so it is our turn, at least for the first.
- * A place that nobody here could use, as the last waiter has left meanwhile or wants another one,
- * is handed on. */
+ * A place that is none for a choosy one is offered to those behind it, here and elsewhere; from
+ * then on nobody is yielded to, as the older ones have had their chance (and would call us again).
+ * One that nobody here could use, as the last waiter has left meanwhile, is handed on. */
 static void run(struct wait_queue *q, bool called)
 {
+    struct list *passed = &q->waiters; /* the last of those who could not use a place */
+
     if (list_empty(&q->waiters)) {
         hand_on(q, 0);
         return;
     }
-    for (uint32_t n = q->n; n > 0 && !list_empty(&q->waiters); n--) {
-        struct waiter *w = list_entry(q->waiters.next, struct waiter, node);
-        uint64_t since_us = w->since_us;
+    for (uint32_t n = q->n; n > 0 && passed->next != &q->waiters; n--) {
+        struct waiter *w = list_entry(passed->next, struct waiter, node);
         if (!called && yield_to_older(q))
             return;
-        called = false;
-        if (w->try(w))
+        if (w->try(w)) {
+            called = passed != &q->waiters;
             continue;
-        if (w->choosy)
-            hand_on(q, since_us);
-        return;
+        }
+        if (!w->choosy)
+            return;
+        hand_on(q, w->since_us);
+        passed = &w->node;
+        called = true;
     }
 }
 

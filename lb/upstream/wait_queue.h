@@ -2,7 +2,7 @@
  *
  * First in, first out, over all workers: a place that was given back goes to the queue whose first
  * waiter has waited longest, by a wake where that is another worker's. Waiters are asked at the end
- * of a turn. One that cannot use the place (it has tried that backend already) passes it on. */
+ * of a turn. One that cannot use the place (it has tried that backend already) lets others pass. */
 #ifndef SLUICE_UPSTREAM_WAIT_QUEUE_H
 #define SLUICE_UPSTREAM_WAIT_QUEUE_H
 
@@ -19,8 +19,8 @@ struct waiter {
     struct list node;
     uint64_t since_us;
     bool choosy; /* set by its owner: not every backend will do for it */
-    /* True when it got a place, or ended: it is out of the queue then (it took itself out). False:
-     * it stays, and those behind it are not asked. */
+    /* True when it got a place, or ended: it is out of the queue then (it took itself out, and
+     * nobody else). False: it stays, and those behind it are asked only when it is choosy. */
     bool (*try)(struct waiter *w);
 };
 
