@@ -62,9 +62,6 @@ struct admin_ops {
     const struct worker_counters *workers; /* n_workers rows */
     const struct io_stats *const *engines; /* of each worker; written by it, relaxed reads */
     uint32_t n_workers;
-    /* Names of reason_counters, by index; NULL for an index that is not used. */
-    const char *const *reasons;
-    uint32_t n_reasons; /* at most LIMIT_REASONS */
 
     /* rows are valid during the callback. */
     void (*list_sessions)(void *ctx, const struct session_filter *filter,

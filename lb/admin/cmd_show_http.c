@@ -14,6 +14,7 @@
 #include "lb/upstream/pool.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 /* What the command is about: everything, or what has this name. */
 struct choice {
@@ -166,17 +167,25 @@ void cmd_show_latency(struct command *c)
 
 /* ---- refusals ---- */
 
-static void add_reasons(const struct command *c, struct rows *r, const char *type, const char *name,
+static int by_code(const void *a, const void *b)
+{
+    return strcmp(reason_code(*(const uint32_t *)a), reason_code(*(const uint32_t *)b));
+}
+
+static void add_reasons(struct rows *r, const char *type, const char *name,
                         const struct reason_counters *sums)
 {
-    for (uint32_t i = 0; i < c->env->ops->n_reasons && i < LIMIT_REASONS; i++) {
-        uint64_t n = counter_get(&sums->n[i]);
-        if (n == 0)
-            continue;
+    uint32_t used[LIMIT_REASONS], n = 0;
+
+    for (uint32_t i = 0; i < LIMIT_REASONS; i++)
+        if (counter_get(&sums->n[i]) > 0)
+            used[n++] = i;
+    qsort(used, n, sizeof(used[0]), by_code);
+    for (uint32_t i = 0; i < n; i++) {
         rows_text(r, type);
         rows_text(r, name);
-        rows_text(r, c->env->ops->reasons[i] != NULL ? c->env->ops->reasons[i] : "");
-        rows_number(r, (int64_t)n);
+        rows_text(r, reason_code(used[i]));
+        rows_number(r, (int64_t)counter_get(&sums->n[used[i]]));
     }
 }
 
@@ -196,13 +205,13 @@ void cmd_show_refused(struct command *c)
         if (!chosen(&choice, ops->listeners[i]->name))
             continue;
         http_counts_listener_reasons(counts, i, &sums);
-        add_reasons(c, &r, "listener", ops->listeners[i]->name, &sums);
+        add_reasons(&r, "listener", ops->listeners[i]->name, &sums);
     }
     for (uint32_t i = 0; i < ops->n_pools; i++) {
         if (!chosen(&choice, ops->pools[i]->name))
             continue;
         http_counts_pool_reasons(counts, i, &sums);
-        add_reasons(c, &r, "pool", ops->pools[i]->name, &sums);
+        add_reasons(&r, "pool", ops->pools[i]->name, &sums);
     }
     rows_end(&r);
 }

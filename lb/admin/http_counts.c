@@ -97,11 +97,6 @@ static void note_latency(struct histogram_sum **base, const struct histogram *ro
     histogram_sum(rows, n, *base);
 }
 
-static void sum_reasons(const struct reason_counters *rows, uint32_t n, struct reason_counters *out)
-{
-    reason_counters_sum(rows, rows != NULL ? n : 0, out);
-}
-
 void http_counts_clear(struct http_counts *h, bool all)
 {
     clear_maxima(h->ops);
@@ -109,7 +104,7 @@ void http_counts_clear(struct http_counts *h, bool all)
         const struct listener_stats *l = h->ops->listeners[i];
         struct listener_base *base = &h->listeners[i];
         note_latency(&base->latency, l->latency, l->n_rows);
-        sum_reasons(l->reasons, l->n_rows, &base->reasons);
+        reason_counters_sum(l->reasons, l->n_rows, &base->reasons);
         for (uint32_t r = 0; r < l->n_routes; r++)
             route_counters_sum(l->routes[r].rows, l->n_rows, &base->routes[r]);
     }
@@ -117,7 +112,7 @@ void http_counts_clear(struct http_counts *h, bool all)
         const struct pool *p = h->ops->pools[i];
         struct pool_base *base = &h->pools[i];
         note_latency(&base->latency, p->latency, p->n_rows);
-        sum_reasons(p->reasons, p->n_rows, &base->reasons);
+        reason_counters_sum(p->reasons, p->n_rows, &base->reasons);
         for (uint32_t m = 0; m < p->n_members; m++)
             note_latency(&base->members[m], p->members[m].latency, p->n_rows);
     }
@@ -150,7 +145,7 @@ void http_counts_route(const struct http_counts *h, uint32_t listener, uint32_t 
 static void show_reasons(const struct reason_counters *rows, uint32_t n,
                          const struct reason_counters *base, struct reason_counters *out)
 {
-    sum_reasons(rows, n, out);
+    reason_counters_sum(rows, n, out);
     for (uint32_t i = 0; i < LIMIT_REASONS; i++)
         subtract(&out->n[i], &base->n[i]);
 }

@@ -6,6 +6,7 @@
 
 #include "lb/obs/histogram.h"
 #include "lb/obs/metrics.h"
+#include "lb/obs/reasons.h"
 
 #include <stdbool.h>
 

@@ -48,7 +48,7 @@
 #define LIMIT_PROXY_V2_BYTES (16 + 4096) /* longest PROXY v2 header that is accepted */
 
 /* Statistics. */
-#define LIMIT_REASONS 96 /* codes for refused messages; h1_result has 28, chunked_result 7 */
+#define LIMIT_REASONS 96 /* codes for refused messages; the codecs of HTTP/1 have 35 */
 
 /* Health. */
 #define LIMIT_CHECKS_IN_FLIGHT 256   /* at the same time; more wait for their turn */

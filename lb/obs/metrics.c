@@ -4,6 +4,7 @@
 
 #include "lb/base/alloc.h"
 #include "lb/obs/histogram.h"
+#include "lb/obs/reasons.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -123,12 +124,4 @@ void route_counters_sum(const struct route_counters *rows, uint32_t n, struct ro
         sum_add(&out->total_us, &row->total_us);
         counter_max(&out->total_us_max, counter_get(&row->total_us_max));
     }
-}
-
-void reason_counters_sum(const struct reason_counters *rows, uint32_t n,
-                         struct reason_counters *out)
-{
-    memset(out, 0, sizeof(*out));
-    for (uint32_t i = 0; i < n; i++)
-        sum_add_all(out->n, rows[i].n, LIMIT_REASONS);
 }

@@ -13,7 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct histogram; /* histogram.h */
+struct histogram;       /* histogram.h */
+struct reason_counters; /* reasons.h */
 
 /* Responses by class of their status. */
 enum response_class {
@@ -30,13 +31,6 @@ static inline enum response_class response_class_of(unsigned status)
     return status >= 100 && status < 600 ? (enum response_class)(status / 100 - 1)
                                          : RESPONSES_OTHER;
 }
-
-/* Why requests and responses were refused: counted by code. The codes are one table of the process
- * (admin_ops.reasons names them); it begins with h1_result and chunked_result, what follows is
- * lb/proxy's. */
-struct reason_counters {
-    alignas(CACHE_LINE) counter n[LIMIT_REASONS];
-};
 
 /* Of a listener (FRONTEND row). */
 struct listener_counters {
@@ -133,7 +127,5 @@ void backend_counters_sum(const struct backend_counters *rows, uint32_t n,
 /* Adds one row to a sum (maxima and the last session's time: the greater one). */
 void backend_counters_add(const struct backend_counters *row, struct backend_counters *sum);
 void route_counters_sum(const struct route_counters *rows, uint32_t n, struct route_counters *out);
-void reason_counters_sum(const struct reason_counters *rows, uint32_t n,
-                         struct reason_counters *out);
 
 #endif

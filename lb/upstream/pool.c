@@ -4,6 +4,7 @@
 #include "lb/base/alloc.h"
 #include "lb/base/epoch.h"
 #include "lb/obs/histogram.h"
+#include "lb/obs/reasons.h"
 
 #include <stdlib.h>
 

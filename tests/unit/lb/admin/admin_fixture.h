@@ -243,9 +243,6 @@ static inline struct listener_stats *fixture_listener(const char *name, uint32_t
     return l;
 }
 
-/* Reasons for refusals, as lb/proxy names them. */
-static const char *const fixture_reasons[] = {NULL, "bad-target", "no-route", "bad-status"};
-
 static inline void fixture_routes(struct listener_stats *l)
 {
     l->mode = "http";
@@ -315,8 +312,6 @@ static inline struct fixture *fixture_make(bool http)
         .workers = f->workers,
         .engines = f->engines,
         .n_workers = FIXTURE_WORKERS,
-        .reasons = fixture_reasons,
-        .n_reasons = ARRAY_LEN(fixture_reasons),
         .list_sessions = fixture_list,
         .kill_sessions = fixture_kill,
         .not_ready_reason = fixture_not_ready,

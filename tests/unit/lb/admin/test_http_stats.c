@@ -3,6 +3,7 @@
 #include "tests/unit/lb/admin/admin_fixture.h"
 
 #include "lb/obs/histogram.h"
+#include "lb/obs/reasons.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -299,10 +300,13 @@ static void refusals_are_shown_by_code(void **state)
     struct fixture *f = *state;
 
     assert_string_equal(fixture_run(f, "show refused"), "# type name reason count\n\n");
-    counter_add(&f->listeners[0]->reasons[0].n[1], 2);
-    counter_add(&f->listeners[0]->reasons[1].n[1], 3);
-    counter_add(&f->listeners[0]->reasons[1].n[2], 1);
-    counter_add(&f->pools[0]->reasons[1].n[3], 4);
+    reason_count(&f->listeners[0]->reasons[0], "bad-target");
+    reason_count(&f->listeners[0]->reasons[0], "bad-target");
+    for (int i = 0; i < 3; i++)
+        reason_count(&f->listeners[0]->reasons[1], "bad-target");
+    reason_count(&f->listeners[0]->reasons[1], "no-route");
+    for (int i = 0; i < 4; i++)
+        reason_count(&f->pools[0]->reasons[1], "bad-status");
     assert_string_equal(fixture_run(f, "show refused"), "# type name reason count\n"
                                                         "listener web bad-target 5\n"
                                                         "listener web no-route 1\n"
@@ -328,8 +332,10 @@ static void fill(struct fixture *f)
     histogram_add(&f->listeners[0]->latency[0], 9);
     histogram_add(&f->pools[0]->latency[0], 8);
     histogram_add(&f->pools[0]->members[0].latency[0], 7);
-    counter_add(&f->listeners[0]->reasons[0].n[1], 2);
-    counter_add(&f->pools[0]->reasons[0].n[3], 2);
+    reason_count(&f->listeners[0]->reasons[0], "bad-target");
+    reason_count(&f->listeners[0]->reasons[0], "bad-target");
+    reason_count(&f->pools[0]->reasons[0], "bad-status");
+    reason_count(&f->pools[0]->reasons[0], "bad-status");
     sampler_tick(f->env.sampler, 1000000);
 }
 
@@ -380,7 +386,8 @@ static void counting_goes_on_after_clearing(void **state)
     counter_add(&f->listeners[0]->routes[0].rows[1].requests, 6);
     histogram_add(&f->listeners[0]->latency[1], 20);
     histogram_add(&f->pools[0]->members[0].latency[1], 30);
-    counter_add(&f->listeners[0]->reasons[1].n[2], 3);
+    for (int i = 0; i < 3; i++)
+        reason_count(&f->listeners[0]->reasons[1], "no-route");
     assert_stat(f, "web,FRONTEND", "req_tot", "5");
     assert_string_equal(cell(fixture_run(f, "show routes"), "web api", "requests", " \n"), "6");
     assert_string_equal(cell(fixture_run(f, "show latency"), "listener web", "p50_us", " \n"),

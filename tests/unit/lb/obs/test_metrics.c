@@ -1,5 +1,6 @@
 /* test_metrics.c - sums over the workers' rows. */
 #include "lb/obs/metrics.h"
+#include "lb/obs/reasons.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -107,21 +108,6 @@ static void no_counter_of_a_route_is_forgotten(void **state)
         assert_int_equal(counter_get(&out[i]), i + 1);
 }
 
-static void reasons_are_added_up(void **state)
-{
-    static struct reason_counters rows[2];
-    struct reason_counters sum;
-
-    (void)state;
-    counter_set(&rows[0].n[0], 1);
-    counter_set(&rows[1].n[0], 2);
-    counter_set(&rows[1].n[LIMIT_REASONS - 1], 3);
-    reason_counters_sum(rows, 2, &sum);
-    assert_int_equal(counter_get(&sum.n[0]), 3);
-    assert_int_equal(counter_get(&sum.n[1]), 0);
-    assert_int_equal(counter_get(&sum.n[LIMIT_REASONS - 1]), 3);
-}
-
 static void a_status_has_its_class(void **state)
 {
     (void)state;
@@ -175,7 +161,6 @@ int main(void)
         cmocka_unit_test(no_counter_of_a_backend_is_forgotten),
         cmocka_unit_test(no_counter_of_a_listener_is_forgotten),
         cmocka_unit_test(no_counter_of_a_route_is_forgotten),
-        cmocka_unit_test(reasons_are_added_up),
         cmocka_unit_test(a_status_has_its_class),
         cmocka_unit_test(what_http_counts_is_made_and_freed),
         cmocka_unit_test(no_rows_sum_to_zero),
