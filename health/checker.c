@@ -6,7 +6,9 @@
  *
  * A target is off, idle (its timer runs), queued (LIMIT_CHECKS_IN_FLIGHT are running) or running;
  * enter() moves it. settle() looks whether it should be checked at all: after every change from
- * outside. apply() makes a verdict so: in the table, in the log, to the hooks. */
+ * outside. apply() makes a verdict so: in the table, in the log, to the hooks.
+ *
+ * Ejection is beside all that: checks go on, and what they find out is known when it ends. */
 #include "health/checker.h"
 
 #include "lb/base/alloc.h"
@@ -16,6 +18,7 @@
 #include "lb/io/loop.h"
 
 #include "health/check.h"
+#include "health/latency.h"
 #include "health/slow_start.h"
 #include "health/verdict.h"
 
@@ -28,6 +31,8 @@
 #define URGENT_GAP_MS  100
 /* After the last deadline of the first round, when more backends hang than are checked at once. */
 #define READY_GRACE_MS 250
+/* A backend that cannot be ejected goes on failing: so often the log says so. */
+#define REFUSED_GAP_MS 10000
 #define NO_RAMP        UINT64_MAX
 
 enum target_state { TARGET_OFF, TARGET_IDLE, TARGET_QUEUED, TARGET_RUNNING };
@@ -45,6 +50,10 @@ struct target {
     struct addr checked; /* the slot's address at the last look; len 0: none */
     struct timer next;   /* of the next check */
     struct timer ramp;   /* of the next step of a slow start */
+    struct outlier outlier;
+    struct timer back;                   /* of the end of an ejection */
+    char ejection[LIMIT_CHECK_DESC + 1]; /* what people read meanwhile */
+    uint64_t refused_ms; /* when an ejection was refused, as logged last; 0: never */
     uint64_t ramp_from_ms;
     uint64_t started_ms;    /* the last check */
     uint64_t changed_at_ms; /* the last transition */
@@ -64,14 +73,15 @@ struct mailbox {
     _Atomic bool posted;
     _Atomic uint32_t failures;
     _Atomic int last_error;
-    _Atomic bool remove, touched;
-    _Atomic uint8_t force;  /* enum checker_force + 1; 0: none */
-    _Atomic uint8_t enable; /* 1 off, 2 on; 0: none */
+    _Atomic bool remove, touched, outlier;
+    _Atomic uint32_t eject_after; /* failures in a row; 0: off */
+    _Atomic uint8_t force;        /* enum checker_force + 1; 0: none */
+    _Atomic uint8_t enable;       /* 1 off, 2 on; 0: none */
     _Atomic(struct target *) incoming;
 };
 
 struct pool_count {
-    uint32_t targets, up;
+    uint32_t targets, up, ejected;
     bool changed; /* its hook is called at the end of the turn */
 };
 
@@ -95,6 +105,7 @@ struct checker {
 
 static void enter(struct target *t, enum target_state next);
 static void settle(struct target *t);
+static void review_ejections(struct checker *c, uint32_t pool);
 
 static uint64_t now_ms(const struct checker *c)
 {
@@ -112,6 +123,8 @@ static void on_flush(struct loop_task *task)
 {
     struct checker *c = container_of(task, struct checker, flush);
 
+    for (uint32_t i = 0; i < c->n_changed; i++)
+        review_ejections(c, c->changed[i]);
     for (uint32_t i = 0; i < c->n_changed; i++) {
         c->pools[c->changed[i]].changed = false;
         c->hooks.pool_changed(c->hooks.ctx, c->changed[i]);
@@ -140,7 +153,14 @@ static void publish(struct target *t)
     t->info.fall = t->verdict.fall;
     t->info.checking = t->state == TARGET_RUNNING;
     t->info.check_enabled = has_checks(t) && !t->disabled;
-    slot_set_info(t->slot, &t->info);
+    if (!t->outlier.ejected) {
+        slot_set_info(t->slot, &t->info);
+        return;
+    }
+    struct backend_info shown = t->info; /* checks may well pass: that is not what matters now */
+    memcpy(shown.desc, t->ejection, sizeof(shown.desc));
+    memcpy(shown.reason, t->ejection, sizeof(shown.reason));
+    slot_set_info(t->slot, &shown);
 }
 
 static void tell_ready(struct checker *c)
@@ -212,7 +232,8 @@ static void ramp(struct target *t, bool on)
 static void count_up(struct target *t, bool removed)
 {
     struct pool_count *p = &t->checker->pools[t->slot->pool];
-    bool up = !removed && !t->in_maint && oper_is_up(verdict_oper(&t->verdict));
+    bool up =
+        !removed && !t->in_maint && !t->outlier.ejected && oper_is_up(verdict_oper(&t->verdict));
 
     p->up += (uint32_t)up - (uint32_t)t->counted_up;
     t->counted_up = up;
@@ -261,16 +282,26 @@ static void log_transition(const struct target *t, enum oper_state was, bool up)
             kind != NULL ? kind->name : "", former, p->up, p->targets);
 }
 
-static void count_downtime(struct target *t, bool up, uint64_t wall_us)
+static void count_downtime(struct target *t, uint64_t wall_us)
 {
-    if (!up) {
+    bool down = t->outlier.ejected || !oper_is_up(verdict_oper(&t->verdict));
+
+    if (down == (t->info.down_since_us != 0))
+        return;
+    if (down) {
         t->info.down_since_us = wall_us;
         t->info.transitions_down++;
-    } else if (t->info.down_since_us != 0) {
+    } else {
         if (wall_us > t->info.down_since_us) /* the wall clock may be set back */
             t->info.downtime_us += wall_us - t->info.down_since_us;
         t->info.down_since_us = 0;
     }
+}
+
+static void forget_failures(struct target *t)
+{
+    atomic_store_explicit(&t->slot->failed_in_a_row, 0, memory_order_relaxed);
+    slot_forget_latency(t->slot);
 }
 
 static void transition(struct target *t, enum oper_state was, bool up, bool close)
@@ -280,7 +311,9 @@ static void transition(struct target *t, enum oper_state was, bool up, bool clos
 
     count_up(t, false);
     log_transition(t, was, up);
-    count_downtime(t, up, wall_us);
+    count_downtime(t, wall_us);
+    if (up) /* what it was like before is not what it is now */
+        forget_failures(t);
     t->info.changed_at_us = wall_us;
     t->changed_at_ms = now_ms(c);
     /* What comes back is taken up slowly; what was there when we came is not. */
@@ -310,6 +343,158 @@ static void apply(struct target *t, const char *reason, bool close)
                   t->slot->name, is == OPER_GOING_UP ? "up" : "down", reason, t->verdict.health,
                   t->verdict.rise, t->verdict.rise + t->verdict.fall - 1);
     publish(t);
+}
+
+/* ---- ejection ---- */
+
+/* What the pool is made of, as far as ejections go: members of one kind (active, or backup). */
+struct ejection_census {
+    uint32_t members, ejected; /* neither in maintenance nor drained */
+    uint32_t usable;           /* of both kinds */
+    struct target *due;        /* the ejected one that returns first */
+};
+
+static bool takes_traffic(const struct target *t)
+{
+    struct backend_word w = slot_word(t->slot);
+
+    return (w.admin & (ADMIN_MAINT_MASK | ADMIN_DRAIN_MASK)) == 0 && w.set_weight > 0;
+}
+
+static struct ejection_census count_ejections(struct checker *c, uint32_t pool, bool backup)
+{
+    struct ejection_census e = {0};
+
+    list_for_each (node, &c->targets) {
+        struct target *t = list_entry(node, struct target, all);
+        if (t->slot->pool != pool)
+            continue;
+        e.usable += slot_use(t->slot) == USE_YES;
+        if (t->slot->backup != backup || !takes_traffic(t))
+            continue;
+        e.members++;
+        e.ejected += t->outlier.ejected;
+        if (t->outlier.ejected && (e.due == NULL || t->outlier.until_ms < e.due->outlier.until_ms))
+            e.due = t;
+    }
+    return e;
+}
+
+/* The operational part of it, both ways. */
+static void set_ejected(struct target *t, bool on)
+{
+    struct checker *c = t->checker;
+    struct pool_count *p = &c->pools[t->slot->pool];
+
+    slot_set_ejected(t->slot, on);
+    p->ejected += on ? 1 : UINT32_MAX;
+    forget_failures(t);
+    count_up(t, false);
+    count_downtime(t, io_wall_us(c->loop->io));
+    t->info.changed_at_us = io_wall_us(c->loop->io);
+    pool_changed(t);
+}
+
+static void eject(struct target *t, uint32_t failures)
+{
+    struct checker *c = t->checker;
+    const struct backend_slot *s = t->slot;
+    const struct pool_count *p = &c->pools[s->pool];
+    char lasts[32];
+
+    outlier_eject(&t->outlier, now_ms(c), t->conf.ejection.time_ms);
+    format_age(t->outlier.until_ms - now_ms(c), lasts);
+    snprintf(t->ejection, sizeof(t->ejection), "ejected for %s: %u requests failed in a row", lasts,
+             failures);
+    set_ejected(t, true);
+    timer_start(&c->loop->timers, &t->back, t->outlier.until_ms);
+    log_warn("backend %s/%s is %s (%u of %u backends up)", s->pool_name, s->name, t->ejection,
+             p->up, p->targets);
+    publish(t);
+}
+
+static void end_ejection(struct target *t, const char *why)
+{
+    struct checker *c = t->checker;
+    const struct backend_slot *s = t->slot;
+    const struct pool_count *p = &c->pools[s->pool];
+    uint64_t lasted_ms = now_ms(c) - t->outlier.since_ms;
+    char age[32];
+
+    outlier_return(&t->outlier, now_ms(c));
+    timer_stop(&c->loop->timers, &t->back);
+    set_ejected(t, false);
+    log_info("backend %s/%s is no longer ejected, after %s: %s (%u of %u backends up)",
+             s->pool_name, s->name, format_age(lasted_ms, age), why, p->up, p->targets);
+    ramp(t, oper_is_up(verdict_oper(&t->verdict)));
+    publish(t);
+}
+
+static void on_back(struct timer *timer)
+{
+    end_ejection(container_of(timer, struct target, back), "its time is over");
+}
+
+/* What it has done does not count any more. */
+static void pardon(struct target *t, const char *why)
+{
+    if (t->outlier.ejected)
+        end_ejection(t, why);
+    outlier_forget(&t->outlier);
+    forget_failures(t);
+}
+
+/* Others of the pool may have gone meanwhile: nothing is left, or those that are ejected have come
+ * to be too large a part of it. */
+static void review_ejections(struct checker *c, uint32_t pool)
+{
+    for (int backup = 0; backup < 2 && c->pools[pool].ejected > 0 && !c->stopping; backup++) {
+        struct ejection_census e = count_ejections(c, pool, backup);
+
+        while (e.due != NULL &&
+               e.ejected > outlier_allowed(e.members, e.due->conf.ejection.max_percent)) {
+            end_ejection(e.due, "too many of the pool are ejected");
+            e = count_ejections(c, pool, backup);
+        }
+        if (e.usable > 0)
+            continue;
+        list_for_each (node, &c->targets) {
+            struct target *t = list_entry(node, struct target, all);
+            if (t->slot->pool == pool && t->slot->backup == backup && t->outlier.ejected &&
+                takes_traffic(t) && oper_is_up(verdict_oper(&t->verdict)))
+                end_ejection(t, "no other backend is left");
+        }
+    }
+}
+
+static void refuse_ejection(struct target *t, uint32_t failures, const char *why)
+{
+    uint64_t now = now_ms(t->checker);
+
+    if (t->refused_ms != 0 && now - t->refused_ms < REFUSED_GAP_MS)
+        return;
+    t->refused_ms = now;
+    log_warn("backend %s/%s is not ejected although %u requests failed in a row: %s",
+             t->slot->pool_name, t->slot->name, failures, why);
+}
+
+static void take_outlier(struct target *t)
+{
+    const struct outlier_conf *conf = &t->conf.ejection;
+    const struct backend_slot *s = t->slot;
+    uint32_t failures = atomic_load_explicit(&s->failed_in_a_row, memory_order_relaxed);
+
+    if (conf->failures == 0 || failures < conf->failures) /* one has passed since */
+        return;
+    if (t->outlier.ejected || slot_use(s) != USE_YES)
+        return;
+    struct ejection_census e = count_ejections(t->checker, s->pool, s->backup);
+    if (e.usable <= 1)
+        refuse_ejection(t, failures, "no other backend of the pool is up");
+    else if (e.ejected >= outlier_allowed(e.members, conf->max_percent))
+        refuse_ejection(t, failures, "max_percent of the pool allows no more");
+    else
+        eject(t, failures);
 }
 
 /* ---- schedule ---- */
@@ -523,6 +708,11 @@ static void remove_target(struct target *t)
     first_is_over(t);
     settle(t);
     timer_stop(&c->loop->timers, &t->ramp);
+    timer_stop(&c->loop->timers, &t->back);
+    if (t->outlier.ejected) {
+        slot_set_ejected(t->slot, false);
+        c->pools[t->slot->pool].ejected--;
+    }
     count_up(t, true);
     c->pools[t->slot->pool].targets--;
     list_remove(&t->all);
@@ -552,6 +742,7 @@ static void look_at_slot(struct target *t)
     t->in_maint = (slot_word(t->slot).admin & ADMIN_MAINT_MASK) != 0;
     count_up(t, false);
     if (!t->in_maint && (was_maint || moved)) {
+        pardon(t, was_maint ? "back from maintenance" : "has another address");
         if (has_checks(t)) {
             verdict_doubt(&t->verdict);
             apply(t, was_maint ? "back from maintenance" : "has another address", false);
@@ -584,6 +775,8 @@ static void take_force(struct target *t, enum checker_force to)
     };
 
     verdict_force(&t->verdict, to == FORCE_UP);
+    if (to == FORCE_UP)
+        pardon(t, reasons[to]);
     apply(t, reasons[to], to == FORCE_DOWN);
 }
 
@@ -636,6 +829,7 @@ static struct target *target_new(struct checker *c, struct backend_slot *s,
     list_init(&t->queue);
     timer_init(&t->next, on_next);
     timer_init(&t->ramp, on_ramp);
+    timer_init(&t->back, on_back);
     verdict_init(&t->verdict, at_least_1(h->rise), at_least_1(h->fall), initial_oper(h));
     atomic_fetch_add(&s->refs, 1);
     return t;
@@ -653,6 +847,8 @@ static void take_conf(struct target *t, struct target *from)
         check_cancel(t->check); /* it asks the old question */
     else
         enter(t, TARGET_OFF);
+    if (t->conf.ejection.failures == 0)
+        pardon(t, "configured anew");
     apply(t, "configured anew", false);
     look_at_slot(t);
     settle(t);
@@ -710,6 +906,7 @@ static void on_mail(struct loop_msg *msg, void *ctx)
 
     uint8_t enable = atomic_exchange(&box->enable, 0), force = atomic_exchange(&box->force, 0);
     bool touched = atomic_exchange(&box->touched, false);
+    bool outlier = atomic_exchange(&box->outlier, false);
     uint32_t failures = atomic_exchange(&box->failures, 0);
     struct target *t = box->target;
     if (t == NULL || box->checker->stopping)
@@ -724,6 +921,8 @@ static void on_mail(struct loop_msg *msg, void *ctx)
         take_touch(t);
     if (failures > 0)
         take_failures(t, failures, atomic_load_explicit(&box->last_error, memory_order_relaxed));
+    if (outlier)
+        take_outlier(t);
 }
 
 static void post(struct mailbox *box)
@@ -746,6 +945,25 @@ void checker_report_failure(struct checker *c, struct backend_slot *s, int err)
     atomic_store_explicit(&box->last_error, err, memory_order_relaxed);
     atomic_fetch_add(&box->failures, 1);
     post(box);
+}
+
+uint32_t checker_report_result(struct checker *c, struct backend_slot *s, bool ok)
+{
+    if (likely(ok)) {
+        if (unlikely(atomic_load_explicit(&s->failed_in_a_row, memory_order_relaxed) != 0))
+            atomic_store_explicit(&s->failed_in_a_row, 0, memory_order_relaxed);
+        return 0;
+    }
+    uint32_t n = atomic_fetch_add_explicit(&s->failed_in_a_row, 1, memory_order_relaxed) + 1;
+    struct mailbox *box = box_of(c, s);
+    uint32_t after =
+        box != NULL ? atomic_load_explicit(&box->eject_after, memory_order_relaxed) : 0;
+    /* Not once only: what was refused may be possible when as many have failed again. */
+    if (after > 0 && n % after == 0) {
+        atomic_store(&box->outlier, true);
+        post(box);
+    }
+    return n;
 }
 
 void checker_touch(struct checker *c, struct backend_slot *s)
@@ -789,6 +1007,7 @@ void checker_add(struct checker *c, struct backend_slot *s, const struct checker
         box->msg.fn = on_mail;
         atomic_store_explicit(&c->boxes[s->index], box, memory_order_release);
     }
+    atomic_store(&box->eject_after, conf->ejection.time_ms > 0 ? conf->ejection.failures : 0);
     struct target *older = atomic_exchange(&box->incoming, target_new(c, s, conf));
     if (older != NULL)
         target_free(older);
@@ -862,6 +1081,7 @@ void checker_stop(struct checker *c)
     list_for_each (node, &c->targets) {
         struct target *t = list_entry(node, struct target, all);
         timer_stop(&c->loop->timers, &t->ramp);
+        timer_stop(&c->loop->timers, &t->back);
         settle(t);
     }
 }

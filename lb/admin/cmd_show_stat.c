@@ -242,6 +242,8 @@ static void fill_server(const struct dump *d, const struct pool *p, uint32_t ind
     }
     if (server_status_checked(s))
         fill_check(s, row, texts->check_status, sizeof(texts->check_status));
+    else if (s->word.ejected)
+        row[STAT_last_chk] = field_text(s->info.desc);
     row[STAT_addr] =
         field_text(addr != NULL && addr->len > 0 ? addr_format(addr, texts->addr) : "");
 }

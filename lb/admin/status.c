@@ -15,8 +15,8 @@ void server_status_read(struct server_status *s, const struct pool *p,
 
     slot_info(slot, &s->info);
     s->word = slot_word(slot);
-    s->eligible = s->word.oper == OPER_UP || s->word.oper == OPER_GOING_DOWN ||
-                  (s->word.oper == OPER_UNKNOWN && unknown_used);
+    s->eligible = !s->word.ejected && (s->word.oper == OPER_UP || s->word.oper == OPER_GOING_DOWN ||
+                                       (s->word.oper == OPER_UNKNOWN && unknown_used));
     s->draining = (s->word.admin & ADMIN_DRAIN_MASK) != 0 || s->word.set_weight == 0;
 }
 

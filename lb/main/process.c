@@ -13,6 +13,7 @@
 #include "lb/main/resolve.h"
 #include "lb/main/systemd.h"
 #include "lb/main/worker.h"
+#include "lb/proxy/http_listener.h"
 #include "lb/upstream/pool.h"
 
 #include <dirent.h>
@@ -350,6 +351,53 @@ static int build_pools(struct process *p)
     return 0;
 }
 
+/* "split app 90, new 10" as one word: "split:app=90,new=10". */
+static void one_word(struct str text, char *out, size_t size)
+{
+    size_t n = 0;
+    char gap = ':';
+
+    for (size_t i = 0; i < text.len && n + 1 < size; i++) {
+        if (text.p[i] != ' ') {
+            out[n++] = text.p[i];
+        } else if (n > 0 && out[n - 1] != ',') {
+            out[n++] = gap;
+            gap = '=';
+        }
+    }
+    out[n] = '\0';
+}
+
+/* Routes, and what is counted of them. */
+static bool build_routes(struct process *p, struct proxy_listener *l)
+{
+    struct strbuf errors = {0}, target = {0};
+
+    l->http = http_listener_new(l->conf, p->pools, &errors);
+    if (l->http == NULL) {
+        for (struct str rest = strbuf_str(&errors), line; rest.len > 0;) {
+            line = str_word(&rest, "\n");
+            log_error(STR_FMT, STR_ARG(line));
+        }
+        strbuf_fini(&errors);
+        return false;
+    }
+    listener_stats_http_init(l->stats, l->http->n_routes);
+    for (uint32_t i = 0; i < l->http->n_routes; i++) {
+        const struct http_route *r = &l->http->routes[i];
+        struct route_stats *stats = &l->stats->routes[i];
+        strbuf_clear(&target);
+        route_describe_action(&r->conf->route, &target);
+        snprintf(stats->name, sizeof(stats->name), "%s", r->name);
+        one_word(strbuf_str(&target), stats->target, sizeof(stats->target));
+        stats->file = r->conf->route.file;
+        stats->line = r->conf->route.line;
+    }
+    strbuf_fini(&errors);
+    strbuf_fini(&target);
+    return true;
+}
+
 static int build_listener(struct process *p, uint32_t i)
 {
     const struct listener_conf *conf = &p->conf->listeners[i];
@@ -360,11 +408,15 @@ static int build_listener(struct process *p, uint32_t i)
     p->listeners[i] = stats;
     snprintf(stats->name, sizeof(stats->name), "%s", conf->name);
     stats->iid = i + 1;
-    stats->mode = "tcp";
+    stats->mode = conf->mode == MODE_HTTP ? "http" : "tcp";
     stats->max_connections = conf->max_connections;
     stats->rows = xaligned(p->n_workers * sizeof(stats->rows[0]));
     stats->n_rows = p->n_workers;
-    *l = (struct proxy_listener){.conf = conf, .stats = stats, .pool = p->pools[conf->pool]};
+    *l = (struct proxy_listener){.conf = conf, .stats = stats};
+    if (conf->mode == MODE_TCP)
+        l->pool = p->pools[conf->pool];
+    else if (!build_routes(p, l))
+        return -EINVAL;
     if (conf->max_per_source != 0)
         l->sources = source_caps_new(conf->max_per_source);
     if (strcmp(conf->access_target, "off") == 0)
@@ -431,6 +483,8 @@ static void begin_checks(struct process *p)
         const struct pool_conf *conf = &p->conf->pools[i];
         const struct checker_pool_conf check = {
             .health = conf->health,
+            .ejection = {conf->http.ejection.failures, conf->http.ejection.time_ms,
+                         conf->http.ejection.max_percent},
             .slow_start_ms = conf->slow_start_ms,
             .send_proxy = conf->send_proxy == PROXY_V1   ? CHECK_PROXY_V1
                           : conf->send_proxy == PROXY_V2 ? CHECK_PROXY_V2
@@ -528,6 +582,12 @@ static void stop_threads(struct process *p)
         checker_thread_free(&p->checker);
 }
 
+static void free_routes(struct proxy_listener *l)
+{
+    listener_stats_http_fini(l->stats);
+    http_listener_free(&l->http);
+}
+
 static void free_objects(struct process *p)
 {
     for (uint32_t i = 0; p->proxy_listeners != NULL && i < p->conf->n_listeners; i++) {
@@ -535,6 +595,8 @@ static void free_objects(struct process *p)
             source_caps_free(&p->proxy_listeners[i].sources);
         if (p->proxy_listeners[i].format != NULL)
             access_format_free(&p->proxy_listeners[i].format);
+        if (p->proxy_listeners[i].http != NULL)
+            free_routes(&p->proxy_listeners[i]);
         if (p->listeners[i] != NULL)
             free(p->listeners[i]->rows);
         free(p->listeners[i]);

@@ -1168,6 +1168,348 @@ static void a_ramp_ends_when_the_backend_goes_down(void **state)
     town_free(t);
 }
 
+/* ---- ejection ---- */
+
+/* A pool of n without checks, five failures in a row, 30 s, half of the pool. */
+static struct town *ejecting(uint32_t n)
+{
+    struct town *t = calm();
+
+    t->conf.health.type = CHECK_TYPE_NONE;
+    t->conf.ejection = (struct outlier_conf){.failures = 5, .time_ms = 30000, .max_percent = 50};
+    while (n-- > 0)
+        add(t, SIM_ACCEPTS, NULL);
+    begin(t);
+    return t;
+}
+
+static void fails(struct town *t, const struct backend *b, uint32_t n)
+{
+    while (n-- > 0)
+        checker_report_result(t->checker, b->slot, false);
+    run_for(t, 1);
+}
+
+static bool ejected(const struct backend *b)
+{
+    bool is = slot_word(b->slot).ejected;
+
+    if (is)
+        assert_int_equal(slot_use(b->slot), USE_NEVER);
+    return is;
+}
+
+static uint32_t n_ejected(const struct town *t)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < t->n; i++)
+        n += slot_word(t->backends[i].slot).ejected;
+    return n;
+}
+
+static void failures_in_a_row_eject_for_a_time(void **state)
+{
+    (void)state;
+    struct town *t = ejecting(4);
+    struct backend *b = &t->backends[1];
+
+    fails(t, b, 4);
+    assert_false(ejected(b));
+    uint32_t rebuilds = t->rebuilds;
+    fails(t, b, 1);
+    assert_true(ejected(b));
+    assert_int_equal(t->rebuilds, rebuilds + 1);
+    assert_int_equal(oper(b), OPER_UP);
+    assert_string_equal(info_of(b).desc, "ejected for 30s: 5 requests failed in a row");
+    assert_logged(t, "backend app/b2 is ejected for 30s: 5 requests failed in a row "
+                     "(3 of 4 backends up)");
+    assert_true(info_of(b).down_since_us > 0);
+    assert_int_equal(info_of(b).transitions_down, 1);
+    run_for(t, 29900);
+    assert_true(ejected(b));
+    run_for(t, 200);
+    assert_false(ejected(b));
+    assert_int_equal(slot_use(b->slot), USE_YES);
+    assert_int_equal(t->rebuilds, rebuilds + 2);
+    assert_logged(t, "backend app/b2 is no longer ejected, after 30s: its time is over "
+                     "(4 of 4 backends up)");
+    assert_int_equal(info_of(b).down_since_us, 0);
+    assert_in_range(info_of(b).downtime_us, 29900000, 30200000);
+    assert_string_equal(info_of(b).desc, "");
+    assert_int_equal(t->downs, 0); /* its connections stay */
+    town_free(t);
+}
+
+static void a_success_between_failures_starts_the_count_anew(void **state)
+{
+    (void)state;
+    struct town *t = ejecting(2);
+    struct backend *b = &t->backends[0];
+
+    for (uint32_t i = 0; i < 20; i++) {
+        fails(t, b, 4);
+        assert_int_equal(checker_report_result(t->checker, b->slot, true), 0);
+    }
+    assert_int_equal(checker_report_result(t->checker, b->slot, false), 1);
+    assert_int_equal(checker_report_result(t->checker, b->slot, false), 2);
+    run_for(t, 1);
+    assert_false(ejected(b));
+    town_free(t);
+}
+
+static void a_success_before_the_health_thread_looks_prevents_it(void **state)
+{
+    (void)state;
+    struct town *t = ejecting(2);
+    struct backend *b = &t->backends[0];
+
+    for (uint32_t i = 0; i < 5; i++)
+        checker_report_result(t->checker, b->slot, false);
+    checker_report_result(t->checker, b->slot, true);
+    run_for(t, 1);
+    assert_false(ejected(b));
+    town_free(t);
+}
+
+static void each_time_it_is_ejected_for_longer(void **state)
+{
+    (void)state;
+    struct town *t = ejecting(2);
+    struct backend *b = &t->backends[0];
+
+    for (uint32_t i = 1; i <= 3; i++) {
+        fails(t, b, 5);
+        assert_true(ejected(b));
+        run_for(t, i * 30000 - 100);
+        assert_true(ejected(b));
+        run_for(t, 200);
+        assert_false(ejected(b));
+    }
+    run_for(t, 10 * 30000); /* it behaves */
+    fails(t, b, 5);
+    run_for(t, 30100);
+    assert_false(ejected(b));
+    town_free(t);
+}
+
+static void never_more_than_the_share_of_the_pool(void **state)
+{
+    (void)state;
+    struct town *t = ejecting(5);
+
+    for (uint32_t round = 0; round < 3; round++) {
+        for (uint32_t i = 0; i < t->n; i++)
+            fails(t, &t->backends[i], 5);
+        assert_int_equal(n_ejected(t), 2);
+    }
+    assert_logged(t, "is not ejected although 5 requests failed in a row: max_percent of the pool");
+    run_for(t, 30100);
+    assert_int_equal(n_ejected(t), 0);
+    for (uint32_t i = t->n; i > 0; i--) /* what was refused once is possible later */
+        fails(t, &t->backends[i - 1], 5);
+    assert_int_equal(n_ejected(t), 2);
+    assert_true(ejected(&t->backends[4]));
+    town_free(t);
+}
+
+static void one_backend_alone_is_never_ejected(void **state)
+{
+    (void)state;
+    struct town *t = ejecting(1);
+
+    t->conf.ejection.max_percent = 100;
+    checker_add(t->checker, t->backends[0].slot, &t->conf);
+    fails(t, &t->backends[0], 500);
+    assert_false(ejected(&t->backends[0]));
+    assert_logged(t, "no other backend of the pool is up");
+    town_free(t);
+}
+
+static void the_last_one_that_is_up_stays(void **state)
+{
+    (void)state;
+    struct town *t = ejecting(4);
+
+    checker_force(t->checker, t->backends[0].slot, FORCE_DOWN);
+    slot_set_admin(t->backends[1].slot, 0, ADMIN_FDRAIN);
+    checker_touch(t->checker, t->backends[1].slot);
+    slot_set_admin(t->backends[2].slot, 0, ADMIN_FMAINT);
+    checker_touch(t->checker, t->backends[2].slot);
+    run_for(t, 1);
+    fails(t, &t->backends[3], 50);
+    assert_false(ejected(&t->backends[3]));
+    town_free(t);
+}
+
+/* Why: better one that failed a while ago than none. */
+static void when_all_others_go_down_it_is_taken_back_at_once(void **state)
+{
+    (void)state;
+    struct town *t = ejecting(4);
+
+    fails(t, &t->backends[0], 5);
+    fails(t, &t->backends[1], 5);
+    assert_int_equal(n_ejected(t), 2);
+    checker_force(t->checker, t->backends[2].slot, FORCE_DOWN);
+    run_for(t, 1);
+    assert_int_equal(n_ejected(t), 2); /* one is left */
+    checker_force(t->checker, t->backends[3].slot, FORCE_DOWN);
+    run_for(t, 1);
+    assert_int_equal(n_ejected(t), 0);
+    assert_logged(t, "no other backend is left");
+    town_free(t);
+}
+
+static void when_the_pool_shrinks_as_many_come_back_as_are_too_many(void **state)
+{
+    (void)state;
+    struct town *t = ejecting(4);
+
+    fails(t, &t->backends[0], 5);
+    run_for(t, 1000);
+    fails(t, &t->backends[1], 5);
+    slot_set_admin(t->backends[2].slot, 0, ADMIN_FMAINT);
+    checker_touch(t->checker, t->backends[2].slot);
+    run_for(t, 1);
+    assert_int_equal(n_ejected(t), 1);      /* half of three */
+    assert_false(ejected(&t->backends[0])); /* the one that was due first */
+    town_free(t);
+}
+
+static void backups_are_counted_for_themselves(void **state)
+{
+    (void)state;
+    struct town *t = ejecting(6);
+
+    for (uint32_t i = 2; i < 6; i++)
+        t->backends[i].slot->backup = true;
+    for (uint32_t i = 0; i < 6; i++)
+        fails(t, &t->backends[i], 5);
+    assert_true(ejected(&t->backends[0]));
+    assert_false(ejected(&t->backends[1]));
+    assert_int_equal(n_ejected(t), 3);
+    town_free(t);
+}
+
+static void an_operator_can_end_it(void **state)
+{
+    (void)state;
+    struct town *t = ejecting(8);
+
+    for (uint32_t i = 0; i < 3; i++)
+        fails(t, &t->backends[i], 5);
+    assert_int_equal(n_ejected(t), 3);
+    checker_force(t->checker, t->backends[0].slot, FORCE_UP);
+    run_for(t, 1);
+    assert_false(ejected(&t->backends[0]));
+    slot_set_admin(t->backends[1].slot, 0, ADMIN_FMAINT);
+    checker_touch(t->checker, t->backends[1].slot);
+    run_for(t, 1);
+    assert_true(ejected(&t->backends[1]));
+    slot_set_admin(t->backends[1].slot, ADMIN_FMAINT, 0);
+    checker_touch(t->checker, t->backends[1].slot);
+    run_for(t, 1);
+    assert_false(ejected(&t->backends[1]));
+    t->conf.ejection.failures = 0;
+    checker_add(t->checker, t->backends[2].slot, &t->conf);
+    run_for(t, 1);
+    assert_false(ejected(&t->backends[2]));
+    fails(t, &t->backends[2], 50);
+    assert_false(ejected(&t->backends[2]));
+    town_free(t);
+}
+
+static void another_machine_behind_the_name_starts_clean(void **state)
+{
+    (void)state;
+    struct town *t = ejecting(2);
+    struct backend *b = &t->backends[0];
+
+    fails(t, b, 5);
+    assert_true(ejected(b));
+    slot_set_address(t->table, b->slot, &t->backends[1].addr);
+    checker_touch(t->checker, b->slot);
+    run_for(t, 1);
+    assert_false(ejected(b));
+    fails(t, b, 5);
+    run_for(t, 30100); /* for the first time again */
+    assert_false(ejected(b));
+    town_free(t);
+}
+
+static void checks_go_on_while_it_is_ejected(void **state)
+{
+    (void)state;
+    struct town *t = calm();
+
+    t->conf.ejection = (struct outlier_conf){.failures = 3, .time_ms = 30000, .max_percent = 50};
+    struct backend *b = add(t, SIM_ACCEPTS, NULL);
+    add(t, SIM_ACCEPTS, NULL);
+    begin(t);
+    fails(t, b, 3);
+    assert_true(ejected(b));
+    uint64_t checks = info_of(b).checks;
+    b->server->mood = SIM_REFUSES;
+    run_for(t, 15000);
+    assert_true(info_of(b).checks > checks + 3);
+    assert_int_equal(oper(b), OPER_DOWN);
+    assert_starts(info_of(b).desc, "ejected for 30s");
+    assert_int_equal(info_of(b).transitions_down, 1);
+    run_for(t, 16000);
+    assert_false(ejected(b));
+    assert_int_equal(slot_use(b->slot), USE_NEVER); /* the checks say so */
+    assert_true(info_of(b).down_since_us > 0);
+    b->server->mood = SIM_ACCEPTS;
+    run_for(t, 10000);
+    assert_int_equal(slot_use(b->slot), USE_YES);
+    assert_true(info_of(b).downtime_us > 30000000);
+    town_free(t);
+}
+
+static void what_was_ejected_is_taken_up_slowly_and_without_prejudice(void **state)
+{
+    (void)state;
+    struct town *t = ejecting(2);
+    struct backend *b = &t->backends[0];
+
+    t->conf.slow_start_ms = 10000;
+    checker_add(t->checker, b->slot, &t->conf);
+    slot_set_weight(b->slot, 10);
+    run_for(t, 1);
+    atomic_store(&b->slot->latency, 1);
+    fails(t, b, 5);
+    while (ejected(b))
+        run_for(t, 1);
+    assert_in_range(slot_word(b->slot).weight, 1, 2);
+    assert_int_equal(atomic_load(&b->slot->latency), 0);
+    assert_int_equal(atomic_load(&b->slot->failed_in_a_row), 0);
+    run_for(t, 10100);
+    assert_int_equal(slot_word(b->slot).weight, 640);
+    town_free(t);
+}
+
+static void an_ejected_backend_can_be_removed(void **state)
+{
+    (void)state;
+    struct town *t = ejecting(3);
+    struct backend *b = &t->backends[0];
+
+    fails(t, b, 5);
+    assert_true(ejected(b));
+    checker_remove(t->checker, b->slot);
+    table_remove(t->table, b->slot);
+    run_for(t, 10);
+    assert_false(ejected(b));
+    fails(t, b, 50);
+    assert_false(ejected(b));
+    fails(t, &t->backends[1], 5); /* of the two that are left, one */
+    assert_true(ejected(&t->backends[1]));
+    run_for(t, 60000);
+    assert_int_equal(n_ejected(t), 0);
+    town_free(t);
+}
+
 /* ---- adding and removing ---- */
 
 static void a_backend_can_be_added_and_removed_while_running(void **state)
@@ -1248,6 +1590,21 @@ static void notes_that_nobody_read_are_freed(void **state)
 
 /* ---- anything, in any order ---- */
 
+/* Of the twelve of anything(): those in maintenance do not count either way. */
+static void assert_few_are_ejected(const struct town *t)
+{
+    uint32_t members = 0, out = 0;
+
+    for (uint32_t i = 0; i < t->n; i++) {
+        struct backend_word w = slot_word(t->backends[i].slot);
+        if ((w.admin & ADMIN_MAINT_MASK) != 0 || w.set_weight == 0)
+            continue;
+        members++;
+        out += w.ejected;
+    }
+    assert_true(out * 100 <= members * 40);
+}
+
 static void anything(uint64_t seed, void *arg)
 {
     (void)arg;
@@ -1273,12 +1630,15 @@ static void anything(uint64_t seed, void *arg)
         t->conf.health.interval_ms = 1 + sim_below(t->sim, 500);
         t->conf.health.timeout_ms = 1 + sim_below(t->sim, 400);
         t->conf.health.body = sim_below(t->sim, 2) ? "ok" : NULL;
+        t->conf.ejection = (struct outlier_conf){.failures = 1 + sim_below(t->sim, 3),
+                                                 .time_ms = 1 + sim_below(t->sim, 200),
+                                                 .max_percent = 40};
         add(t, (int)sim_below(t->sim, 7) - 1, &answers[sim_below(t->sim, 4)]);
     }
     checker_begin(t->checker);
     for (int i = 0; i < 150; i++) {
         struct backend *b = &t->backends[sim_below(t->sim, t->n)];
-        switch (sim_below(t->sim, 8)) {
+        switch (sim_below(t->sim, 10)) {
         case 0:
             b->server->mood = (enum sim_mood)sim_below(t->sim, 6);
             b->answer = &answers[sim_below(t->sim, 4)];
@@ -1310,8 +1670,13 @@ static void anything(uint64_t seed, void *arg)
                 checker_remove(t->checker, b->slot);
             checker_add(t->checker, b->slot, &t->conf);
             break;
+        default:
+            for (uint32_t k = sim_below(t->sim, 8); k > 0; k--)
+                checker_report_result(t->checker, b->slot, sim_below(t->sim, 5) == 0);
+            break;
         }
         run_for(t, sim_below(t->sim, 60));
+        assert_few_are_ejected(t);
         for (uint32_t k = 0; k < t->n; k++) { /* the info always says what the word says */
             struct backend_info in = info_of(&t->backends[k]);
             enum oper_state is = oper(&t->backends[k]);
@@ -1373,6 +1738,21 @@ int main(void)
         cmocka_unit_test(a_storm_of_reports_costs_few_checks),
         cmocka_unit_test(what_comes_back_is_taken_up_slowly),
         cmocka_unit_test(a_ramp_ends_when_the_backend_goes_down),
+        cmocka_unit_test(failures_in_a_row_eject_for_a_time),
+        cmocka_unit_test(a_success_between_failures_starts_the_count_anew),
+        cmocka_unit_test(a_success_before_the_health_thread_looks_prevents_it),
+        cmocka_unit_test(each_time_it_is_ejected_for_longer),
+        cmocka_unit_test(never_more_than_the_share_of_the_pool),
+        cmocka_unit_test(one_backend_alone_is_never_ejected),
+        cmocka_unit_test(the_last_one_that_is_up_stays),
+        cmocka_unit_test(when_all_others_go_down_it_is_taken_back_at_once),
+        cmocka_unit_test(when_the_pool_shrinks_as_many_come_back_as_are_too_many),
+        cmocka_unit_test(backups_are_counted_for_themselves),
+        cmocka_unit_test(an_operator_can_end_it),
+        cmocka_unit_test(another_machine_behind_the_name_starts_clean),
+        cmocka_unit_test(checks_go_on_while_it_is_ejected),
+        cmocka_unit_test(what_was_ejected_is_taken_up_slowly_and_without_prejudice),
+        cmocka_unit_test(an_ejected_backend_can_be_removed),
         cmocka_unit_test(a_backend_can_be_added_and_removed_while_running),
         cmocka_unit_test(added_again_it_takes_the_new_conf_and_keeps_its_state),
         cmocka_unit_test(stopping_joins_what_runs),

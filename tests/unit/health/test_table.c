@@ -68,6 +68,7 @@ static void assert_same(struct backend_word a, struct backend_word b)
     assert_int_equal(a.oper, b.oper);
     assert_int_equal(a.role, b.role);
     assert_int_equal(a.admin, b.admin);
+    assert_int_equal(a.ejected, b.ejected);
     assert_int_equal(a.weight, b.weight);
     assert_int_equal(a.set_weight, b.set_weight);
     assert_int_equal(a.generation, b.generation);
@@ -85,13 +86,14 @@ static void each_part_of_the_word_comes_back_and_touches_no_other(void **state)
         {.weight = 1},
         {.set_weight = 256},
         {.generation = 0xffff},
-        {OPER_GOING_UP, ROLE_REPLICA, 0xff, 256 * WEIGHT_SCALE, 256, 0xffff},
+        {.ejected = true},
+        {OPER_GOING_UP, ROLE_REPLICA, 0xff, true, 256 * WEIGHT_SCALE, 256, 0xffff},
     };
     for (size_t i = 0; i < sizeof(whole) / sizeof(whole[0]); i++)
         assert_same(backend_word_unpack(backend_word_pack(whole[i])), whole[i]);
     /* No two parts share a bit. */
     uint64_t all = 0;
-    for (size_t i = 1; i < 8; i++)
+    for (size_t i = 1; i < 9; i++)
         if (i != 5) {
             assert_int_equal(all & backend_word_pack(whole[i]), 0);
             all |= backend_word_pack(whole[i]);
@@ -109,6 +111,10 @@ static void setters_change_their_part_and_return_what_was_before(void **state)
     assert_int_equal(slot_word(s).admin, ADMIN_FDRAIN | ADMIN_RMAINT);
     assert_int_equal(slot_set_oper(s, OPER_DOWN).oper, OPER_UP);
     assert_int_equal(slot_word(s).oper, OPER_DOWN);
+    assert_false(slot_set_ejected(s, true).ejected);
+    assert_true(slot_word(s).ejected);
+    assert_int_equal(slot_word(s).oper, OPER_DOWN);
+    assert_true(slot_set_ejected(s, false).ejected);
     assert_int_equal(slot_set_effective(s, 17).weight, WEIGHT_SCALE);
     assert_int_equal(slot_word(s).weight, 17);
     assert_int_equal(slot_word(s).admin, ADMIN_FDRAIN | ADMIN_RMAINT);
@@ -156,6 +162,12 @@ static void a_slot_is_used_as_its_word_and_address_say(void **state)
         slot_set_admin(s, (uint8_t)bit, 0);
         assert_int_equal(slot_use(s), USE_YES);
     }
+    slot_set_ejected(s, true);
+    assert_int_equal(slot_use(s), USE_NEVER);
+    slot_set_oper(s, OPER_UNKNOWN);
+    assert_int_equal(slot_use(s), USE_NEVER);
+    slot_set_oper(s, OPER_UP);
+    slot_set_ejected(s, false);
     slot_set_weight(s, 0);
     assert_int_equal(slot_use(s), USE_NEVER);
     slot_set_weight(s, 1);
@@ -462,6 +474,8 @@ static void *watch(void *arg)
         if (slot_set_oper(shared, to).oper != last)
             atomic_fetch_add(&too_many, 1);
         last = to;
+        if (slot_set_ejected(shared, i % 5 == 0).ejected != (i > 0 && (i - 1) % 5 == 0))
+            atomic_fetch_add(&too_many, 1);
         slot_set_effective(shared, (uint16_t)(1 + i % 1000));
         struct backend_info info;
         memset(&info, (int)(i & 0xff), sizeof(info));
