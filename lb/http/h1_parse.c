@@ -14,6 +14,8 @@
 #include "lb/http/h1_priv.h"
 #include "lb/http/h1_scan.h"
 
+#include <stdatomic.h>
+
 #define METHOD_MAX      32
 #define NAME_MAX        255
 #define EMPTY_LINES_MAX 2 /* before a request */
@@ -36,7 +38,6 @@ enum state {
     REASON,
     LINE_START,
     NAME,
-    VALUE_START,
     VALUE,
 };
 
@@ -292,32 +293,28 @@ static enum h1_result name_refused(char c)
     }
 }
 
-/* The field whose name stands at p->line. */
-static inline void begin_field(struct run *r, struct http_field *f, const char *end)
-{
-    const char *name = r->mem + r->p->line;
-    size_t len = (size_t)(end - name);
-    enum http_field_id id = http_field_id_of(name, len);
-    uint64_t bit = H1_BIT(id);
-
-    f->name_at = (uint16_t)r->p->line;
-    f->name_len = (uint8_t)len;
-    f->id = (uint8_t)id;
-    r->seen.again |= r->seen.once & bit;
-    r->seen.once |= bit;
-}
-
 static inline bool is_blank(char c)
 {
     return c == ' ' || c == '\t';
 }
 
-static inline void end_field(struct run *r, struct http_field *f, const char *end)
+static inline struct http_field field(const char *mem, const char *name, size_t name_len,
+                                      const char *value, const char *value_end)
 {
-    const char *start = r->mem + r->p->line;
-    while (end > start && is_blank(end[-1]))
-        end--;
-    f->value = slice(r, start, end);
+    while (value_end > value && is_blank(value_end[-1]))
+        value_end--;
+    return (struct http_field){
+        .value = {(uint16_t)(value - mem), (uint16_t)(value_end - value)},
+        .name_at = (uint16_t)(name - mem),
+        .name_len = (uint8_t)name_len,
+        .id = (uint8_t)http_field_id_of(name, name_len),
+    };
+}
+
+static inline void see(struct h1_seen *seen, unsigned id)
+{
+    seen->again |= seen->once & H1_BIT(id);
+    seen->once |= H1_BIT(id);
 }
 
 static enum h1_result empty_line(struct run *r, const char *at)
@@ -329,19 +326,50 @@ static enum h1_result empty_line(struct run *r, const char *at)
     return result;
 }
 
-/* Field lines up to the empty one. */
+/* Takes complete and valid lines. Stops before the first that is neither, for fields() to judge. */
+static inline __attribute__((always_inline)) const char *usual_fields(struct run *r,
+                                                                      const struct h1_scan *scan,
+                                                                      const char *at)
+{
+    const char *mem = r->mem, *end = mem + r->end;
+    struct http_field *first = r->out->fields, *last = first + r->fields_max;
+    struct http_field *f = first + r->p->n_fields;
+    struct h1_seen seen = r->seen;
+
+    for (; f < last; f++) {
+        const char *name_end = scan->token(at, end);
+        size_t name_len = (size_t)(name_end - at);
+        if (name_end == end || *name_end != ':' || name_len == 0 || name_len > NAME_MAX)
+            break;
+        const char *value = name_end + 1;
+        while (value < end && is_blank(*value))
+            value++;
+        const char *value_end = scan->value(value, end);
+        const char *next = value_end;
+        if (next == end || line_end(r, &next, H1_MORE) != H1_DONE)
+            break;
+        *f = field(mem, at, name_len, value, value_end);
+        see(&seen, f->id);
+        at = next;
+    }
+    r->p->n_fields = (uint16_t)(f - first);
+    r->seen = seen;
+    return at;
+}
+
+/* Field lines up to the empty one. A line that came in pieces is only counted. */
 static inline __attribute__((always_inline)) enum h1_result fields(struct run *r,
                                                                    const struct h1_scan *scan,
                                                                    const char *at)
 {
     const char *mem = r->mem, *end = mem + r->end;
     struct h1_parser *p = r->p;
-    struct http_field *f = &r->out->fields[p->n_fields];
     enum h1_result result;
 
     for (enum state state = (enum state)p->state;; state = LINE_START) {
         switch (state) {
         default: /* LINE_START */
+            at = usual_fields(r, scan, at);
             if (at == end)
                 return more(r, LINE_START, at);
             if (*at == '\r' || *at == '\n')
@@ -362,25 +390,15 @@ static inline __attribute__((always_inline)) enum h1_result fields(struct run *r
                 return name_refused(*at);
             if (at == mem + p->line)
                 return H1_BAD_FIELD_NAME;
-            begin_field(r, f, at);
             at++;
-            /* fall through */
-        case VALUE_START:
-            while (at < end && is_blank(*at))
-                at++;
-            if (at == end)
-                return more(r, VALUE_START, at);
-            p->line = (uint32_t)(at - mem);
             /* fall through */
         case VALUE:
             at = scan->value(at, end);
             if (at == end)
                 return more(r, VALUE, at);
-            end_field(r, f, at);
             result = line_end(r, &at, H1_BAD_FIELD_VALUE);
             if (result != H1_DONE)
                 return result == H1_MORE ? more(r, VALUE, at) : result;
-            f++;
             p->n_fields++;
         }
     }
@@ -403,16 +421,69 @@ static inline __attribute__((always_inline)) enum h1_result run(struct run *r,
     return fields(r, scan, at);
 }
 
+/* ---- levels ---- */
+
+typedef enum h1_result run_fn(struct run *r);
+
 static enum h1_result run_plain(struct run *r)
 {
-    static const struct h1_scan scan = {token_plain, path_plain, query_plain, value_plain};
-    return run(r, &scan);
+    return run(r, &scan_plain);
 }
+
+#ifdef __x86_64__
+SSE42 static enum h1_result run_sse42(struct run *r)
+{
+    return run(r, &scan_sse42);
+}
+
+AVX2 static enum h1_result run_avx2(struct run *r)
+{
+    return run(r, &scan_avx2);
+}
+
+static run_fn *run_of(int level)
+{
+    __builtin_cpu_init();
+    switch (level) {
+    case 0:
+        return run_plain;
+    case 1:
+        return __builtin_cpu_supports("sse4.2") ? run_sse42 : NULL;
+    case 2:
+        return __builtin_cpu_supports("avx2") ? run_avx2 : NULL;
+    default:
+        return NULL;
+    }
+}
+#else
+static run_fn *run_of(int level)
+{
+    return level == 0 ? run_plain : NULL;
+}
+#endif
+
+static run_fn run_first;
+static run_fn *_Atomic run_best = run_first; /* threads may choose at the same time: the same one */
 
 bool h1_parse_use(int level)
 {
-    return level == 0;
+    run_fn *fn = run_of(level);
+    if (fn == NULL)
+        return false;
+    atomic_store_explicit(&run_best, fn, memory_order_relaxed);
+    return true;
 }
+
+/* Stands in until the processor was asked. */
+static enum h1_result run_first(struct run *r)
+{
+    int level = 2;
+    while (!h1_parse_use(level))
+        level--;
+    return atomic_load_explicit(&run_best, memory_order_relaxed)(r);
+}
+
+/* ---- heads ---- */
 
 static void start_head(struct http_head *h, char *mem)
 {
@@ -434,12 +505,13 @@ static enum h1_result parse(struct run *r, char *mem, uint32_t len)
     r->at_limit = r->end == max;
     r->fields_max = limits->fields < r->out->max_fields ? limits->fields : r->out->max_fields;
     start_head(r->out, mem);
-    enum h1_result result = run_plain(r);
+    run_fn *go = atomic_load_explicit(&run_best, memory_order_relaxed);
+    enum h1_result result = go(r);
     if (resumed && result != H1_MORE) {
         *r->p = (struct h1_parser){0};
         r->seen = (struct h1_seen){0};
         start_head(r->out, mem);
-        enum h1_result again = run_plain(r);
+        enum h1_result again = go(r);
         sl_assert(again == result);
     }
     r->out->n_fields = r->p->n_fields;
