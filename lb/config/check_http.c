@@ -248,19 +248,17 @@ static void compile_problem(void *arg, uint32_t index, const char *setting, uint
 {
     const struct compile *compile = arg;
     struct route_check *r = compile->route;
-    char path[64];
 
     begin_route(r, compile->indexes[index]);
     const config_setting_t *list = check_member(r->setting, setting);
     bool in_list = list != NULL && config_setting_is_aggregate(list) && at < UINT16_MAX &&
                    (int)at < config_setting_length(list) && !config_setting_is_group(list);
-    snprintf(path, sizeof(path), "[%s].%s", r->label, setting);
-    char *whole = xasprintf("%s%s", r->list, path);
+    char *path = xasprintf("%s[%s].%s", r->list, r->label, setting);
     problems_add(r->c->problems, PROBLEM_ERROR,
                  in_list ? check_line(config_setting_get_elem(list, at), "")
                          : check_line(r->setting, setting),
-                 whole, "%s", text);
-    free(whole);
+                 path, "%s", text);
+    free(path);
 }
 
 static bool are_named(const struct route_cond_conf *conds, uint32_t n)
@@ -312,6 +310,15 @@ static bool takes_all(const struct route_conf *r)
            r->n_from == 0;
 }
 
+static void warn_unreachable(const struct route_check *r, const struct route_conf *all)
+{
+    char *path = xasprintf("%s[%s]", r->list, r->label);
+
+    problems_add(r->c->problems, PROBLEM_WARNING, check_line(r->setting, ""), path,
+                 "is never reached: line %d matches everything", all->line);
+    free(path);
+}
+
 static void check_route_names(const struct check *c, uint32_t i)
 {
     const struct listener_conf *l = &c->own->conf.listeners[i];
@@ -342,8 +349,7 @@ static void check_routes(const struct check *c, uint32_t i)
         check_rewrites(&r);
         fill_filters(&r);
         if (all != NULL)
-            problems_add(c->problems, PROBLEM_WARNING, check_line(r.setting, ""), r.list,
-                         "[%s] is never reached: line %d matches everything", r.label, all->line);
+            warn_unreachable(&r, all);
         else if (takes_all(&r.conf->route))
             all = &r.conf->route;
     }

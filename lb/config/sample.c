@@ -25,6 +25,8 @@ static void comment(const struct sample *s, const char *text)
 
     while (rest.len > 0) {
         struct str word = str_word(&rest, " ");
+        if (word.len == 0)
+            break;
         if (column == 0 || column + 1 + (int)word.len > COLUMNS) {
             fprintf(s->out, "%s%*s#", column == 0 ? "" : "\n", (int)(4 * s->indent), "");
             column = (int)(4 * s->indent) + 1;

@@ -10,7 +10,7 @@
 #include <stdio.h>
 
 #define USAGE                                                                                      \
-    "usage: sluice quick [--mode tcp] [--balance A] [--health PATH] [--stats SOCKET] "             \
+    "usage: sluice quick [--mode http|tcp] [--balance A] [--health PATH] [--stats SOCKET] "        \
     "LISTEN BACKEND..."
 
 /* A string of the configuration language; a dollar of the user is no substitution. */

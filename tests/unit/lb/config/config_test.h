@@ -44,8 +44,8 @@
 #define HTTP_LISTENER_WITH(settings)                                                               \
     "listeners = ( { name = \"web\"; mode = \"http\"; bind = \"127.0.0.1:8080\";\n" settings       \
     "\n} );\n"
-/* Routes, each on a line of its own, behind the listener's and from line 3 on. */
-#define ROUTES(routes) HTTP_POOL HTTP_LISTENER_WITH("routes = (\n" routes " );")
+/* Routes with the bracket that ends them; the first is on line 4. */
+#define ROUTES(routes) HTTP_POOL HTTP_LISTENER_WITH("routes = (\n" routes ";")
 
 /* Loads a text that has neither mistakes nor warnings. */
 static inline struct conf *load_good(const char *text)

@@ -283,9 +283,8 @@ static const struct mistake mistakes[] = {
     {"groups deeper than any setting",
      "a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = "
      "1;}}}}}}}}}}}}}}}};\n",
-     ERR(1,
-         "a: found an unknown setting, expected workers, io, pin, user, group, encoded_slash, "
-         "stats, log, drain, limits, resolver, timeouts, pools, listeners or tests")
+     ERR(1, "a: found an unknown setting, expected workers, io, pin, user, group, encoded_slash, "
+            "stats, log, drain, limits, resolver, timeouts, pools, listeners or tests")
          ERR(1, "listeners: not found, expected a list of groups: ( { ... }, { ... } )")},
     {"groups one deeper than that",
      "a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = "
@@ -394,9 +393,9 @@ static const struct mistake mistakes[] = {
      ERR(1, "workers: found 300, expected a whole number from 0 to 256")
          ERR(2, "drain.dealy: found an unknown setting (did you mean \"delay\"?)") ERR(
              5, "listeners[web].pool: found \"ap\", which is no pool, expected the name of one "
-                "(did you mean \"app\"?)")
-             ERR(8, "pools[app].mode: found \"tpc\", expected \"http\" or \"tcp\" (did you mean \"tcp\"?)") ERR(
-                 9,
+                "(did you mean \"app\"?)") ERR(8, "pools[app].mode: found \"tpc\", expected "
+                                                  "\"http\" or \"tcp\" (did you mean \"tcp\"?)")
+             ERR(9,
                  "pools[app].backends[a].weight: found 1000, expected a whole number from 0 to 256")
                  ERR(10, "pools[app].backends[a].name: found \"a\" a second time, expected a name "
                          "of its own (first at "

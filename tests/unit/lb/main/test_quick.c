@@ -116,6 +116,25 @@ static void what_it_writes_can_be_loaded(void **state)
     conf_free(&conf);
 }
 
+static void mode_http_is_a_route_to_all_backends(void **state)
+{
+    (void)state;
+    char *argv[] = {"quick", "--mode",         "http",           "--health",
+                    "/up",   "127.0.0.1:8080", "127.0.0.1:3001", "3002"};
+    struct strbuf errors = {0};
+    char error[ARGS_ERROR_MAX];
+
+    struct conf *conf = quick_conf((int)ARRAY_LEN(argv), argv, &errors, error);
+    assert_null(errors.p);
+    assert_non_null(conf);
+    assert_int_equal(conf->listeners[0].mode, MODE_HTTP);
+    assert_int_equal(conf->listeners[0].http.n_routes, 1);
+    assert_int_equal(conf->pools[0].mode, MODE_HTTP);
+    assert_int_equal(conf->pools[0].n_backends, 2);
+    assert_int_equal(conf->pools[0].health.type, CHECK_TYPE_HTTP);
+    conf_free(&conf);
+}
+
 static void a_bad_word_is_reported_by_the_configuration(void **state)
 {
     (void)state;
@@ -140,6 +159,7 @@ int main(void)
         cmocka_unit_test(a_listener_is_needed),
         cmocka_unit_test(a_backend_is_needed),
         cmocka_unit_test(what_it_writes_can_be_loaded),
+        cmocka_unit_test(mode_http_is_a_route_to_all_backends),
         cmocka_unit_test(a_bad_word_is_reported_by_the_configuration),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
