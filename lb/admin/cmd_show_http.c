@@ -1,6 +1,7 @@
 /* cmd_show_http.c - what listeners and pools with mode http count beyond `show stat`:
  *
- *   show routes [<listener>] [json]     a row per route, in the order in which they are tried
+ *   show routes [<listener>] [json]     a row per route, in the order in which they are tried;
+ *                                       the last column may have spaces
  *   show latency [<name>] [json]        quantiles of listeners (a request's first byte to its
  *                                       response's last), pools (given to the pool to the
  *                                       response's head: queue, connect, retries included) and
@@ -71,7 +72,6 @@ static void add_route(struct rows *r, const struct listener_stats *l,
 
     rows_text(r, l->name);
     rows_text(r, route->name);
-    rows_text(r, route->target);
     rows_number(r, (int64_t)counter_get(&sums->requests));
     for (uint32_t i = 0; i < RESPONSE_CLASSES; i++)
         rows_number(r, (int64_t)counter_get(&sums->responses[i]));
@@ -82,14 +82,15 @@ static void add_route(struct rows *r, const struct listener_stats *l,
     rows_number(r, (int64_t)counter_get(&sums->total_us_max));
     snprintf(where, sizeof(where), "%s:%d", route->file != NULL ? route->file : "", route->line);
     rows_text(r, where);
+    rows_text(r, route->target);
 }
 
 void cmd_show_routes(struct command *c)
 {
     static const char *const columns[] = {
-        "listener", "route",    "target",   "requests",   "hrsp_1xx", "hrsp_2xx",
-        "hrsp_3xx", "hrsp_4xx", "hrsp_5xx", "hrsp_other", "denied",   "bin",
-        "bout",     "mean_us",  "max_us",   "where",
+        "listener", "route",    "requests",   "hrsp_1xx", "hrsp_2xx", "hrsp_3xx",
+        "hrsp_4xx", "hrsp_5xx", "hrsp_other", "denied",   "bin",      "bout",
+        "mean_us",  "max_us",   "where",      "target",
     };
     const struct admin_ops *ops = c->env->ops;
     struct choice choice;

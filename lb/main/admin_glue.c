@@ -293,51 +293,6 @@ static void dump_config(void *ctx, struct strbuf *out)
     conf_dump(p->conf, out);
 }
 
-/* "split:a=9,b=1"; cut where it is too long. */
-static void write_split(const struct route_conf *route, char *out, size_t size)
-{
-    size_t used = (size_t)snprintf(out, size, "split:");
-
-    for (uint32_t i = 0; i < route->n_split && used < size; i++)
-        used += (size_t)snprintf(out + used, size - used, "%s%s=%u", i > 0 ? "," : "",
-                                 route->split[i].pool_name, route->split[i].weight);
-}
-
-static void write_target(const struct route_conf *route, char *out, size_t size)
-{
-    switch (route->action) {
-    case ROUTE_POOL:
-        snprintf(out, size, "pool:%s", route->pool_name);
-        return;
-    case ROUTE_SPLIT:
-        write_split(route, out, size);
-        return;
-    case ROUTE_REDIRECT:
-        snprintf(out, size, "redirect:%u", route->redirect.status);
-        return;
-    case ROUTE_ANSWER:
-        snprintf(out, size, "answer:%u", route->answer.status);
-        return;
-    }
-}
-
-void admin_glue_http_stats(struct listener_stats *stats, const struct listener_conf *conf)
-{
-    stats->mode = "http";
-    listener_stats_http_init(stats, conf->http.n_routes);
-    for (uint32_t i = 0; i < conf->http.n_routes; i++) {
-        const struct route_conf *route = &conf->http.routes[i].route;
-        struct route_stats *s = &stats->routes[i];
-        if (route->name != NULL)
-            snprintf(s->name, sizeof(s->name), "%s", route->name);
-        else
-            snprintf(s->name, sizeof(s->name), "%s#%u", conf->name, i + 1);
-        write_target(route, s->target, sizeof(s->target));
-        s->file = route->file;
-        s->line = route->line;
-    }
-}
-
 void admin_glue_init(struct process *p)
 {
     struct utsname names;

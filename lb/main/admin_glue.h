@@ -6,18 +6,12 @@
 
 #include <stdbool.h>
 
-struct listener_conf;
-struct listener_stats;
 struct process;
 
 void admin_glue_init(struct process *p); /* after everything that ops points to exists */
 /* No question is on its way any more. */
 bool admin_glue_idle(const struct process *p);
 void admin_glue_fini(struct process *p); /* idle */
-
-/* Makes what a listener with mode http counts beyond its rows, and says what its routes are.
- * listener_stats_http_fini() frees it. */
-void admin_glue_http_stats(struct listener_stats *stats, const struct listener_conf *conf);
 
 /* NULL when ready, else why not, in words. */
 const char *admin_glue_not_ready(struct process *p);

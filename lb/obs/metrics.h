@@ -86,8 +86,8 @@ static_assert(sizeof(struct route_counters) == 2 * CACHE_LINE, "10,000 routes ar
 
 struct route_stats {
     char name[LIMIT_NAME_LEN + 12]; /* as in the access log: its own, or LISTENER#N */
-    char target[128]; /* one word: "pool:app", "split:a=9,b=1", "redirect:308", "answer:200" */
-    const char *file; /* where it stands; the configuration's */
+    char target[128];               /* what it does: "pool app", "redirect 308 /new" */
+    const char *file;               /* where it stands; the configuration's */
     int line;
     struct route_counters *rows; /* one per worker, n_rows of its listener_stats */
 };

@@ -248,11 +248,11 @@ static inline void fixture_routes(struct listener_stats *l)
     l->mode = "http";
     listener_stats_http_init(l, 2);
     strcpy(l->routes[0].name, "api");
-    strcpy(l->routes[0].target, "pool:app");
+    strcpy(l->routes[0].target, "pool app");
     l->routes[0].file = "etc/s.conf";
     l->routes[0].line = 12;
     strcpy(l->routes[1].name, "web#2");
-    strcpy(l->routes[1].target, "redirect:308");
+    strcpy(l->routes[1].target, "redirect 308 /new");
     l->routes[1].file = "etc/s.conf";
     l->routes[1].line = 13;
 }

@@ -197,8 +197,8 @@ static void info_counts_requests_and_sessions_of_tcp(void **state)
 /* ---- show routes ---- */
 
 static const char no_routes[] =
-    "# listener route target requests hrsp_1xx hrsp_2xx hrsp_3xx hrsp_4xx hrsp_5xx hrsp_other "
-    "denied bin bout mean_us max_us where\n";
+    "# listener route requests hrsp_1xx hrsp_2xx hrsp_3xx hrsp_4xx hrsp_5xx hrsp_other "
+    "denied bin bout mean_us max_us where target\n";
 
 static void count_routes(struct fixture *f)
 {
@@ -223,8 +223,8 @@ static void routes_have_a_row_each_in_order(void **state)
 
     count_routes(f);
     snprintf(expected, sizeof(expected), "%s%s\n", no_routes,
-             "web api pool:app 5 0 4 0 0 1 0 1 100 2000 1500 4000 etc/s.conf:12\n"
-             "web web#2 redirect:308 0 0 0 0 0 0 0 0 0 0 0 0 etc/s.conf:13\n");
+             "web api 5 0 4 0 0 1 0 1 100 2000 1500 4000 etc/s.conf:12 pool app\n"
+             "web web#2 0 0 0 0 0 0 0 0 0 0 0 0 etc/s.conf:13 redirect 308 /new\n");
     assert_string_equal(fixture_run(f, "show routes"), expected);
     assert_string_equal(fixture_run(f, "show routes web"), expected);
     snprintf(expected, sizeof(expected), "%s\n", no_routes);
@@ -236,12 +236,13 @@ static void routes_as_json(void **state)
     struct fixture *f = *state;
 
     count_routes(f);
-    assert_true(fixture_begins(
-        f, "show routes json",
-        "[{\"listener\":\"web\",\"route\":\"api\",\"target\":\"pool:app\",\"requests\":5,"
-        "\"hrsp_1xx\":0,\"hrsp_2xx\":4,\"hrsp_3xx\":0,\"hrsp_4xx\":0,\"hrsp_5xx\":1,"
-        "\"hrsp_other\":0,\"denied\":1,\"bin\":100,\"bout\":2000,\"mean_us\":1500,"
-        "\"max_us\":4000,\"where\":\"etc/s.conf:12\"},{\"listener\":\"web\","));
+    assert_true(
+        fixture_begins(f, "show routes json",
+                       "[{\"listener\":\"web\",\"route\":\"api\",\"requests\":5,"
+                       "\"hrsp_1xx\":0,\"hrsp_2xx\":4,\"hrsp_3xx\":0,\"hrsp_4xx\":0,\"hrsp_5xx\":1,"
+                       "\"hrsp_other\":0,\"denied\":1,\"bin\":100,\"bout\":2000,\"mean_us\":1500,"
+                       "\"max_us\":4000,\"where\":\"etc/s.conf:12\",\"target\":\"pool "
+                       "app\"},{\"listener\":\"web\","));
 }
 
 static void unknown_names_are_refused(void **state)
