@@ -593,6 +593,19 @@ static void end_splice(struct ep *e, struct op *op, int res)
     end_reader(e, &e->fds[op->fd], res);
 }
 
+/* An error on `in` while its bytes wait for `out`. A mere hang-up is none: it shows when read. */
+static void on_splice_error(struct ep *e, struct op *op)
+{
+    int err = 0;
+    socklen_t len = sizeof(err);
+
+    counter_add(&e->io.stats.syscalls, 1);
+    if (getsockopt(op->fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0 || err == 0)
+        return;
+    op->splice.pipe->error_on_in = true;
+    end_splice(e, op, -err);
+}
+
 static void run_splice(struct ep *e, struct op *op)
 {
     struct fd_state *in = &e->fds[op->fd], *out = &e->fds[op->splice.out];
@@ -612,6 +625,8 @@ static void run_splice(struct ep *e, struct op *op)
         in->flags |= FD_READABLE; /* not tried: unknown */
         out->flags |= FD_BLOCKED;
         op->state = SPLICE_ON_OUT;
+        if (unlikely(in->flags & FD_ERROR)) /* its edge came before */
+            on_splice_error(e, op);
         return;
     case SPLICE_AGAIN:
         in->flags |= FD_READABLE;
@@ -647,19 +662,6 @@ static void arm_splice(struct io *io, struct op *op)
     }
     op->state = SPLICE_QUEUED; /* the pipe may hold bytes: a step finds out what to wait for */
     enqueue(e, op->fd);
-}
-
-/* An error on `in` while its bytes wait for `out`. A mere hang-up is none: it shows when read. */
-static void on_splice_error(struct ep *e, struct op *op)
-{
-    int err = 0;
-    socklen_t len = sizeof(err);
-
-    counter_add(&e->io.stats.syscalls, 1);
-    if (getsockopt(op->fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0 || err == 0)
-        return;
-    op->splice.pipe->error_on_in = true;
-    end_splice(e, op, -err);
 }
 
 /* ---- cancel, close ---- */

@@ -1769,6 +1769,27 @@ static void a_reset_input_is_seen_while_the_output_is_blocked(void **state)
     splice_end(f, &s);
 }
 
+/* Why: on epoll its edge is past by then. */
+static void a_reset_input_is_seen_by_a_splice_that_finds_its_output_blocked(void **state)
+{
+    struct fixture *f = *state;
+    struct splicing s;
+
+    splice_block(f, &s);
+    io_cancel(f->io, &s.p->op);
+    turn_until(f, s.p->ends);
+    far_reset(s.in_far);
+    s.in_far = -1;
+    for (int i = 0; i < 5; i++)
+        turn(f, 1);
+    s.p->ends = 0;
+    io_splice(f->io, &s.p->op, s.in, s.out, s.pipe);
+    turn_until(f, s.p->ends);
+    assert_int_equal(s.p->last, -ECONNRESET);
+    assert_true(io_pipe_error_on_in(s.pipe));
+    splice_end(f, &s);
+}
+
 static void a_reset_output_is_seen_while_it_is_blocked(void **state)
 {
     struct fixture *f = *state;
@@ -1982,6 +2003,7 @@ static const struct CMUnitTest tests[] = {
     T(both_directions_splice_at_once),
     T(the_end_of_the_input_waits_for_a_blocked_output),
     T(a_reset_input_is_seen_while_the_output_is_blocked),
+    T(a_reset_input_is_seen_by_a_splice_that_finds_its_output_blocked),
     T(a_reset_output_is_seen_while_it_is_blocked),
     T(a_reset_input_is_seen_while_it_is_idle),
     T(a_cancelled_splice_goes_on_where_it_was),
