@@ -353,7 +353,8 @@ static void deep_hosts_and_paths_are_searched_completely(void **state)
         n += (size_t)sprintf(text[i] + n, " path=");
         for (int k = 0; k < depth; k++)
             n += (size_t)sprintf(text[i] + n, "/p");
-        sprintf(text[i] + n, i == 57 ? "" : " query=k%d", i);
+        if (i != 57)
+            sprintf(text[i] + n, " query=k%d", i);
         texts[i] = text[i];
     }
     rules_init(&r, texts);
