@@ -50,6 +50,9 @@
 /* Statistics. */
 #define LIMIT_REASONS 96 /* codes for refused messages; the codecs of HTTP/1 have 35 */
 
+/* HTTP. */
+#define LIMIT_HTTP_FIELDS 1000 /* of a request's head; what limits.headers may be set to */
+
 /* Health. */
 #define LIMIT_CHECKS_IN_FLIGHT 256   /* at the same time; more wait for their turn */
 #define LIMIT_CHECK_BODY       65536 /* bytes of an answer that are searched for `body` / `expect` */

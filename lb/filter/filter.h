@@ -49,6 +49,8 @@ struct filter_exchange {
     struct http_vars vars;
     const struct addr *client;
     struct io *io; /* time, random numbers, buffers */
+    struct loop *loop;
+    void *owner; /* the host's */
     const struct filter_host *host;
     struct filter_answer answer;
     void *states[8]; /* by position in the chain */

@@ -58,6 +58,8 @@ static void leave(struct process *p)
     systemd_notify("STOPPING=1\nSTATUS=draining");
     start_timer(p, &p->deadline, p->conf->drain.deadline_ms);
     start_timer(p, &p->delay, p->conf->drain.delay_ms);
+    for (uint32_t i = 0; i < p->n_started; i++)
+        worker_leave(&p->workers[i]);
 }
 
 static void close_control(struct process *p)

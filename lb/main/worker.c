@@ -114,6 +114,15 @@ static void on_drain(struct loop_msg *msg, void *ctx)
     (void)msg;
     w->draining = true;
     proxy_stop_accepting(w->proxy);
+    proxy_drain(w->proxy);
+}
+
+static void on_leave(struct loop_msg *msg, void *ctx)
+{
+    struct worker *w = ctx;
+
+    (void)msg;
+    proxy_leave(w->proxy);
 }
 
 static void on_cut(struct loop_msg *msg, void *ctx)
@@ -130,6 +139,7 @@ static void on_finish(struct loop_msg *msg, void *ctx)
 
     (void)msg;
     w->finishing = true;
+    proxy_drain(w->proxy);
 }
 
 static void on_ping(struct loop_msg *msg, void *ctx)
@@ -211,6 +221,11 @@ void worker_listen(struct worker *w)
 void worker_drain(struct worker *w)
 {
     post(w, &w->drain_msg, on_drain);
+}
+
+void worker_leave(struct worker *w)
+{
+    post(w, &w->leave_msg, on_leave);
 }
 
 void worker_cut(struct worker *w)

@@ -23,7 +23,7 @@ struct worker {
     sem_t started;
     int error; /* of the start; read after `started` */
     /* One message each: control posts it at most once, but for `ping`. */
-    struct loop_msg listen_msg, drain_msg, cut_msg, finish_msg, ping_msg, drained_msg;
+    struct loop_msg listen_msg, drain_msg, leave_msg, cut_msg, finish_msg, ping_msg, drained_msg;
     struct loop_msg pools_msg;
     _Atomic bool ping_out;
     _Atomic bool pools_out;          /* pools_msg is on its way */
@@ -37,6 +37,7 @@ struct worker {
 int worker_start(struct process *p, uint32_t index) WARN_UNUSED;
 void worker_listen(struct worker *w); /* takes its sockets and accepts */
 /* Stops accepting; `drained` is set, and control woken, when the last session has ended. */
+void worker_leave(struct worker *w); /* responses say that theirs is the last */
 void worker_drain(struct worker *w);
 void worker_cut(struct worker *w); /* ends all sessions */
 /* Asks all threads to end once nothing is armed (drain first), then joins them. None frees anything

@@ -360,6 +360,7 @@ static void end_splice(struct stream *s, int res)
         s->error = res;
     }
     s->splice_to = NULL;
+    to->spliced_into = false;
     io_pipe_give(io_of(s), &s->pipe);
 }
 
@@ -367,6 +368,7 @@ static void on_rx(struct op *op, int res)
 {
     struct stream *s = container_of(op, struct stream, rx);
     enum stream_rx was = s->rx_state;
+    struct stream *to = s->splice_to;
 
     if (!op->armed)
         s->rx_state = STREAM_RX_NONE;
@@ -388,13 +390,17 @@ static void on_rx(struct op *op, int res)
     } else if (res != -ECANCELED) {
         s->error = res;
     }
-    bool quiet = res == -ECANCELED && !s->stopping && was != STREAM_RX_SPLICE;
+    bool quiet =
+        res == -ECANCELED && !s->stopping && was != STREAM_RX_SPLICE && s->want != STREAM_QUIET;
+    bool to_waits = was == STREAM_RX_SPLICE && !op->armed && to->stopping && stream_idle(to);
     steer(s);
     if (!quiet)
         s->event(s);
+    if (to_waits) /* this was the last thing that held it */
+        to->event(to);
 }
 
-/* After an event: what waits now may wait for long. */
+/* What the receiving side should be doing now. */
 static enum stream_rx goal(const struct stream *s)
 {
     if (s->stopping || s->error != 0 || s->want == STREAM_QUIET || s->rx_state == STREAM_RX_SPLICE)
@@ -449,8 +455,15 @@ bool stream_splice(struct stream *from, struct stream *to, uint64_t n)
     }
     from->rx_state = STREAM_RX_SPLICE;
     from->splice_to = to;
+    to->spliced_into = true;
     io_splice_n(io_of(from), &from->rx, from->fd, to->fd, from->pipe, n);
     return true;
+}
+
+void stream_splice_stop(struct stream *from)
+{
+    if (from->rx_state == STREAM_RX_SPLICE)
+        io_cancel(io_of(from), &from->rx);
 }
 
 /* ---- life ---- */

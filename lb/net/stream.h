@@ -55,11 +55,12 @@ struct stream {
     bool eof;         /* the peer has ended its stream; what it sent before may still be in `in` */
     bool tx_dead;     /* the peer takes no more; tx_error says why */
     bool stopping;
-    bool no_watch;   /* a hang-up was seen: a watch would fire at once */
-    bool no_splice;  /* was tried in vain */
-    bool tell_sent;  /* the owner wants an event when everything has been sent */
-    bool shut;       /* our end of stream was sent */
-    bool shut_asked; /* ... is to be sent behind what is queued */
+    bool no_watch;     /* a hang-up was seen: a watch would fire at once */
+    bool no_splice;    /* was tried in vain */
+    bool tell_sent;    /* the owner wants an event when everything has been sent */
+    bool spliced_into; /* another stream splices into this one */
+    bool shut;         /* our end of stream was sent */
+    bool shut_asked;   /* ... is to be sent behind what is queued */
     int tx_error;
 };
 
@@ -100,14 +101,17 @@ static inline bool stream_sent_all(const struct stream *s)
 /* Moves the next n bytes (n > 0) from one stream to the other by splice(2), as soon as nothing is
  * queued in between. False: not yet, or not possible (no_splice); call again at the next event of
  * either; bytes that were received meanwhile are in `in`, to be sent the usual way. While it runs,
- * `from` has events with `spliced` grown; it is over when rx_state is not STREAM_RX_SPLICE. */
+ * `from` has events with `spliced` grown and nothing may be queued in `to`; it is over when
+ * rx_state is not STREAM_RX_SPLICE. */
 bool stream_splice(struct stream *from, struct stream *to, uint64_t n);
+/* Ends it early; what the pipe holds is lost. Its last event comes later. */
+void stream_splice_stop(struct stream *from);
 
 /* Ends everything; the last event comes when nothing is armed any more (none if that is so now). */
 void stream_stop(struct stream *s);
 static inline bool stream_idle(const struct stream *s) /* nothing is armed */
 {
-    return !s->rx.armed && !s->tx.armed;
+    return !s->rx.armed && !s->tx.armed && !s->spliced_into;
 }
 /* Gives everything back and closes the descriptor; idle, and no splice comes in. reset: the peer
  * sees a reset (TCP). */

@@ -58,6 +58,14 @@ void acceptor_pause(struct acceptor *a)
         timer_start(&a->proxy->loop->timers, &a->resume, loop_now_ms(a->proxy->loop) + RESUME_MS);
 }
 
+static void start_session(struct acceptor *a, int fd)
+{
+    if (a->listener->http != NULL)
+        h1_session_start(a->proxy, a, fd);
+    else
+        tcp_session_start(a->proxy, a, fd);
+}
+
 /* What is queued has been promised an answer by the kernel: closing the socket would reset it. */
 static void finish_stop(struct acceptor *a)
 {
@@ -65,11 +73,12 @@ static void finish_stop(struct acceptor *a)
     int fd;
 
     while ((fd = io_accept_now(p->loop->io, a->fd)) >= 0)
-        tcp_session_start(p, a, fd);
+        start_session(a, fd);
     io_close(p->loop->io, a->fd);
     a->fd = -1;
     list_remove(&a->node);
     acceptor_free(a);
+    proxy_close_idle(p);
 }
 
 static void on_accept(struct op *op, int res)
@@ -77,7 +86,7 @@ static void on_accept(struct op *op, int res)
     struct acceptor *a = container_of(op, struct acceptor, op);
 
     if (res >= 0) {
-        tcp_session_start(a->proxy, a, res);
+        start_session(a, res);
         if (at_limit(a->proxy) && !a->stopping) {
             warn(a, "the limit on connections is reached");
             acceptor_pause(a);

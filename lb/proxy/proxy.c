@@ -3,7 +3,10 @@
 
 #include "lb/base/alloc.h"
 #include "lb/net/proxy_proto.h"
+#include "lb/proxy/exchange.h"
 #include "lb/proxy/proxy_priv.h"
+#include "lb/route/rewrite.h"
+#include "lb/route/route.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +20,31 @@ static void on_reap(struct loop_task *task)
         struct session *s = list_entry(node, struct session, node);
         s->ops->free(s);
     }
+}
+
+static void http_init(struct proxy *p)
+{
+    stream_env_init(&p->streams, p->loop);
+    conn_cache_init(&p->cache, p->loop, &p->streams, p->shared->pools, p->shared->n_pools,
+                    p->worker);
+    arena_pool_init(&p->arenas);
+    slab_init(&p->h1_sessions, "h1 session", h1_session_size(), 0);
+    slab_init(&p->exchanges, "exchange", sizeof(struct exchange), 0);
+    p->routing = route_scratch_new();
+    p->fields = xcalloc(LIMIT_HTTP_FIELDS, sizeof(*p->fields));
+    p->text = xmalloc(ROUTE_TEXT_MAX + 1);
+}
+
+static void http_fini(struct proxy *p)
+{
+    free(p->text);
+    free(p->fields);
+    route_scratch_free(&p->routing);
+    slab_fini(&p->exchanges);
+    slab_fini(&p->h1_sessions);
+    arena_pool_fini(&p->arenas);
+    conn_cache_fini(&p->cache);
+    stream_env_fini(&p->streams);
 }
 
 struct proxy *proxy_new(struct loop *loop, struct proxy_shared *shared, uint32_t worker_index,
@@ -33,6 +61,7 @@ struct proxy *proxy_new(struct loop *loop, struct proxy_shared *shared, uint32_t
     slab_init(&p->sessions, "session", tcp_session_size(), 0);
     slab_init(&p->dials, "dial", tcp_dial_size(), 0);
     slab_init(&p->prefaces, "preface", PROXY_WRITE_MAX, 0);
+    http_init(p);
     list_init(&p->all);
     list_init(&p->closing);
     list_init(&p->acceptors);
@@ -62,6 +91,7 @@ void proxy_free(struct proxy **proxy)
     slab_fini(&p->sessions);
     slab_fini(&p->dials);
     slab_fini(&p->prefaces);
+    http_fini(p);
     free(p);
     *proxy = NULL;
 }
@@ -82,6 +112,28 @@ bool proxy_accepting(const struct proxy *p)
     return !list_empty(&p->acceptors);
 }
 
+void proxy_close_idle(struct proxy *p)
+{
+    if (p->draining && p->n_sessions == 0 && list_empty(&p->acceptors))
+        conn_cache_stop(&p->cache);
+}
+
+void proxy_leave(struct proxy *p)
+{
+    p->leaving = true;
+}
+
+void proxy_drain(struct proxy *p)
+{
+    p->leaving = p->draining = true;
+    list_for_each_safe (node, next, &p->all) {
+        struct session *s = list_entry(node, struct session, node);
+        if (s->ops->drain != NULL)
+            s->ops->drain(s);
+    }
+    proxy_close_idle(p);
+}
+
 uint32_t proxy_sessions(const struct proxy *p)
 {
     return p->n_sessions;
@@ -89,7 +141,8 @@ uint32_t proxy_sessions(const struct proxy *p)
 
 bool proxy_stopped(const struct proxy *p)
 {
-    return p->n_sessions == 0 && list_empty(&p->acceptors) && !list_linked(&p->reaper.node);
+    return p->n_sessions == 0 && list_empty(&p->acceptors) && !list_linked(&p->reaper.node) &&
+           conn_cache_stopped(&p->cache);
 }
 
 void proxy_end_all(struct proxy *p, enum session_end why)

@@ -18,6 +18,7 @@ struct addr;
 struct backend_slot;
 struct backend_table;
 struct checker;
+struct http_listener;
 struct log_sink;
 struct loop;
 struct pool;
@@ -27,6 +28,7 @@ struct source_caps;
 /* A listener at run time, shared by the workers. */
 struct proxy_listener {
     const struct listener_conf *conf;
+    struct http_listener *http; /* mode http; else NULL, and pool is set */
     struct listener_stats *stats;
     struct pool *pool;
     struct access_format *format;
@@ -58,6 +60,10 @@ void proxy_stop_accepting(struct proxy *p);
 bool proxy_accepting(const struct proxy *p);
 /* Cuts all sessions, with this reason in their log lines. */
 void proxy_end_all(struct proxy *p, enum session_end why);
+/* From now on responses say that theirs is the last on its connection. */
+void proxy_leave(struct proxy *p);
+/* The same, and idle connections get a moment for a last request. */
+void proxy_drain(struct proxy *p);
 uint32_t proxy_sessions(const struct proxy *p);
 /* No session is left and nothing is armed. */
 bool proxy_stopped(const struct proxy *p);

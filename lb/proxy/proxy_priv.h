@@ -2,10 +2,13 @@
 #ifndef SLUICE_PROXY_PROXY_PRIV_H
 #define SLUICE_PROXY_PROXY_PRIV_H
 
+#include "lb/base/arena.h"
 #include "lb/base/rand.h"
+#include "lb/net/stream.h"
 #include "lb/proxy/proxy.h"
 #include "lb/proxy/session.h"
 #include "lb/proxy/tunnel.h"
+#include "lb/upstream/conn_cache.h"
 #include "lb/upstream/pool.h"
 #include "lb/upstream/wait_queue.h"
 
@@ -27,6 +30,9 @@ struct pool_local {
     struct wait_queue queue;
 };
 
+struct http_field;
+struct route_scratch;
+
 struct proxy {
     struct loop *loop;
     struct proxy_shared *shared;
@@ -36,14 +42,26 @@ struct proxy {
     uint64_t next_id;
     struct tunnel_env tunnels;
     struct slab sessions, dials, prefaces;
-    struct list all;     /* sessions */
-    struct list closing; /* sessions that only wait to be freed, at the end of the turn */
+    struct stream_env streams;
+    struct conn_cache cache;
+    struct arena_pool arenas;
+    struct slab h1_sessions, exchanges;
+    struct route_scratch *routing;
+    struct http_field *fields; /* of the head being parsed */
+    char *text;                /* of a template being expanded: ROUTE_TEXT_MAX + 1 bytes */
+    bool leaving;              /* responses are the last on their connections */
+    bool draining;             /* ... and idle connections to backends go with the last session */
+    struct list all;           /* sessions */
+    struct list closing;       /* sessions that only wait to be freed, at the end of the turn */
     struct loop_task reaper;
     struct list acceptors;
     struct pool_local *locals; /* by pool index */
     struct rng rng;
     uint64_t warned_ms; /* last warning about lacking descriptors or memory */
 };
+
+/* Without sessions and without accepting there will be no more requests. */
+void proxy_close_idle(struct proxy *p);
 
 /* acceptor.c */
 void acceptor_new(struct proxy *p, struct proxy_listener *l, int fd);
@@ -57,5 +75,9 @@ size_t tcp_session_size(void);
 size_t tcp_dial_size(void);
 /* Takes the descriptor over, also when it refuses the connection. */
 void tcp_session_start(struct proxy *p, struct acceptor *a, int fd);
+
+/* h1_session.c: sessions of mode http */
+size_t h1_session_size(void);
+void h1_session_start(struct proxy *p, struct acceptor *a, int fd);
 
 #endif

@@ -1,6 +1,7 @@
 /* session.c - see session.h */
 #include "lb/proxy/session.h"
 
+#include "lb/net/stream.h"
 #include "lb/proxy/proxy_priv.h"
 
 #include <string.h>
@@ -73,6 +74,18 @@ void session_client_address(struct session *s, int fd, struct addr *out)
         }
     }
     peer_get(&s->client, out);
+}
+
+uint16_t session_local_port(struct session *s, const struct stream *client)
+{
+    struct addr local;
+
+    if (!s->local_port_known) {
+        session_local_address(s, client != NULL ? client->fd : -1, &local);
+        s->local_port = addr_port(&local);
+        s->local_port_known = true;
+    }
+    return s->local_port;
 }
 
 bool session_expects_proxy_header(struct session *s, int fd)
@@ -166,6 +179,7 @@ void session_finish(struct session *s)
     atomic_fetch_sub_explicit(&s->listener->stats->current, 1, memory_order_relaxed);
     atomic_fetch_sub_explicit(&p->shared->connections, 1, memory_order_relaxed);
     counter_set(&p->counters->sessions_open, --p->n_sessions);
+    proxy_close_idle(p);
 }
 
 bool session_end_is_cut(enum session_end why)

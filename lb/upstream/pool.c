@@ -5,6 +5,8 @@
 #include "lb/base/epoch.h"
 #include "lb/obs/histogram.h"
 #include "lb/obs/reasons.h"
+#include "lb/upstream/retry_budget.h"
+#include "lb/upstream/stick.h"
 
 #include <stdlib.h>
 
@@ -33,6 +35,10 @@ struct pool *pool_new(const struct pool_conf *conf, uint32_t index, uint32_t iid
     if (conf->mode == MODE_HTTP) {
         p->latency = histogram_rows_new(n_workers);
         p->reasons = xaligned(n_workers * sizeof(*p->reasons));
+        p->budget = retry_budget_new(conf->http.retry_budget_percent, conf->http.retry_budget_min,
+                                     n_workers);
+        if (conf->http.sticky != NULL)
+            p->stick = stick_new(conf);
     }
     p->queues = xcalloc(n_workers, sizeof(*p->queues));
     for (uint32_t i = 0; i < conf->n_backends; i++) {
@@ -60,6 +66,8 @@ void pool_free(struct pool **pool)
     }
     histogram_rows_free(&p->latency, p->n_rows);
     free(p->reasons);
+    retry_budget_free(&p->budget);
+    stick_free(&p->stick);
     free(p->members);
     free(p->rows);
     free(p->queues);

@@ -11,6 +11,8 @@
 
 struct epoch_domain;
 struct backend_table;
+struct retry_budget;
+struct stick;
 struct wait_queue;
 
 /* Which tier of backends the view holds, for logs and `show`. */
@@ -44,6 +46,8 @@ struct pool {
     /* One per worker, mode http, else NULL. */
     struct histogram *latency;       /* given to the pool (queue, connect) to response head, us */
     struct reason_counters *reasons; /* of refused responses */
+    struct retry_budget *budget;     /* mode http, else NULL */
+    struct stick *stick;             /* NULL: no sticky cookie */
     alignas(CACHE_LINE) _Atomic uint32_t current; /* sessions assigned to the pool, queued too */
     counter current_max;
     alignas(CACHE_LINE) _Atomic uint32_t waiting; /* sessions in queues of all workers */

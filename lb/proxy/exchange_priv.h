@@ -1,0 +1,86 @@
+/* exchange_priv.h - shared by the files that make up the exchange: exchange.c (the state machine),
+ * exchange_route.c (where it goes), exchange_response.c (what comes back), exchange_log.c (what is
+ * said of it), forward.c (who the client is), error_page.c (our own answers). */
+#ifndef SLUICE_PROXY_EXCHANGE_PRIV_H
+#define SLUICE_PROXY_EXCHANGE_PRIV_H
+
+#include "lb/proxy/exchange.h"
+#include "lb/proxy/http_listener.h"
+#include "lb/proxy/proxy_priv.h"
+
+static inline struct io *exchange_io(const struct exchange *x)
+{
+    return x->proxy->loop->io;
+}
+static inline uint64_t exchange_now_us(const struct exchange *x)
+{
+    return loop_now_us(x->proxy->loop);
+}
+static inline uint64_t exchange_now_ms(const struct exchange *x)
+{
+    return loop_now_ms(x->proxy->loop);
+}
+static inline const struct http_listener_conf *exchange_conf(const struct exchange *x)
+{
+    return &x->listener->conf->http;
+}
+static inline struct listener_counters *exchange_listener_row(const struct exchange *x)
+{
+    return &x->session->listener->stats->rows[x->proxy->worker];
+}
+/* Of the backend that is or was last used, else of the pool; NULL: no pool was chosen. */
+struct backend_counters *exchange_backend_row(const struct exchange *x);
+
+/* exchange.c */
+void exchange_enter(struct exchange *x, enum exchange_state state);
+/* Runs exchange_step() now, or once more where it is running already. */
+void exchange_kick(struct exchange *x);
+void exchange_deadline(struct exchange *x, uint64_t timeout_ms); /* 0: none */
+/* Before the response has begun: answers with what fits the reason; after: cuts it. */
+void exchange_fail(struct exchange *x, enum session_end why, const char *reason, int error);
+
+/* Answers a request that nothing was begun for. status 0: none is sent. */
+void exchange_refuse(struct exchange *x, uint16_t status, const char *reason, enum session_end why);
+/* As exchange_refuse(), but a wire may be open, and a response begun: then it is cut. */
+void exchange_refuse_late(struct exchange *x, uint16_t status, const char *reason,
+                          enum session_end why);
+void exchange_finish(struct exchange *x, enum session_end why);
+void exchange_leave_backend(struct exchange *x, bool reset);
+/* Starts the wire's part: the request is sent on this connection. */
+void exchange_open_wire(struct exchange *x, struct backend_conn *conn);
+
+/* exchange_route.c */
+void exchange_route(struct exchange *x);     /* chooses a route, runs its filters, goes on */
+void exchange_resume(struct exchange *x);    /* a filter that had paused is done */
+bool exchange_send_head(struct exchange *x); /* on the wire; false: no memory */
+void exchange_vars(const struct exchange *x, struct http_vars *out);
+extern const struct seek_ops exchange_seek_ops;
+
+/* exchange_response.c */
+void exchange_read_head(struct exchange *x);
+void exchange_pump_response(struct exchange *x);
+void exchange_response_resume(struct exchange *x);
+void exchange_wire_lost(struct exchange *x); /* no complete head had come */
+
+/* forward.c: who asks, and what the backend is told of it. False: no memory. */
+bool exchange_find_client(struct exchange *x);
+bool exchange_forward(struct exchange *x);
+
+/* error_page.c */
+struct answer {
+    uint16_t status;
+    struct str body, type; /* type empty: the error page of the status */
+    const struct header_set_conf *headers;
+    uint32_t n_headers;
+    bool no_body;
+    struct str location;    /* of a redirect */
+    uint32_t retry_after_s; /* 0: none */
+};
+/* Sends a response of our own; nothing of another may have begun. False: no memory. */
+bool exchange_answer(struct exchange *x, const struct answer *a);
+
+/* exchange_log.c */
+void exchange_count(struct exchange *x);
+void exchange_log(struct exchange *x);
+
+#endif

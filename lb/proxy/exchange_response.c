@@ -1,0 +1,411 @@
+/* exchange_response.c - from the first byte of a backend's response to its last, and what happens
+ * when it does not come. */
+#include "health/checker.h"
+#include "health/latency.h"
+#include "lb/net/stream.h"
+#include "lb/proxy/exchange_priv.h"
+#include "lb/upstream/retry_budget.h"
+#include "lb/upstream/stick.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define SPLICE_MIN      (256u << 10) /* payload that is worth the change to splice(2) */
+#define HEAD_FIELDS_MAX 256
+
+static bool report(struct exchange *x, bool ok)
+{
+    if (x->seek.slot == NULL)
+        return false;
+    checker_report_result(x->proxy->shared->checker, x->seek.slot, ok);
+    return ok;
+}
+
+static void bad_response(struct exchange *x, const char *reason)
+{
+    report(x, false);
+    counter_add(&exchange_backend_row(x)->response_errors, 1);
+    exchange_fail(x, END_BAD_RESPONSE, reason, 0);
+}
+
+/* ---- no response ---- */
+
+/* All that was sent is still here, so it can be sent once more. */
+static bool resendable(const struct exchange *x)
+{
+    return !x->wire.head_begun && !x->response_begun && !x->interim_seen && !x->replay_broken;
+}
+
+static void again(struct exchange *x)
+{
+    x->wire_out_bytes += wire_h1_out_bytes(&x->wire);
+    wire_h1_close(&x->wire, true);
+    x->replay_again = true;
+    x->request_done = false;
+    exchange_enter(x, X_SEEKING);
+}
+
+/* A failure before any byte of the request had reached the kernel is nobody's retry; of a reused
+ * connection that was dead neither, but only what may be repeated is sent once more. Everything
+ * else is the budget's. */
+void exchange_wire_lost(struct exchange *x)
+{
+    const struct stream *s = &x->wire.conn->stream;
+    int error = s->error != 0 ? s->error : s->tx_error;
+    bool reached = wire_h1_reached_kernel(&x->wire);
+    bool may = resendable(x) &&
+               (!reached || http_method_is_idempotent((enum http_method)x->request.method));
+    bool dead_on_reuse = x->wire.reused && !x->resent;
+
+    if (may && dead_on_reuse) {
+        x->resent = true;
+        again(x);
+        seek_dial_again(&x->seek);
+        return;
+    }
+    if (!dead_on_reuse)
+        report(x, false);
+    if (may && x->seek.tries_left > 0) {
+        if (!reached || retry_budget_take(x->pool->budget, exchange_now_us(x))) {
+            again(x);
+            seek_next(&x->seek, error);
+            return;
+        }
+        counter_add(&x->pool->rows[x->proxy->worker].budget_refused, 1);
+    }
+    counter_add(&exchange_backend_row(x)->response_errors, 1);
+    exchange_fail(x, END_SERVER_CLOSED, NULL, error);
+}
+
+/* ---- heads ---- */
+
+static bool pass_interim(struct exchange *x, struct http_head *h)
+{
+    bool pass = x->request.version >= 11;
+
+    if (pass) {
+        http_strip_hop_by_hop(h, false);
+        pass = x->ops->head(x, h, true);
+    }
+    x->interim_seen = true;
+    counter_add(&exchange_listener_row(x)->responses[RESPONSES_1XX], 1);
+    return pass || x->request.version < 11;
+}
+
+/* How the payload goes to the client. */
+static void choose_framing(struct exchange *x)
+{
+    const struct http_head *h = &x->response;
+    bool changes = x->fx != NULL && x->fx->response_length_changes;
+
+    x->out = (struct out_framing){.body = (enum http_body)h->body, .length = h->content_length};
+    if (h->body == HTTP_BODY_NONE) {
+        x->out.has_length = h->has_content_length && !changes;
+        return;
+    }
+    if (h->body == HTTP_BODY_LENGTH && !changes)
+        return;
+    x->out.body = x->request.version >= 11 ? HTTP_BODY_CHUNKED : HTTP_BODY_CLOSE;
+}
+
+static bool add_cookie(struct exchange *x)
+{
+    uint32_t member = x->seek.slot->member;
+
+    if (x->pool->stick == NULL || x->stick_member == member)
+        return true;
+    x->cookie_out = x->stick_member == STICK_NONE ? COOKIE_OUT_INSERTED : COOKIE_OUT_UPDATED;
+    counter_add(&exchange_backend_row(x)->sticky_set, 1);
+    struct str value = stick_cookie(x->pool->stick, member, strcmp(x->scheme, "https") == 0);
+    return http_head_add(&x->response, &x->arena, STR("Set-Cookie"), value) == 0;
+}
+
+static void begin_response(struct exchange *x)
+{
+    bool upgraded = x->response.status == 101;
+
+    choose_framing(x);
+    x->status = x->response.status;
+    x->response_begun = true;
+    if (!add_cookie(x) || !x->ops->head(x, &x->response, false)) {
+        x->response_begun = false;
+        exchange_fail(x, END_RESOURCE, NULL, -ENOMEM);
+        return;
+    }
+    x->active_ms = exchange_now_ms(x);
+    if (!upgraded) {
+        exchange_enter(x, X_RESPONSE);
+        exchange_deadline(x, x->pool->conf->http.body_timeout_ms
+                                 ? x->pool->conf->http.body_timeout_ms
+                                 : exchange_conf(x)->body_timeout_ms);
+        return;
+    }
+    wire_h1_upgrade(&x->wire);
+    x->ops->upgrade(x);
+    x->request_taken = x->request_done = false;
+    exchange_enter(x, X_TUNNEL);
+    exchange_deadline(x, x->listener->conf->tunnel_timeout_ms);
+}
+
+static void filters_over(struct exchange *x, enum filter_verdict v)
+{
+    const struct filter_answer *fa = &x->fx->answer;
+
+    switch (v) {
+    case FILTER_PASS:
+        begin_response(x);
+        return;
+    case FILTER_PAUSE:
+        exchange_enter(x, X_RESPONSE_FILTERS);
+        return;
+    case FILTER_ANSWER:
+        counter_add(&exchange_listener_row(x)->denied_responses, 1);
+        exchange_leave_backend(x, true);
+        x->reason = fa->reason;
+        x->end = END_DENIED;
+        const struct answer a = {.status = fa->status,
+                                 .body = fa->body,
+                                 .type = fa->type,
+                                 .headers = fa->headers,
+                                 .n_headers = fa->n_headers};
+        if (!exchange_answer(x, &a))
+            exchange_fail(x, END_RESOURCE, NULL, -ENOMEM);
+        return;
+    case FILTER_ABORT:
+        exchange_fail(x, END_INTERNAL, "filter-failed", 0);
+        return;
+    }
+}
+
+void exchange_response_resume(struct exchange *x)
+{
+    filters_over(x, filter_chain_response_head(&x->route->filters, x->fx, &x->filter_at));
+}
+
+static void note_answer(struct exchange *x)
+{
+    struct backend_counters *row = exchange_backend_row(x);
+    uint64_t us;
+
+    x->answered_us = exchange_now_us(x);
+    us = x->answered_us - (x->sent_us ? x->sent_us : x->answered_us);
+    report(x, x->response.status < 500);
+    counter_add(&row->responses[response_class_of(x->response.status)], 1);
+    if (x->pool->conf->balance.kind == BALANCE_PEAK_EWMA)
+        slot_observe_latency(x->seek.slot, x->answered_us,
+                             us < UINT32_MAX ? (uint32_t)us : UINT32_MAX);
+}
+
+static void final_head(struct exchange *x, const struct http_head *h)
+{
+    if (http_head_copy(h, &x->arena, &x->response) < 0) {
+        exchange_fail(x, END_RESOURCE, NULL, -ENOMEM);
+        return;
+    }
+    wire_h1_head_taken(&x->wire, &x->response);
+    note_answer(x);
+    http_strip_hop_by_hop(&x->response, x->response.status == 101);
+    if (x->fx == NULL) {
+        begin_response(x);
+        return;
+    }
+    x->fx->response = &x->response;
+    x->fx->vars.response = &x->response;
+    x->filter_at = 0;
+    exchange_response_resume(x);
+}
+
+static bool upgrade_is_wanted(const struct exchange *x)
+{
+    return x->request.upgrade && x->request_done;
+}
+
+void exchange_read_head(struct exchange *x)
+{
+    struct http_field fields[HEAD_FIELDS_MAX];
+    const char *reason = NULL;
+    struct http_head h;
+
+    while (x->state == X_SENDING) {
+        switch (wire_h1_read_head(&x->wire, (enum http_method)x->request.method, fields,
+                                  HEAD_FIELDS_MAX, &h, &reason)) {
+        case WIRE_MORE:
+            return;
+        case WIRE_LOST:
+            if (x->wire.head_begun)
+                counter_add(&exchange_backend_row(x)->server_aborts, 1);
+            exchange_wire_lost(x);
+            return;
+        case WIRE_BAD:
+            bad_response(x, reason);
+            return;
+        case WIRE_HEAD:
+            break;
+        }
+        if (h.status == 101 && !upgrade_is_wanted(x)) {
+            bad_response(x, "unexpected-101");
+            return;
+        }
+        if (h.status >= 200 || h.status == 101) {
+            final_head(x, &h);
+            return;
+        }
+        bool passed = pass_interim(x, &h);
+        wire_h1_head_taken(&x->wire, &h);
+        if (!passed) {
+            exchange_fail(x, END_RESOURCE, NULL, -ENOMEM);
+            return;
+        }
+    }
+}
+
+/* ---- payload ---- */
+
+static bool through_filters(struct exchange *x, struct io_buf **chain, bool last)
+{
+    struct filter_body body = {*chain, last};
+    uint32_t at = 0;
+
+    if (x->fx == NULL || !x->route->filters.sees_response_body || x->state == X_TUNNEL)
+        return true;
+    enum filter_verdict v = filter_chain_response_body(&x->route->filters, x->fx, &at, &body);
+    *chain = body.first;
+    return v == FILTER_PASS;
+}
+
+/* Both ways are through: an upgraded connection is over. */
+static void tunnel_over(struct exchange *x)
+{
+    if (x->request_done && x->response_done)
+        exchange_finish(x, END_NORMAL);
+}
+
+static void response_complete(struct exchange *x)
+{
+    x->response_done = true;
+    if (!x->ops->end(x, x->trailers)) {
+        x->cut = true;
+        exchange_finish(x, END_RESOURCE);
+        return;
+    }
+    x->trailers = NULL;
+    if (x->state == X_TUNNEL) {
+        tunnel_over(x);
+        return;
+    }
+    x->end = END_NORMAL;
+    exchange_leave_backend(x, false);
+    exchange_enter(x, X_ANSWER);
+    exchange_deadline(x, exchange_conf(x)->body_timeout_ms);
+}
+
+static void payload_lost(struct exchange *x)
+{
+    int error = x->wire.conn->stream.error;
+
+    if (x->state != X_TUNNEL) {
+        report(x, false);
+        counter_add(&exchange_backend_row(x)->server_aborts, 1);
+    }
+    x->cut = true;
+    x->error = error;
+    exchange_finish(x, END_SERVER_ABORT);
+}
+
+enum splicing { SPLICING_NOT, SPLICING_SOON, SPLICING };
+
+/* Whether the kernel moves the payload by itself, or shall as soon as what was received and queued
+ * before is gone. */
+static enum splicing splice_response(struct exchange *x)
+{
+    struct stream *backend = &x->wire.conn->stream, *client = x->ops->raw(x);
+    uint64_t n;
+
+    if (client == NULL || (x->fx != NULL && x->route->filters.sees_response_body) ||
+        x->out.body == HTTP_BODY_CHUNKED || x->state == X_TUNNEL)
+        return SPLICING_NOT;
+    if (backend->spliced > 0) {
+        n = backend->spliced;
+        backend->spliced = 0;
+        x->out_payload += n;
+        x->active_ms = exchange_now_ms(x);
+        wire_h1_spliced(&x->wire, n);
+    }
+    if (backend->rx_state == STREAM_RX_SPLICE)
+        return SPLICING;
+    n = wire_h1_spliceable(&x->wire);
+    if (n == 0 || n == UINT64_MAX || backend->no_splice || (n < SPLICE_MIN && !x->spliced))
+        return SPLICING_NOT;
+    x->spliced = true;
+    if (stream_splice(backend, client, n))
+        return SPLICING;
+    client->tell_sent = true;
+    return backend->no_splice || backend->eof || backend->error != 0 ? SPLICING_NOT : SPLICING_SOON;
+}
+
+/* One piece; false: there is no more to do now. */
+static bool pump_piece(struct exchange *x)
+{
+    struct io_buf *chain = NULL;
+    const char *reason = NULL;
+
+    enum take t = wire_h1_take(&x->wire, &x->arena, &chain, &x->trailers, &reason);
+    if (chain != NULL) {
+        x->out_payload += io_chain_bytes(chain);
+        x->active_ms = exchange_now_ms(x);
+    }
+    bool some = chain != NULL;
+    if (!through_filters(x, &chain, t == TAKE_END)) {
+        io_buf_put_chain(exchange_io(x), chain);
+        x->cut = true;
+        exchange_finish(x, END_INTERNAL);
+        return false;
+    }
+    if (chain != NULL && !x->ops->body(x, chain)) {
+        x->cut = true;
+        exchange_finish(x, END_RESOURCE);
+        return false;
+    }
+    switch (t) {
+    case TAKE_MORE:
+        return some;
+    case TAKE_END:
+        response_complete(x);
+        return false;
+    case TAKE_BAD:
+        x->reason = reason;
+        x->bad_payload_of_backend = true;
+        report(x, false);
+        counter_add(&exchange_backend_row(x)->response_errors, 1);
+        x->cut = true;
+        exchange_finish(x, END_BAD_BODY);
+        return false;
+    case TAKE_LOST:
+        payload_lost(x);
+        return false;
+    }
+    return false;
+}
+
+void exchange_pump_response(struct exchange *x)
+{
+    if (x->request_done && x->response_done) { /* an upgraded one: the client's half came last */
+        tunnel_over(x);
+        return;
+    }
+    while ((x->state == X_RESPONSE || x->state == X_TUNNEL) && !x->response_done) {
+        struct stream *backend = &x->wire.conn->stream;
+        enum splicing splicing = splice_response(x);
+        if (splicing == SPLICING)
+            return;
+        if (x->ops->blocked(x)) {
+            if (splicing == SPLICING_NOT && backend->in_bytes >= STREAM_HIGH_WATER)
+                stream_read(backend, STREAM_WATCH);
+            return;
+        }
+        if (splicing == SPLICING_NOT)
+            stream_read(backend, STREAM_READ);
+        if (!pump_piece(x))
+            return;
+    }
+}

@@ -1,0 +1,593 @@
+/* exchange_route.c - from a request's head to a connection that it is sent on: route, filters,
+ * pool, backend. */
+#include "lb/base/hash.h"
+#include "lb/http/uri.h"
+#include "lb/net/proxy_proto.h"
+#include "lb/net/stream.h"
+#include "lb/proxy/exchange_priv.h"
+#include "lb/upstream/retry_budget.h"
+#include "lb/upstream/stick.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static void no_memory(struct exchange *x)
+{
+    exchange_fail(x, END_RESOURCE, NULL, -ENOMEM);
+}
+
+/* ---- what the rules look at ---- */
+
+/* Lower-case, without port and trailing dot. False: no memory. */
+static bool find_host(struct exchange *x)
+{
+    struct str host, port;
+
+    x->host = STR("");
+    if (x->request.authority.len == 0 ||
+        !uri_authority(http_str(&x->request, x->request.authority), &host, &port))
+        return true;
+    if (host.len > 1 && host.p[host.len - 1] == '.')
+        host.len--;
+    char *copy = arena_copy(&x->arena, host.p, host.len);
+    if (copy == NULL)
+        return false;
+    for (size_t i = 0; i < host.len; i++)
+        if (copy[i] >= 'A' && copy[i] <= 'Z')
+            copy[i] = (char)(copy[i] + 'a' - 'A');
+    x->host = (struct str){copy, host.len};
+    return true;
+}
+
+/* False: refused. */
+static bool find_path(struct exchange *x)
+{
+    struct str raw = http_str(&x->request, x->request.path);
+    struct uri_path path;
+
+    if (x->request.form == HTTP_FORM_ASTERISK) {
+        x->path = raw;
+        return true;
+    }
+    char *buf = arena_alloc(&x->arena, raw.len);
+    if (buf == NULL) {
+        no_memory(x);
+        return false;
+    }
+    enum uri_result r = uri_normalise(raw, exchange_conf(x)->keep_encoded_slash, buf, &path);
+    if (r != URI_OK) {
+        exchange_refuse(x, 400, uri_result_code(r), END_BAD_REQUEST);
+        return false;
+    }
+    x->path = path.text;
+    x->path_had_dots = path.had_dots;
+    return true;
+}
+
+static struct str query_of(const struct exchange *x)
+{
+    return x->request.has_query ? http_str(&x->request, x->request.query) : STR("");
+}
+
+void exchange_vars(const struct exchange *x, struct http_vars *out)
+{
+    const struct backend_slot *slot = x->seek.slot ? x->seek.slot : x->seek.last_slot;
+
+    memset(out, 0, sizeof(*out));
+    out->request = &x->request;
+    out->response = x->status != 0 ? &x->response : NULL;
+    out->client_ip = x->client_ip;
+    out->scheme = str_of(x->scheme);
+    out->host = x->host;
+    out->path = x->path;
+    out->query = query_of(x);
+    out->request_id = x->request_id;
+    out->traceparent = x->traceparent;
+    out->listener = str_of(x->listener->conf->name);
+    out->route = x->route ? str_of(x->route->name) : STR("");
+    out->pool = x->pool ? str_of(x->pool->name) : STR("");
+    out->backend = slot ? str_of(slot->name) : STR("");
+    out->wall_s = io_wall_us(exchange_io(x)) / 1000000;
+    for (uint32_t i = 0; i < x->match.n_captures; i++)
+        out->captures[i] = x->match.captures[i];
+}
+
+/* The texts of variables that only some templates want. False: no memory. */
+static bool complete_vars(struct exchange *x, struct http_vars *vars)
+{
+    struct addr peer, local;
+    char text[ADDR_TEXT_MAX], *p;
+
+    session_client_address(x->session, -1, &peer);
+    session_local_address(x->session, x->ops->raw(x) ? x->ops->raw(x)->fd : -1, &local);
+    addr_format_host(&peer, text);
+    if ((p = arena_copy(&x->arena, text, strlen(text))) == NULL)
+        return false;
+    vars->peer_ip = str_of(p);
+    int n = snprintf(text, sizeof(text), "%u", addr_port(x->client));
+    if ((p = arena_copy(&x->arena, text, (size_t)n)) == NULL)
+        return false;
+    vars->client_port = str_of(p);
+    n = snprintf(text, sizeof(text), "%u", addr_port(&local));
+    if ((p = arena_copy(&x->arena, text, (size_t)n)) == NULL)
+        return false;
+    vars->port = str_of(p);
+    return true;
+}
+
+/* ---- the actions that need no backend ---- */
+
+static int expand_refused(struct exchange *x, int error)
+{
+    if (error == -EBADMSG)
+        exchange_refuse(x, 400, "bad-rewrite", END_BAD_REQUEST);
+    else
+        exchange_refuse(x, 414, "rewrite-too-long", END_BAD_REQUEST);
+    return error;
+}
+
+static void redirect(struct exchange *x)
+{
+    struct http_vars vars;
+    char *to = x->proxy->text;
+
+    exchange_vars(x, &vars);
+    if (!complete_vars(x, &vars)) {
+        no_memory(x);
+        return;
+    }
+    int n = route_redirect_to(x->route->rewrite, &vars, to, ROUTE_TEXT_MAX);
+    if (n < 0) {
+        expand_refused(x, n);
+        return;
+    }
+    const struct answer a = {
+        .status = (uint16_t)x->route->conf->route.redirect.status,
+        .location = {to, (size_t)n},
+    };
+    x->end = END_LOCAL;
+    if (!exchange_answer(x, &a))
+        no_memory(x);
+}
+
+static void fixed_answer(struct exchange *x)
+{
+    const struct route_conf *conf = &x->route->conf->route;
+    struct answer a = {
+        .status = (uint16_t)conf->answer.status,
+        .body = route_answer_fixed(x->route->rewrite),
+        .type = conf->answer.type ? str_of(conf->answer.type) : STR("text/plain; charset=utf-8"),
+    };
+    struct http_vars vars;
+
+    if (a.body.p == NULL && conf->answer.body != NULL) {
+        exchange_vars(x, &vars);
+        if (!complete_vars(x, &vars)) {
+            no_memory(x);
+            return;
+        }
+        int n = route_answer_body(x->route->rewrite, &vars, x->proxy->text, ROUTE_TEXT_MAX);
+        if (n < 0) {
+            expand_refused(x, n);
+            return;
+        }
+        a.body = (struct str){x->proxy->text, (size_t)n};
+    }
+    if (a.body.len == 0)
+        a.no_body = true;
+    x->end = END_LOCAL;
+    if (!exchange_answer(x, &a))
+        no_memory(x);
+}
+
+/* ---- what the backend is asked for ---- */
+
+static bool set_target(struct exchange *x, struct str path)
+{
+    struct str query = query_of(x);
+    char *p = arena_alloc(&x->arena, path.len + 1 + query.len);
+
+    if (p == NULL)
+        return false;
+    memcpy(p, path.p, path.len);
+    x->target = (struct str){p, path.len};
+    if (x->request.has_query) {
+        p[path.len] = '?';
+        memcpy(p + path.len + 1, query.p, query.len);
+        x->target.len += 1 + query.len;
+    }
+    return true;
+}
+
+/* An untouched route forwards the client's bytes. */
+static bool rewrite(struct exchange *x)
+{
+    const struct route_rewrite *w = x->route->rewrite;
+    struct http_vars vars;
+    int n;
+
+    x->target = http_str(&x->request, x->request.target);
+    x->host_out = http_str(&x->request, x->request.authority);
+    if (route_rewrites_path(w) && x->request.form != HTTP_FORM_ASTERISK) {
+        exchange_vars(x, &vars);
+        if (!complete_vars(x, &vars)) {
+            no_memory(x);
+            return false;
+        }
+        n = route_rewrite_path(w, x->proxy->routing, &vars, x->proxy->text, ROUTE_TEXT_MAX);
+        if (n < 0)
+            return expand_refused(x, n) == 0;
+        if (!set_target(x, (struct str){x->proxy->text, (size_t)n})) {
+            no_memory(x);
+            return false;
+        }
+    } else if (x->path_had_dots) {
+        if (!set_target(x, x->path)) {
+            no_memory(x);
+            return false;
+        }
+    } else if (x->request.form == HTTP_FORM_ABSOLUTE &&
+               !set_target(x, http_str(&x->request, x->request.path))) {
+        no_memory(x);
+        return false;
+    }
+    if (!route_rewrites_host(w))
+        return true;
+    exchange_vars(x, &vars);
+    if (!complete_vars(x, &vars)) {
+        no_memory(x);
+        return false;
+    }
+    n = route_rewrite_host(w, &vars, x->proxy->text, ROUTE_TEXT_MAX);
+    if (n < 0)
+        return expand_refused(x, n) == 0;
+    x->host_out = (struct str){arena_copy(&x->arena, x->proxy->text, (size_t)n), (size_t)n};
+    if (x->host_out.p == NULL)
+        no_memory(x);
+    return x->host_out.p != NULL;
+}
+
+/* ---- a backend ---- */
+
+static uint64_t hash_str(struct str s)
+{
+    return hash_bytes(s.p, s.len, 0);
+}
+
+static uint64_t hash_key(const struct exchange *x)
+{
+    const struct pool_conf *c = x->pool->conf;
+    const struct http_field *f;
+    struct str value;
+
+    switch (c->hash_key) {
+    case HASH_PATH:
+        return hash_str(x->path);
+    case HASH_URI:
+        return hash_str(x->path) ^ hash_u64(hash_str(query_of(x)));
+    case HASH_HOST:
+        return hash_str(x->host);
+    case HASH_HEADER:
+        f = http_find_name(&x->request, str_of(c->hash_name), NULL);
+        if (f != NULL)
+            return hash_str(http_value(&x->request, f));
+        break;
+    case HASH_COOKIE:
+        for (f = http_find(&x->request, HTTP_COOKIE, NULL); f != NULL;
+             f = http_find(&x->request, HTTP_COOKIE, f))
+            if (http_cookie_find(http_value(&x->request, f), str_of(c->hash_name), &value))
+                return hash_str(value);
+        break;
+    case HASH_QUERY:
+        if (uri_query_find(query_of(x), str_of(c->hash_name), &value))
+            return hash_str(value);
+        break;
+    case HASH_SOURCE:
+        break;
+    }
+    return addr_hash_host(x->client); /* who has no key is spread by address */
+}
+
+/* A request that may be sent twice without harm may use any connection. */
+static struct backend_conn *idle_conn(struct exchange *x)
+{
+    const struct pool_conf *c = x->pool->conf;
+    struct conn_cache *cache = &x->proxy->cache;
+    const struct addr *address = atomic_load_explicit(&x->seek.slot->address, memory_order_acquire);
+
+    if (address == NULL || c->http.reuse == REUSE_NEVER || c->send_proxy != PROXY_OFF || x->resent)
+        return NULL;
+    if (c->http.reuse == REUSE_ALWAYS ||
+        http_method_is_idempotent((enum http_method)x->request.method))
+        return conn_cache_take(cache, x->pool, x->seek.slot, address);
+    return conn_cache_take_safe(cache, x->pool, x->seek.slot, address, x->session->id);
+}
+
+static void on_placed(struct seek *k)
+{
+    struct exchange *x = container_of(k, struct exchange, seek);
+    struct backend_conn *conn = idle_conn(x);
+
+    if (conn != NULL)
+        exchange_open_wire(x, conn);
+    else
+        seek_dial(k);
+}
+
+static void on_connected(struct seek *k, int fd)
+{
+    struct exchange *x = container_of(k, struct exchange, seek);
+    struct backend_conn *conn = backend_conn_new(&x->proxy->cache, x->pool, k->slot, &k->addr, fd);
+
+    if (conn == NULL) {
+        io_close(exchange_io(x), fd);
+        no_memory(x);
+        exchange_kick(x);
+        return;
+    }
+    exchange_open_wire(x, conn);
+}
+
+static void on_failed(struct seek *k, enum session_end why, int error)
+{
+    struct exchange *x = container_of(k, struct exchange, seek);
+
+    exchange_fail(x, why, NULL, error);
+    exchange_kick(x);
+}
+
+static void on_stopped(struct seek *k)
+{
+    struct exchange *x = container_of(k, struct exchange, seek);
+
+    seek_fini(k);
+    exchange_kick(x);
+}
+
+const struct seek_ops exchange_seek_ops = {
+    .placed = on_placed,
+    .connected = on_connected,
+    .failed = on_failed,
+    .stopped = on_stopped,
+};
+
+/* The member that the client's cookie names, and how it looks to the log. */
+static void find_cookie(struct exchange *x)
+{
+    struct str name = str_of(x->pool->conf->http.sticky->cookie), value;
+    const struct http_field *f = NULL;
+
+    x->cookie_in = COOKIE_IN_NONE;
+    while ((f = http_find(&x->request, HTTP_COOKIE, f)) != NULL) {
+        if (!http_cookie_find(http_value(&x->request, f), name, &value))
+            continue;
+        x->stick_member = stick_find(x->pool->stick, value);
+        x->cookie_in = x->stick_member == STICK_NONE ? COOKIE_IN_INVALID : COOKIE_IN_VALID;
+        return;
+    }
+}
+
+static void choose_backend(struct exchange *x)
+{
+    seek_init(&x->seek, &exchange_seek_ops, x->proxy, x->pool);
+    if (x->pool->conf->balance.kind == BALANCE_HASH)
+        x->seek.key = hash_key(x);
+    uint32_t n = atomic_fetch_add_explicit(&x->pool->current, 1, memory_order_relaxed) + 1;
+    counter_max(&x->pool->current_max, n);
+    x->counted = true;
+    exchange_enter(x, X_SEEKING);
+    retry_budget_request(x->pool->budget, x->proxy->worker, exchange_now_us(x));
+    if (x->pool->stick != NULL)
+        find_cookie(x);
+    if (x->stick_member != STICK_NONE)
+        seek_place_at(&x->seek, x->pool->members[x->stick_member].slot);
+    else
+        seek_place(&x->seek);
+}
+
+/* ---- the head that is sent ---- */
+
+/* What goes before the first request on a connection that carries one client only. */
+static size_t make_preface(struct exchange *x, char out[static PROXY_WRITE_MAX])
+{
+    enum proxy_proto version = x->pool->conf->send_proxy;
+    struct stream *client = x->ops->raw(x);
+    struct addr local;
+
+    if (version == PROXY_OFF)
+        return 0;
+    session_local_address(x->session, client ? client->fd : -1, &local);
+    return proxy_write(version, x->client, &local, (uint8_t *)out);
+}
+
+bool exchange_send_head(struct exchange *x)
+{
+    const struct http_head *h = &x->request;
+    bool length_changes = x->fx != NULL && x->fx->request_length_changes;
+    struct h1_framing framing = {
+        .connection = h->upgrade                                 ? H1_CONN_UPGRADE
+                      : x->pool->conf->http.reuse == REUSE_NEVER ? H1_CONN_CLOSE
+                                                                 : H1_CONN_DEFAULT,
+        .body = (enum http_body)h->body,
+        .content_length = h->content_length,
+        .has_content_length = h->has_content_length,
+        .te_trailers = h->te_trailers,
+    };
+    const struct h1_request_line line = {
+        .method = http_str(h, h->method_text),
+        .target = x->target,
+        .host = x->host_out,
+    };
+    char preface[PROXY_WRITE_MAX];
+
+    if (length_changes && framing.body == HTTP_BODY_LENGTH)
+        framing.body = HTTP_BODY_CHUNKED;
+    size_t n = make_preface(x, preface);
+    return wire_h1_send_head(&x->wire, h, &line, &framing, (struct str){preface, n});
+}
+
+void exchange_open_wire(struct exchange *x, struct backend_conn *conn)
+{
+    struct backend_counters *row = exchange_backend_row(x);
+
+    wire_h1_open(&x->wire, x, conn);
+    x->wire.reusable = x->pool->conf->http.reuse != REUSE_NEVER &&
+                       x->pool->conf->send_proxy == PROXY_OFF && !x->request.upgrade;
+    counter_add(&row->requests, 1);
+    if (x->wire.reused)
+        counter_add(&row->reuses, 1);
+    if (x->seek.wanted_lost)
+        x->cookie_in = COOKIE_IN_DOWN;
+    if (x->stick_member != STICK_NONE && !x->sent_before)
+        counter_add(x->seek.wanted_lost ? &row->sticky_moved : &row->sticky_kept, 1);
+    if (!x->sent_before) {
+        counter_add(&row->sessions, 1);
+        counter_set(&row->last_session_s, io_wall_us(exchange_io(x)) / 1000000);
+    }
+    x->sent_before = true;
+    x->request_done = false;
+    exchange_enter(x, X_SENDING);
+    x->active_ms = exchange_now_ms(x);
+    exchange_deadline(x, exchange_conf(x)->body_timeout_ms);
+    if (!exchange_send_head(x))
+        no_memory(x);
+    exchange_kick(x);
+}
+
+/* ---- the route ---- */
+
+static void act(struct exchange *x)
+{
+    const struct route_conf *conf = &x->route->conf->route;
+
+    switch (conf->action) {
+    case ROUTE_REDIRECT:
+        redirect(x);
+        return;
+    case ROUTE_ANSWER:
+        fixed_answer(x);
+        return;
+    case ROUTE_POOL:
+        x->pool = x->route->pool;
+        break;
+    case ROUTE_SPLIT:
+        x->pool = x->route->split[route_split_pick(conf, rng_next(&x->proxy->rng))];
+        break;
+    }
+    if (rewrite(x))
+        choose_backend(x);
+}
+
+static void filters_over(struct exchange *x, enum filter_verdict v)
+{
+    const struct filter_answer *fa = &x->fx->answer;
+    const struct answer a = {
+        .status = fa->status,
+        .body = fa->body,
+        .type = fa->type,
+        .headers = fa->headers,
+        .n_headers = fa->n_headers,
+    };
+
+    switch (v) {
+    case FILTER_PASS:
+        act(x);
+        return;
+    case FILTER_PAUSE:
+        exchange_enter(x, X_FILTERS);
+        return;
+    case FILTER_ANSWER:
+        x->reason = fa->reason;
+        x->end = END_DENIED;
+        counter_add(&exchange_listener_row(x)->denied_requests, 1);
+        if (!exchange_answer(x, &a))
+            no_memory(x);
+        return;
+    case FILTER_ABORT:
+        exchange_fail(x, END_INTERNAL, "filter-failed", 0);
+        return;
+    }
+}
+
+static void on_filter_resume(struct filter_exchange *fx)
+{
+    struct exchange *x = fx->owner;
+
+    if (x->state == X_FILTERS)
+        exchange_resume(x);
+    else if (x->state == X_RESPONSE_FILTERS)
+        exchange_response_resume(x);
+    exchange_kick(x);
+}
+
+static const struct filter_host filter_host = {.resume = on_filter_resume};
+
+static bool make_filter_exchange(struct exchange *x)
+{
+    struct filter_exchange *fx = arena_zalloc(&x->arena, sizeof(*fx));
+
+    if (fx == NULL)
+        return false;
+    fx->request = &x->request;
+    fx->arena = &x->arena;
+    fx->client = x->client;
+    fx->io = exchange_io(x);
+    fx->loop = x->proxy->loop;
+    fx->host = &filter_host;
+    fx->owner = x;
+    exchange_vars(x, &fx->vars);
+    if (!complete_vars(x, &fx->vars))
+        return false;
+    x->fx = fx;
+    return true;
+}
+
+void exchange_resume(struct exchange *x)
+{
+    filters_over(x, filter_chain_request_head(&x->route->filters, x->fx, &x->filter_at));
+}
+
+void exchange_route(struct exchange *x)
+{
+    const struct http_listener *l = x->listener;
+
+    if (x->request.method == HTTP_CONNECT) {
+        exchange_refuse(x, 405, "connect-refused", END_BAD_REQUEST);
+        return;
+    }
+    if (!find_host(x)) {
+        no_memory(x);
+        return;
+    }
+    if (!find_path(x))
+        return;
+    const struct route_request rr = {
+        .head = &x->request,
+        .host = x->host,
+        .path = x->path,
+        .query = query_of(x),
+        .client = x->client,
+    };
+    uint32_t i = route_find(l->table, x->proxy->routing, &rr, &x->match);
+    if (i == ROUTE_NONE) {
+        exchange_refuse(x, 404, "no-route", END_LOCAL);
+        return;
+    }
+    x->route = &l->routes[i];
+    counter_add(&x->session->listener->stats->routes[i].rows[x->proxy->worker].requests, 1);
+    http_strip_hop_by_hop(&x->request, x->request.upgrade);
+    if (!exchange_forward(x)) {
+        no_memory(x);
+        return;
+    }
+    if (x->route->filters.n == 0) {
+        act(x);
+        return;
+    }
+    if (!make_filter_exchange(x)) {
+        no_memory(x);
+        return;
+    }
+    exchange_resume(x);
+}

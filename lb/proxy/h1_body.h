@@ -1,0 +1,47 @@
+/* h1_body.h - payload of HTTP/1 messages on a stream, both ways, for clients and backends alike:
+ * its end is found (RFC 9112 section 6), its framing taken off and put on. */
+#ifndef SLUICE_PROXY_H1_BODY_H
+#define SLUICE_PROXY_H1_BODY_H
+
+#include "lb/http/chunked.h"
+#include "lb/http/h1_parse.h"
+
+struct arena;
+struct io_buf;
+struct stream;
+
+/* What taking payload brought. */
+enum take {
+    TAKE_MORE, /* more will come; the chain may be empty */
+    TAKE_END,  /* that was the last */
+    TAKE_BAD,  /* malformed: the reason says how */
+    TAKE_LOST, /* the connection ended before the message did */
+};
+
+struct h1_body {
+    uint64_t left; /* HTTP_BODY_LENGTH: payload still to come */
+    struct chunked chunked;
+    struct h1_parser trailers;
+    uint8_t kind; /* enum http_body */
+    bool in_trailers;
+    bool ended;
+};
+
+void h1_body_begin(struct h1_body *b, enum http_body kind, uint64_t length);
+/* What of the payload is in s. *out: a chain, NULL: none. *out_trailers: in the arena, set with
+ * TAKE_END where there are some. *out_reason with TAKE_BAD. *raw grows by what left the stream. */
+enum take h1_body_take(struct h1_body *b, struct stream *s, struct arena *arena,
+                       struct io_buf **out, struct http_head **out_trailers,
+                       const char **out_reason, uint64_t *raw);
+/* Payload that nobody needs to look at: bytes, UINT64_MAX: until the stream ends, 0: none. */
+uint64_t h1_body_spliceable(const struct h1_body *b);
+/* n of them went by. True: that was the end. */
+bool h1_body_spliced(struct h1_body *b, uint64_t n);
+
+/* Queues payload (taken over), framed. False: no memory. */
+bool h1_body_send(struct stream *s, enum http_body kind, struct io_buf *chain) WARN_UNUSED;
+bool h1_body_send_end(struct stream *s, enum http_body kind,
+                      const struct http_head *trailers) WARN_UNUSED;
+uint64_t io_chain_bytes(const struct io_buf *chain);
+
+#endif

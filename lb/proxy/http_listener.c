@@ -1,0 +1,94 @@
+/* http_listener.c - see http_listener.h */
+#include "lb/proxy/http_listener.h"
+
+#include "lb/base/alloc.h"
+#include "lb/proxy/listener_conf.h"
+
+#include <stdlib.h>
+
+struct problems {
+    const struct listener_conf *conf;
+    struct strbuf *out;
+};
+
+static void add_place(struct strbuf *out, const struct route_conf *r)
+{
+    strbuf_addf(out, "%s:%d: error: ", r->file ? r->file : "configuration", r->line);
+}
+
+static void on_problem(void *arg, uint32_t index, const char *setting, uint32_t at,
+                       const char *text)
+{
+    struct problems *p = arg;
+
+    (void)at;
+    add_place(p->out, &p->conf->http.routes[index].route);
+    strbuf_addf(p->out, "listeners[%s].routes[#%u].%s: %s\n", p->conf->name, index + 1, setting,
+                text);
+}
+
+static bool make_route(struct http_listener *l, uint32_t i, struct pool **pools,
+                       struct strbuf *errors)
+{
+    const struct http_route_conf *conf = &l->conf->http.routes[i];
+    struct http_route *r = &l->routes[i];
+    const char *error = NULL;
+
+    r->conf = conf;
+    r->rewrite = route_rewrite(l->table, i);
+    r->name = conf->route.name != NULL ? xstrdup(conf->route.name)
+                                       : xasprintf("%s#%u", l->conf->name, i + 1);
+    if (conf->route.action == ROUTE_POOL && pools != NULL)
+        r->pool = pools[conf->route.pool];
+    if (conf->route.action == ROUTE_SPLIT && pools != NULL) {
+        r->split = xcalloc(conf->route.n_split, sizeof(struct pool *));
+        for (uint32_t j = 0; j < conf->route.n_split; j++)
+            r->split[j] = pools[conf->route.split[j].pool];
+    }
+    if (filter_chain_make(&conf->filters, &r->filters, &error) == 0)
+        return true;
+    add_place(errors, &conf->route);
+    strbuf_addf(errors, "listeners[%s].routes[#%u]: %s\n", l->conf->name, i + 1, error);
+    return false;
+}
+
+struct http_listener *http_listener_new(const struct listener_conf *conf, struct pool **pools,
+                                        struct strbuf *errors)
+{
+    struct http_listener *l = xcalloc(1, sizeof(*l));
+    struct problems problems = {conf, errors};
+    uint32_t n = conf->http.n_routes;
+    const struct route_conf **routes = xcalloc(n ? n : 1, sizeof(*routes));
+    bool good = true;
+
+    for (uint32_t i = 0; i < n; i++)
+        routes[i] = &conf->http.routes[i].route;
+    l->conf = conf;
+    l->table = route_table_new(routes, n, conf->http.keep_encoded_slash, on_problem, &problems);
+    free(routes);
+    l->routes = xcalloc(n ? n : 1, sizeof(*l->routes));
+    for (uint32_t i = 0; l->table != NULL && i < n; i++) {
+        good = make_route(l, i, pools, errors) && good;
+        l->n_routes++;
+    }
+    if (l->table == NULL || !good)
+        http_listener_free(&l);
+    return l;
+}
+
+void http_listener_free(struct http_listener **listener)
+{
+    struct http_listener *l = *listener;
+
+    if (l == NULL)
+        return;
+    for (uint32_t i = 0; i < l->n_routes; i++) {
+        filter_chain_fini(&l->routes[i].filters);
+        free(l->routes[i].name);
+        free(l->routes[i].split);
+    }
+    free(l->routes);
+    route_table_free(&l->table);
+    free(l);
+    *listener = NULL;
+}

@@ -1,0 +1,36 @@
+/* http_listener.h - a listener of mode http at run time: its routes with what belongs to them.
+ * Made at load, shared by the workers, immutable. */
+#ifndef SLUICE_PROXY_HTTP_LISTENER_H
+#define SLUICE_PROXY_HTTP_LISTENER_H
+
+#include "lb/filter/filter.h"
+#include "lb/proxy/http_conf.h"
+#include "lb/route/rewrite.h"
+#include "lb/route/route.h"
+
+struct pool;
+struct listener_conf;
+
+struct http_route {
+    const struct http_route_conf *conf;
+    const struct route_rewrite *rewrite;
+    struct filter_chain filters;
+    char *name;          /* its own, or LISTENER#N */
+    struct pool *pool;   /* ROUTE_POOL */
+    struct pool **split; /* ROUTE_SPLIT, as in the conf */
+};
+
+struct http_listener {
+    const struct listener_conf *conf;
+    struct route_table *table;
+    struct http_route *routes;
+    uint32_t n_routes;
+};
+
+/* pools: by index, as the configuration has them. NULL with one line a mistake appended to errors.
+ */
+struct http_listener *http_listener_new(const struct listener_conf *conf, struct pool **pools,
+                                        struct strbuf *errors);
+void http_listener_free(struct http_listener **l);
+
+#endif

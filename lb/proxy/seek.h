@@ -1,0 +1,82 @@
+/* seek.h - finding a backend for a session or exchange: pick, queue where all are full, dial, and
+ * try another where that fails.
+ *
+ * Two steps. seek_place() ends with a place at a backend being held (slot_take), `placed`; the
+ * owner may have an idle connection to it already, else seek_dial() connects. A backend that cannot
+ * be reached is reported to the checker, excluded, and the next one is picked: `placed` again. The
+ * place is the seek's until seek_take_place() or seek_fini(). */
+#ifndef SLUICE_PROXY_SEEK_H
+#define SLUICE_PROXY_SEEK_H
+
+#include "lb/base/limits.h"
+#include "lb/net/addr.h"
+#include "lb/obs/access_log.h"
+#include "lb/upstream/wait_queue.h"
+
+struct backend_slot;
+struct pool;
+struct proxy;
+struct seek;
+
+struct seek_ops {
+    void (*placed)(struct seek *k);
+    /* fd is the owner's. */
+    void (*connected)(struct seek *k, int fd);
+    /* No backend: END_NO_BACKEND, END_QUEUE_FULL, END_QUEUE_TIMEOUT, END_CONNECT_FAILED,
+     * END_CONNECT_TIMEOUT, END_RESOURCE; error: -errno of the last try, 0: none. */
+    void (*failed)(struct seek *k, enum session_end why, int error);
+    /* After seek_stop(): nothing is armed any more. */
+    void (*stopped)(struct seek *k);
+};
+
+enum seek_state { SEEK_IDLE, SEEK_QUEUED, SEEK_CONNECTING, SEEK_DIAL_AGAIN, SEEK_STOPPED };
+
+struct seek {
+    struct op connect;
+    struct waiter waiter;
+    struct timer timer;
+    const struct seek_ops *ops;
+    struct proxy *proxy;
+    struct pool *pool;
+    struct backend_slot *slot;      /* a place is held */
+    struct backend_slot *wanted;    /* NULL: any */
+    struct backend_slot *last_slot; /* the last one that was, for logs and counters */
+    struct addr addr;               /* of the backend being dialled */
+    uint64_t key;                   /* of the balancing hash */
+    uint64_t started_us;            /* of the present phase */
+    uint64_t dial_deadline_ms;
+    uint32_t excluded[LIMIT_RETRIES + 1];
+    uint32_t n_excluded;
+    uint32_t tries_left;           /* backends that may still be tried after the present one */
+    uint32_t retries;              /* that were */
+    uint32_t queue_us, connect_us; /* UINT32_MAX: not reached */
+    int fd;                        /* being connected, -1: none */
+    int last_error;
+    uint8_t state; /* enum seek_state */
+    bool timed_out;
+    bool wanted_lost;
+};
+
+/* pool, key and tries are set anew; what was excluded before stays excluded. */
+void seek_init(struct seek *k, const struct seek_ops *ops, struct proxy *p, struct pool *pool);
+/* Calls placed, failed, or (queued) neither yet. May call them from inside. */
+void seek_place(struct seek *k);
+/* The same, but at this backend as long as it may be used: waits for it in the queue where it is
+ * full. When it may not, or the wait took too long, wanted_lost is set and any other will do. */
+void seek_place_at(struct seek *k, struct backend_slot *slot);
+/* Connects to the backend whose place is held; calls connected or, in the end, placed or failed.
+ * May call them from inside. */
+void seek_dial(struct seek *k);
+/* The same once more, in the same time: what was there before it did not do. */
+void seek_dial_again(struct seek *k);
+/* The backend whose place is held did not do: excludes it and looks for another; counts a retry. */
+void seek_next(struct seek *k, int error);
+/* Ends it; when something is armed, `stopped` follows in a later turn. */
+void seek_stop(struct seek *k);
+static inline bool seek_idle(const struct seek *k)
+{
+    return !k->connect.armed;
+}
+void seek_fini(struct seek *k); /* idle */
+
+#endif

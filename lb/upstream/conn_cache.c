@@ -1,0 +1,265 @@
+/* conn_cache.c - see conn_cache.h */
+#include "lb/upstream/conn_cache.h"
+
+#include "lb/base/alloc.h"
+#include "lb/base/hash.h"
+#include "lb/net/addr.h"
+#include "lb/upstream/idle_learn.h"
+#include "lb/upstream/pool.h"
+
+#include <stdlib.h>
+
+#define MOMENT_US 1000000 /* an idle time so short that no backend closes within it */
+
+/* Idle connections to one backend. */
+struct conn_list {
+    struct list idle; /* the latest first */
+    uint32_t n;
+    struct idle_learn learn;
+};
+
+static struct backend_conn *conn_of(struct stream *s)
+{
+    return container_of(s, struct backend_conn, stream);
+}
+
+static struct conn_list *list_of(struct conn_cache *c, const struct pool *p,
+                                 const struct backend_slot *slot)
+{
+    return &c->lists[p->index][slot->member];
+}
+
+static struct backend_counters *row_of(const struct backend_conn *conn)
+{
+    return &conn->pool->members[conn->slot->member].rows[conn->cache->worker];
+}
+
+static uint64_t hash_of(const struct addr *a)
+{
+    return hash_u64(addr_hash_host(a) + addr_port(a));
+}
+
+/* ---- ends ---- */
+
+static void release(struct backend_conn *conn)
+{
+    list_remove(&conn->node);
+    stream_close(&conn->stream, conn->reset);
+    slab_free(&conn->cache->conns, conn);
+}
+
+static void on_closing(struct stream *s)
+{
+    if (stream_idle(s))
+        release(conn_of(s));
+}
+
+void backend_conn_close(struct backend_conn **connection, bool reset)
+{
+    struct backend_conn *conn = *connection;
+
+    *connection = NULL;
+    if (conn == NULL)
+        return;
+    conn->owner = NULL;
+    conn->reset = reset;
+    conn->stream.event = on_closing;
+    list_push_back(&conn->cache->closing, &conn->node);
+    stream_stop(&conn->stream);
+    if (stream_idle(&conn->stream))
+        release(conn);
+}
+
+static void unlink_idle(struct backend_conn *conn)
+{
+    struct conn_cache *c = conn->cache;
+    struct conn_list *l = list_of(c, conn->pool, conn->slot);
+
+    timer_stop(&c->loop->timers, &conn->expiry);
+    list_remove(&conn->node);
+    list_remove(&conn->aged);
+    l->n--;
+    c->n_idle--;
+    counter_sub(&row_of(conn)->idle, 1);
+}
+
+static void close_idle(struct backend_conn *conn)
+{
+    unlink_idle(conn);
+    backend_conn_close(&conn, false);
+}
+
+static uint32_t idle_ms(const struct backend_conn *conn)
+{
+    return (uint32_t)((loop_now_us(conn->cache->loop) - conn->idle_since_us) / 1000);
+}
+
+/* It ended, or spoke without having been asked: nothing that it says can be an answer. */
+static void on_idle_event(struct stream *s)
+{
+    struct backend_conn *conn = conn_of(s);
+
+    if (s->eof && s->in == NULL)
+        idle_learn_closed(&list_of(conn->cache, conn->pool, conn->slot)->learn, idle_ms(conn));
+    counter_add(&row_of(conn)->idle_closed, 1);
+    close_idle(conn);
+}
+
+static void on_expiry(struct timer *t)
+{
+    close_idle(container_of(t, struct backend_conn, expiry));
+}
+
+/* ---- taking and giving ---- */
+
+static struct backend_conn *take(struct backend_conn *conn)
+{
+    idle_learn_survived(&list_of(conn->cache, conn->pool, conn->slot)->learn, idle_ms(conn));
+    unlink_idle(conn);
+    return conn;
+}
+
+struct backend_conn *conn_cache_take(struct conn_cache *c, struct pool *p,
+                                     struct backend_slot *slot, const struct addr *address)
+{
+    struct conn_list *l = list_of(c, p, slot);
+    uint64_t wanted = 0;
+
+    while (!list_empty(&l->idle)) {
+        struct backend_conn *conn = list_entry(l->idle.next, struct backend_conn, node);
+        if (wanted == 0)
+            wanted = hash_of(address);
+        if (conn->address == wanted)
+            return take(conn);
+        close_idle(conn); /* the backend has moved */
+    }
+    return NULL;
+}
+
+struct backend_conn *conn_cache_take_safe(struct conn_cache *c, struct pool *p,
+                                          struct backend_slot *slot, const struct addr *address,
+                                          uint64_t client)
+{
+    struct conn_list *l = list_of(c, p, slot);
+    uint64_t now = loop_now_us(c->loop);
+
+    if (list_empty(&l->idle))
+        return NULL;
+    struct backend_conn *conn = list_entry(l->idle.next, struct backend_conn, node);
+    if (conn->last_client != client && now - conn->idle_since_us >= MOMENT_US)
+        return NULL;
+    return conn_cache_take(c, p, slot, address);
+}
+
+struct backend_conn *backend_conn_new(struct conn_cache *c, struct pool *p,
+                                      struct backend_slot *slot, const struct addr *address, int fd)
+{
+    struct backend_conn *conn = slab_alloc(&c->conns);
+
+    if (conn == NULL)
+        return NULL;
+    list_init(&conn->node);
+    list_init(&conn->aged);
+    timer_init(&conn->expiry, on_expiry);
+    conn->cache = c;
+    conn->pool = p;
+    conn->slot = slot;
+    conn->address = hash_of(address);
+    stream_open(&conn->stream, c->streams, fd, on_idle_event);
+    return conn;
+}
+
+static bool clean(const struct stream *s)
+{
+    return s->in == NULL && !s->eof && s->error == 0 && !s->tx_dead && stream_sent_all(s) &&
+           !s->shut_asked && s->rx_state != STREAM_RX_SPLICE;
+}
+
+void conn_cache_give(struct backend_conn **connection, uint32_t timeout_s)
+{
+    struct backend_conn *conn = *connection;
+    struct conn_cache *c = conn->cache;
+    struct conn_list *l = list_of(c, conn->pool, conn->slot);
+    const struct http_pool_conf *conf = &conn->pool->conf->http;
+
+    if (timeout_s > 0)
+        idle_learn_header(&l->learn, timeout_s);
+    uint64_t keep_ms = idle_learn_keep_ms(&l->learn, conf->idle_timeout_ms);
+    if (c->stopping || !clean(&conn->stream) || keep_ms == 0 || conf->idle_max == 0) {
+        backend_conn_close(connection, false);
+        return;
+    }
+    *connection = NULL;
+    if (l->n >= conf->idle_max)
+        close_idle(list_entry(l->idle.prev, struct backend_conn, node));
+    conn->owner = NULL;
+    conn->stream.event = on_idle_event;
+    conn->stream.tell_sent = false;
+    conn->idle_since_us = loop_now_us(c->loop);
+    list_push_front(&l->idle, &conn->node);
+    list_push_back(&c->aged, &conn->aged);
+    l->n++;
+    c->n_idle++;
+    counter_add(&row_of(conn)->idle, 1);
+    timer_start(&c->loop->timers, &conn->expiry, loop_now_ms(c->loop) + keep_ms);
+    stream_read(&conn->stream, STREAM_READ);
+}
+
+/* ---- many at once ---- */
+
+void conn_cache_drop(struct conn_cache *c, const struct backend_slot *slot)
+{
+    list_for_each_safe (node, next, &c->aged) {
+        struct backend_conn *conn = list_entry(node, struct backend_conn, aged);
+        if (slot == NULL || conn->slot == slot)
+            close_idle(conn);
+    }
+}
+
+bool conn_cache_evict(struct conn_cache *c)
+{
+    if (list_empty(&c->aged))
+        return false;
+    close_idle(list_entry(c->aged.next, struct backend_conn, aged));
+    return true;
+}
+
+/* ---- life ---- */
+
+void conn_cache_init(struct conn_cache *c, struct loop *loop, struct stream_env *streams,
+                     struct pool **pools, uint32_t n_pools, uint32_t worker)
+{
+    *c = (struct conn_cache){
+        .loop = loop, .streams = streams, .pools = pools, .n_pools = n_pools, .worker = worker};
+    slab_init(&c->conns, "backend conn", sizeof(struct backend_conn), 0);
+    list_init(&c->aged);
+    list_init(&c->closing);
+    c->lists = xcalloc(n_pools ? n_pools : 1, sizeof(struct conn_list *));
+    for (uint32_t i = 0; i < n_pools; i++) {
+        if (pools[i]->conf->mode != MODE_HTTP)
+            continue;
+        c->lists[i] = xcalloc(pools[i]->n_members, sizeof(struct conn_list));
+        for (uint32_t j = 0; j < pools[i]->n_members; j++)
+            list_init(&c->lists[i][j].idle);
+    }
+}
+
+void conn_cache_stop(struct conn_cache *c)
+{
+    c->stopping = true;
+    conn_cache_drop(c, NULL);
+}
+
+bool conn_cache_stopped(const struct conn_cache *c)
+{
+    return c->conns.used == 0;
+}
+
+void conn_cache_fini(struct conn_cache *c)
+{
+    sl_assert(conn_cache_stopped(c));
+    for (uint32_t i = 0; i < c->n_pools; i++)
+        free(c->lists[i]);
+    free(c->lists);
+    slab_fini(&c->conns);
+}
