@@ -47,7 +47,7 @@ static bool at_urgent_mark(struct io *io, int fd)
 {
     int at = 0;
 
-    io->stats.syscalls++;
+    counter_add(&io->stats.syscalls, 1);
     return ioctl(fd, SIOCATMARK, &at) == 0 && at != 0;
 }
 
