@@ -57,7 +57,14 @@ static void json_addr(struct writer *w, const char *key, const struct addr *a)
 {
     char text[ADDR_TEXT_MAX];
 
-    json_text(w, key, a != NULL && a->len > 0 ? addr_format(a, text) : NULL);
+    if (a == NULL || addr_family(a) != AF_INET) {
+        json_text(w, key, a != NULL && a->len > 0 ? addr_format(a, text) : NULL);
+        return;
+    }
+    put_cstr(w, key);
+    put_char(w, '"');
+    put_ip4_addr(w, a);
+    put_char(w, '"');
 }
 
 /* Milliseconds with three decimals; null for a phase that was not reached. */

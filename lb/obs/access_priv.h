@@ -44,6 +44,9 @@ static inline void put_cstr(struct writer *w, const char *s)
 void put_u64(struct writer *w, uint64_t v);
 void put_padded(struct writer *w, uint32_t v, int width);
 void put_hex(struct writer *w, uint64_t v); /* 0x and 16 digits */
+/* An IPv4 address, without and with its port; false (nothing written) when it is another one. */
+bool put_ip4_host(struct writer *w, const struct addr *a);
+bool put_ip4_addr(struct writer *w, const struct addr *a);
 /* Text from outside, escaped, at most max bytes of output. "-" when it is empty. */
 void put_text(struct writer *w, struct str s, size_t max);
 void put_escaped(struct writer *w, struct str s, size_t max); /* nothing when it is empty */

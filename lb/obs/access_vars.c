@@ -25,7 +25,8 @@ static void put_addr(struct writer *w, const struct addr *a)
 {
     char text[ADDR_TEXT_MAX];
 
-    put_name(w, a == NULL || a->len == 0 ? NULL : addr_format(a, text));
+    if (!put_ip4_addr(w, a))
+        put_name(w, a == NULL || a->len == 0 ? NULL : addr_format(a, text));
 }
 
 /* Milliseconds as HAProxy prints its timers: whole, -1 for a phase that was not reached. */
@@ -58,8 +59,10 @@ WRITER(client_ip)
 {
     char text[ADDR_TEXT_MAX];
 
-    put_name(w,
-             r->client == NULL || r->client->len == 0 ? NULL : addr_format_host(r->client, text));
+    const struct addr *a = r->client;
+
+    if (!put_ip4_host(w, a))
+        put_name(w, a == NULL || a->len == 0 ? NULL : addr_format_host(a, text));
 }
 
 WRITER(client_port)
