@@ -152,12 +152,21 @@ struct house {
     bool stopping;
     _Atomic bool started;
     _Atomic uint32_t ready, downs, rebuilds;
+    _Atomic uint32_t ejections; /* seen by rebuilds */
+    _Atomic bool too_many;      /* more than half of the pool was ejected */
 };
 
 static void on_pool(void *ctx, uint32_t pool)
 {
     struct house *h = ctx;
+    uint32_t n = table_count(h->table), ejected = 0;
+
     (void)pool;
+    for (uint32_t i = 0; i < n; i++)
+        ejected += slot_word(table_slot(h->table, i)).ejected;
+    if (ejected * 2 > n)
+        atomic_store(&h->too_many, true);
+    atomic_fetch_add(&h->ejections, ejected);
     atomic_fetch_add(&h->rebuilds, 1);
 }
 
@@ -461,6 +470,65 @@ static void notes_of_many_threads_all_arrive(void **state)
     each_engine(notes_from_everywhere);
 }
 
+/* ---- results of many workers ---- */
+
+#define POOL 5
+
+struct results {
+    struct house *house;
+    struct backend_slot *slots[POOL];
+    _Atomic bool over;
+};
+
+static void *work(void *arg)
+{
+    struct results *r = arg;
+
+    for (uint32_t i = 0; !atomic_load(&r->over); i++) {
+        struct backend_slot *s = r->slots[i / 7 % POOL];
+        bool ok = i % 1000 == 0;
+        uint32_t n = checker_report_result(r->house->checker, s, ok);
+        sl_assert(ok ? n == 0 : n > 0);
+        if (i % 100 == 0)
+            sleep_ms(1);
+    }
+    return NULL;
+}
+
+static void results_of_workers(enum io_engine_kind engine)
+{
+    struct house *h = house_new(engine);
+    struct results r = {.house = h};
+    struct addr a = {.len = sizeof(a.in), .in = {.sin_family = AF_INET}};
+    pthread_t workers[3];
+
+    h->conf.health.type = CHECK_TYPE_NONE;
+    h->conf.ejection = (struct outlier_conf){.failures = 3, .time_ms = 2, .max_percent = 50};
+    for (uint32_t i = 0; i < POOL; i++) {
+        char name[16];
+        snprintf(name, sizeof(name), "b%u", i);
+        r.slots[i] = add(h, name, &a);
+    }
+    checker_begin(h->checker);
+    wait_for(slot_use(r.slots[POOL - 1]) == USE_YES);
+    for (size_t i = 0; i < ARRAY_LEN(workers); i++)
+        assert_int_equal(pthread_create(&workers[i], NULL, work, &r), 0);
+    wait_for(atomic_load(&h->ejections) > 200);
+    atomic_store(&r.over, true);
+    for (size_t i = 0; i < ARRAY_LEN(workers); i++)
+        pthread_join(workers[i], NULL);
+    for (uint32_t i = 0; i < POOL; i++)
+        wait_for(slot_use(r.slots[i]) == USE_YES);
+    assert_false(atomic_load(&h->too_many));
+    house_free(h);
+}
+
+static void ejection_holds_its_bounds_whatever_workers_report(void **state)
+{
+    (void)state;
+    each_engine(results_of_workers);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -468,6 +536,7 @@ int main(void)
         cmocka_unit_test(a_check_that_only_connects_leaves_no_time_wait),
         cmocka_unit_test(stopping_does_not_wait_for_timeouts),
         cmocka_unit_test(notes_of_many_threads_all_arrive),
+        cmocka_unit_test(ejection_holds_its_bounds_whatever_workers_report),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
