@@ -1795,7 +1795,7 @@ const struct schema_row schema_rows[] = {
      .expected = "a method and a URL such as \"GET http://example.com/path\"",
      KEEP(conf_test, request),
      .example = "GET http://example.com/",
-     .help = "Method and URL; its host and port say which listener."},
+     .help = "Method and URL; its port says which listener, else it is the first of mode http."},
     {.path = "tests.headers",
      .type = SCHEMA_STRINGS,
      OWN,

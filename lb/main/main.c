@@ -1,6 +1,7 @@
 /* main.c - which command was asked for, and what it returns. */
 #include "lb/base/str.h"
 #include "lb/config/conf.h"
+#include "lb/main/conf_tests.h"
 #include "lb/main/ctl.h"
 #include "lb/main/options.h"
 #include "lb/main/origin.h"
@@ -36,10 +37,17 @@ static struct conf *load(const char *path)
 static int check(const char *path)
 {
     struct conf *conf = load(path);
+    struct strbuf problems = {0};
 
     if (conf == NULL)
         return EXIT_FAILED;
+    uint32_t tests = conf->n_tests, failed = conf_tests_run(conf, &problems);
+    print_problems(&problems);
     conf_free(&conf);
+    if (failed > 0) {
+        fprintf(stderr, "%s: %u of %u tests failed\n", path, failed, tests);
+        return EXIT_FAILED;
+    }
     fprintf(stderr, "%s: the configuration is good\n", path);
     return EXIT_DONE;
 }
