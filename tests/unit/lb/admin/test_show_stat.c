@@ -281,6 +281,27 @@ static void verdicts_show_as_haproxys_words(void **state)
     assert_stat(f, "app,a", "status", "DOWN 1/2");
 }
 
+/* Whatever its checks say, if it has any. */
+static void an_ejected_backend_is_down_and_says_why(void **state)
+{
+    struct fixture *f = *state;
+
+    for (int checked = 0; checked < 2; checked++) {
+        struct backend_info info;
+        slot_info(f->a, &info);
+        info.check_enabled = checked;
+        slot_set_info(f->a, &info);
+        slot_set_ejected(f->a, true);
+        fixture_verdict(f, f->a, OPER_UP, checked ? CHECK_L4OK : CHECK_NONE, 4, "ejected for 30s");
+        assert_stat(f, "app,a", "status", "DOWN");
+        assert_stat(f, "app,a", "last_chk", "ejected for 30s");
+        slot_set_ejected(f->a, false);
+        fixture_verdict(f, f->a, OPER_UP, checked ? CHECK_L4OK : CHECK_NONE, 4, "");
+        assert_stat(f, "app,a", "status", checked ? "UP" : "no check");
+        assert_stat(f, "app,a", "last_chk", "");
+    }
+}
+
 static void a_check_under_way_has_a_star_and_a_code_its_layer(void **state)
 {
     struct fixture *f = *state;
@@ -481,6 +502,7 @@ int main(void)
         TEST(a_pool_adds_up_its_backends_and_what_belongs_to_none),
         TEST(unknown_backends_are_up_only_where_they_get_traffic),
         TEST(verdicts_show_as_haproxys_words),
+        TEST(an_ejected_backend_is_down_and_says_why),
         TEST(a_check_under_way_has_a_star_and_a_code_its_layer),
         TEST(downtime_counts_the_present_one_too),
         TEST(admin_states_show),
