@@ -380,6 +380,31 @@ static void route_to_pool(const struct check *c, uint32_t i)
     l->http.n_routes = 1;
 }
 
+static uint32_t longer_tunnel(const struct check *c, uint32_t pool, uint32_t ms)
+{
+    const struct pool_conf *p = &c->own->conf.pools[pool];
+
+    return p->tunnel_timeout_ms > ms ? p->tunnel_timeout_ms : ms;
+}
+
+/* Of upgraded connections: the longest of the pools, so that none is cut before its pool says so.
+ */
+static void merge_tunnel_timeout(const struct check *c, struct listener_conf *l)
+{
+    uint32_t ms = 0;
+
+    if (l->tunnel_timeout_ms != 0 || c->own->conf.n_pools == 0)
+        return;
+    for (uint32_t i = 0; i < l->http.n_routes; i++) {
+        const struct route_conf *route = &l->http.routes[i].route;
+        if (route->action == ROUTE_POOL && route->pool_name != NULL)
+            ms = longer_tunnel(c, route->pool, ms);
+        for (uint32_t k = 0; k < route->n_split; k++)
+            ms = longer_tunnel(c, route->split[k].pool, ms);
+    }
+    l->tunnel_timeout_ms = ms > 0 ? ms : c->own->tunnel_timeout_ms;
+}
+
 void check_http_listener(const struct check *c, uint32_t i)
 {
     struct listener_conf *l = &c->own->conf.listeners[i];
@@ -395,6 +420,7 @@ void check_http_listener(const struct check *c, uint32_t i)
         check_routes(c, i);
     else if (l->pool_name != NULL)
         route_to_pool(c, i);
+    merge_tunnel_timeout(c, l);
     for (uint32_t k = 0; k < l->http.n_error_pages; k++)
         load_error_page(c, i, k);
 }

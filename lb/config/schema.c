@@ -1081,7 +1081,7 @@ const struct schema_row schema_rows[] = {
      .min = 1,
      .max = LONGEST,
      KEEP(listener_conf, tunnel_timeout_ms),
-     .absent = "the pool's",
+     .absent = "the pool's; in mode http the longest of its pools",
      .example = "1h",
      .help = "A session without a byte in either direction for this long is ended."},
     {.path = "listeners.timeouts.request_head",

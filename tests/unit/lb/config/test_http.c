@@ -223,19 +223,30 @@ static void a_listener_merges_limits_and_timeouts_setting_by_setting(void **stat
     conf_free(&c);
 }
 
-/* Only the pool that a request goes to knows it, so the listener leaves it open. */
-static void a_tunnel_of_an_http_listener_has_its_timeout_from_its_pool(void **state)
+/* So that none is cut before its pool says so. */
+static void an_http_listener_has_the_longest_tunnel_timeout_of_its_pools(void **state)
 {
     (void)state;
-    struct conf *c = load_good(HTTP_POOL HTTP_LISTENER);
-    struct conf *own =
-        load_good(HTTP_POOL HTTP_LISTENER_WITH("pool = \"app\"; timeouts = { tunnel = \"5s\"; };"));
+    struct conf *c = load_good(
+        "timeouts = { tunnel = \"9s\"; };\n"
+        "pools = ( { name = \"a\"; mode = \"http\"; backends = ( { name = \"a\"; address = "
+        "\"10.0.0.1:1\"; } ); timeouts = { tunnel = \"1s\"; }; },\n"
+        "  { name = \"b\"; mode = \"http\"; backends = ( { name = \"a\"; address = "
+        "\"10.0.0.1:1\"; } ); timeouts = { tunnel = \"3s\"; }; } );\n"
+        "listeners = ( { name = \"x\"; mode = \"http\"; bind = \"127.0.0.1:1\"; routes = (\n"
+        "    { path = \"/a\"; pool = \"b\"; }, { pool = \"a\"; } ); },\n"
+        "  { name = \"y\"; mode = \"http\"; bind = \"127.0.0.1:2\"; pool = \"a\"; },\n"
+        "  { name = \"z\"; mode = \"http\"; bind = \"127.0.0.1:3\"; routes = ( { answer = { }; } "
+        "); "
+        "},\n"
+        "  { name = \"own\"; mode = \"http\"; bind = \"127.0.0.1:4\"; pool = \"b\"; timeouts = { "
+        "tunnel = \"2s\"; }; } );\n");
 
-    assert_int_equal(c->listeners[0].tunnel_timeout_ms, 0);
-    assert_int_equal(c->pools[0].tunnel_timeout_ms, 3600000);
-    assert_int_equal(own->listeners[0].tunnel_timeout_ms, 5000);
+    assert_int_equal(c->listeners[0].tunnel_timeout_ms, 3000);
+    assert_int_equal(c->listeners[1].tunnel_timeout_ms, 1000);
+    assert_int_equal(c->listeners[2].tunnel_timeout_ms, 9000);
+    assert_int_equal(c->listeners[3].tunnel_timeout_ms, 2000);
     conf_free(&c);
-    conf_free(&own);
 }
 
 static void both_modes_stand_in_one_file(void **state)
@@ -752,7 +763,7 @@ int main(void)
         cmocka_unit_test(settings_of_an_http_pool_are_read),
         cmocka_unit_test(peak_ewma_is_a_balance),
         cmocka_unit_test(a_listener_merges_limits_and_timeouts_setting_by_setting),
-        cmocka_unit_test(a_tunnel_of_an_http_listener_has_its_timeout_from_its_pool),
+        cmocka_unit_test(an_http_listener_has_the_longest_tunnel_timeout_of_its_pools),
         cmocka_unit_test(both_modes_stand_in_one_file),
         cmocka_unit_test(tests_are_read),
         cmocka_unit_test(ten_thousand_routes_load),
