@@ -3,6 +3,7 @@
 #include "lb/base/alloc.h"
 #include "lb/base/limits.h"
 #include "lb/config/check_priv.h"
+#include "lb/filter/filter.h"
 #include "lb/route/route.h"
 
 #include <errno.h>
@@ -211,12 +212,56 @@ static void check_rewrites(const struct route_check *r)
                           conf->action == ROUTE_REDIRECT ? "redirect" : "answer");
 }
 
+/* Filters name the setting themselves, or the file that they read. */
+static void filter_problem(const struct route_check *r, const char *text)
+{
+    size_t len = strspn(text, "abcdefghijklmnopqrstuvwxyz_.");
+    bool named = len > 0 && len < 64 && strncmp(text + len, ": ", 2) == 0;
+    char setting[64] = "auth.basic.file";
+
+    if (named)
+        snprintf(setting, sizeof(setting), "%.*s", (int)len, text);
+    route_error(r, setting, "%s", text + (named ? len + 2 : 0));
+}
+
+static bool are_whole(const struct header_set_conf *headers, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (headers[i].name == NULL || headers[i].value == NULL)
+            return false;
+    return true;
+}
+
+/* What only filters know of their settings. Makes them, but for those that take much memory. A text
+ * from memory makes us open no file. */
+static void try_filters(const struct route_check *r)
+{
+    struct filters_conf f = r->conf->filters;
+    struct filter_chain chain;
+    const char *error = NULL;
+
+    f.ratelimit = NULL;
+    if (f.basic_auth != NULL &&
+        (r->c->own->dir == NULL || f.basic_auth->file == NULL || f.basic_auth->realm == NULL))
+        f.basic_auth = NULL;
+    if (!are_whole(f.request_headers.set, f.request_headers.n_set) ||
+        !are_whole(f.request_headers.add, f.request_headers.n_add) ||
+        !are_whole(f.response_headers.set, f.response_headers.n_set) ||
+        !are_whole(f.response_headers.add, f.response_headers.n_add))
+        return; /* said already */
+    if (filter_chain_make(&f, &chain, &error) < 0)
+        filter_problem(r, error);
+    else
+        filter_chain_fini(&chain);
+}
+
 static void fill_filters(const struct route_check *r)
 {
     struct filters_conf *f = &r->conf->filters;
 
     if (f->basic_auth != NULL)
         f->basic_auth->file = absolute(r->c, f->basic_auth->file);
+    try_filters(r);
     if (f->ratelimit != NULL && f->ratelimit->burst == 0 && f->ratelimit->per_ms > 0) {
         uint64_t second = (uint64_t)f->ratelimit->n * 1000 / f->ratelimit->per_ms;
         f->ratelimit->burst = second > 0 ? (uint32_t)second : 1;

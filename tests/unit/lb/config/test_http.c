@@ -344,7 +344,9 @@ static void a_configuration_of_http_survives_a_round_trip(void **state)
     conf_free(&second);
 }
 
-/* ---- error pages ---- */
+#define R1 "listeners[web].routes[#1]"
+
+/* ---- files ---- */
 
 struct files {
     char conf[64], page[64], dir[32];
@@ -437,6 +439,41 @@ static void an_error_page_beyond_its_limit_is_an_error(void **state)
     strbuf_fini(&errors);
 }
 
+#define AUTH_CONF                                                                                  \
+    ROUTES("{ pool = \"app\"; auth = { basic = { realm = \"r\";\n file = \"503.html\"; }; }; } )")
+
+static void users_are_read_beside_the_main_file(void **state)
+{
+    const struct files *f = *state;
+    struct strbuf errors = {0};
+    const char *users = "# who\nada:$5$saltsalt$bJ9NUlTYJDxLeEoJ8wLhRzXCXlaAuuGQZuFoWcHBxJ1\n";
+
+    write_file(f->conf, AUTH_CONF, strlen(AUTH_CONF));
+    write_file(f->page, users, strlen(users));
+    struct conf *c = conf_load(f->conf, &errors);
+    assert_null(errors.p);
+    assert_non_null(c);
+    assert_string_equal(route(c, 0)->filters.basic_auth->file, f->page);
+    conf_free(&c);
+}
+
+static void a_file_of_users_that_will_not_do_is_an_error(void **state)
+{
+    const struct files *f = *state;
+    struct strbuf errors = {0};
+
+    write_file(f->conf, AUTH_CONF, strlen(AUTH_CONF));
+    assert_null(conf_load(f->conf, &errors));
+    assert_non_null(strstr(errors.p, "main.conf:5: error: " R1 ".auth.basic.file: "));
+    assert_non_null(strstr(errors.p, "No such file or directory"));
+    strbuf_clear(&errors);
+    write_file(f->page, "ada:secret\n", 11);
+    assert_null(conf_load(f->conf, &errors));
+    assert_non_null(strstr(errors.p, "main.conf:5: error: " R1 ".auth.basic.file: "));
+    assert_non_null(strstr(errors.p, "503.html:1: "));
+    strbuf_fini(&errors);
+}
+
 /* ---- mistakes ---- */
 
 struct mistake {
@@ -444,8 +481,6 @@ struct mistake {
     const char *text;
     const char *says;
 };
-
-#define R1 "listeners[web].routes[#1]"
 
 /* clang-format off: a case reads as a case */
 static const struct mistake mistakes[] = {
@@ -771,6 +806,8 @@ int main(void)
         FILES(error_pages_are_read_beside_the_main_file),
         FILES(an_error_page_that_cannot_be_read_is_an_error),
         FILES(an_error_page_beyond_its_limit_is_an_error),
+        FILES(users_are_read_beside_the_main_file),
+        FILES(a_file_of_users_that_will_not_do_is_an_error),
         cmocka_unit_test(a_bad_expression_is_told_with_its_line_and_offset),
         cmocka_unit_test(an_unknown_variable_is_told_with_what_may_be_meant),
         cmocka_unit_test(a_global_format_of_http_is_not_for_tcp),
