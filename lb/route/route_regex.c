@@ -3,7 +3,9 @@
  * What a match may cost: pcre2 counts steps per place where it starts, and between two steps its
  * compiled code may run over the rest of the subject. So the limit is such that (places to start) *
  * (steps) * (length) stays below WORK_MAX; the worst patterns with the worst paths take some 20 ms.
- * Usual patterns need fewer than a hundred steps. */
+ * Usual patterns need fewer than a hundred steps. The interpreter, which works where memory cannot
+ * be made executable, counts each byte that a repeat gives back: it gets two steps per byte, and
+ * shorter subjects where it must try every place. */
 #include "lb/route/route_regex.h"
 
 #include "lb/base/alloc.h"
@@ -86,7 +88,6 @@ static uint32_t steps_for(const struct route_regex *r, size_t len)
     uint32_t n = (uint32_t)len + 1;
     uint32_t steps = WORK_MAX / n / (r->anchored ? 1 : n);
 
-    /* Without machine code each byte that a repeat gives back counts. */
     if (!r->compiled && steps < 2 * n)
         steps = 2 * n;
     return steps < STEPS_MAX ? steps : STEPS_MAX;
@@ -95,7 +96,9 @@ static uint32_t steps_for(const struct route_regex *r, size_t len)
 bool route_regex_match(const struct route_regex *r, struct route_scratch *s, struct str subject,
                        struct route_match *out)
 {
-    if (subject.len > ROUTE_REGEX_SUBJECT_MAX)
+    bool slow = !r->compiled && !r->anchored;
+
+    if (subject.len > (slow ? ROUTE_REGEX_SUBJECT_SLOW_MAX : ROUTE_REGEX_SUBJECT_MAX))
         return false;
     if (subject.len == 0)
         subject.p = "";
@@ -116,7 +119,19 @@ bool route_regex_match(const struct route_regex *r, struct route_scratch *s, str
     return true;
 }
 
-/* Behind the class that begins at p ("[^]...]", "[[:alpha:]]"), or NULL. */
+/* Behind "[:alpha:]" within a class, or p + 1 where it is none. */
+static const char *skip_posix_name(const char *p)
+{
+    const char *end = p + 1;
+
+    if (*end != ':')
+        return end;
+    end += 1 + strspn(end + 1, "^abcdefghijklmnopqrstuvwxyz");
+    return end[0] == ':' && end[1] == ']' ? end + 2 : p + 1;
+}
+
+/* Behind the class that begins at p ("[^]...]", "[[:alpha:]]"), or NULL: it is too odd to follow.
+ */
 static const char *skip_class(const char *p)
 {
     p++;
@@ -124,18 +139,12 @@ static const char *skip_class(const char *p)
         p++;
     if (*p == ']')
         p++;
-    for (; *p != '\0'; p++) {
-        if (*p == ']')
-            return p + 1;
-        if (*p == '\\' && p[1] != '\0')
-            p++;
-        else if (*p == '[' && p[1] == ':') {
-            const char *end = strstr(p + 2, ":]");
-            if (end != NULL)
-                p = end + 1;
-        }
+    while (*p != '\0' && *p != ']') {
+        if (*p == '\\' && (p[1] == 'Q' || p[1] == 'E' || p[1] == 'c' || p[1] == '\0'))
+            return NULL;
+        p = *p == '\\' ? p + 2 : *p == '[' ? skip_posix_name(p) : p + 1;
     }
-    return NULL;
+    return *p == ']' ? p + 1 : NULL;
 }
 
 /* Whether there is, or may be, a | that is not in parentheses. */
@@ -145,8 +154,8 @@ static bool has_alternatives(const char *p)
 
     while (*p != '\0') {
         if (*p == '\\') {
-            if (p[1] == 'Q' || p[1] == '\0')
-                return true; /* quoting: not worth following */
+            if (p[1] == 'Q' || p[1] == 'E' || p[1] == 'c' || p[1] == '\0')
+                return true; /* quoting, control bytes: not worth following */
             p += 2;
             continue;
         }
@@ -159,7 +168,7 @@ static bool has_alternatives(const char *p)
         if ((*p == '(' && (p[1] == '*' || (p[1] == '?' && p[2] == '#'))) || *p == '#')
             return true; /* verbs and comments: the same */
         depth += (*p == '(') - (*p == ')');
-        if (*p == '|' && depth == 0)
+        if (*p == '|' && depth <= 0)
             return true;
         p++;
     }

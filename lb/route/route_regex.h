@@ -8,7 +8,10 @@
 
 struct route_regex; /* opaque */
 
-#define ROUTE_REGEX_SUBJECT_MAX 4096 /* bytes; nothing matches a longer text */
+/* Bytes; nothing matches a longer text. The second: without machine code (MemoryDenyWriteExecute=)
+ * and where the pattern may begin anywhere. */
+#define ROUTE_REGEX_SUBJECT_MAX      4096
+#define ROUTE_REGEX_SUBJECT_SLOW_MAX 1024
 
 /* Load time. NULL with the mistake and its place in error. */
 struct route_regex *route_regex_new(const char *pattern, struct strbuf *error);

@@ -1,6 +1,15 @@
 /* test_route.c - which rule takes a request: hosts, paths, conditions, order, mistakes, words. */
 #include "tests/unit/lb/route/route_test.h"
 
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#ifndef PR_SET_MDWE
+#define PR_SET_MDWE              65
+#define PR_MDWE_REFUSE_EXEC_GAIN 1
+#endif
+
 #define RULES(...)                                                                                 \
     (const char *const[])                                                                          \
     {                                                                                              \
@@ -192,6 +201,37 @@ static void very_long_paths_match_no_regex(void **state)
     path[4096] = '\0';
     assert_int_equal(find(&r, "", path), 0);
     rules_fini(&r);
+}
+
+/* systemd's MemoryDenyWriteExecute=yes does this to the whole process, so a child is asked. */
+static void regexes_work_where_no_memory_can_be_executable(void **state)
+{
+    int status = 0;
+    (void)state;
+
+    fflush(NULL);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        struct rules r;
+        char path[3000];
+        if (prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0) != 0)
+            _exit(77);
+        memset(path, 'a', sizeof(path));
+        path[0] = '/';
+        path[sizeof(path) - 1] = '\0';
+        rules_init(&r,
+                   RULES("path=~^/u/([0-9]+)/", "path=~[.]css$", "path=~(a+)+b", "path=~^/.*a$"));
+        bool good = find(&r, "", "/u/42/x") == 0 && str_eq_cstr(r.match.captures[1], "42") &&
+                    find(&r, "", "/x.css") == 1 && find(&r, "", "/ab") == 2 &&
+                    find(&r, "", path) == 3 && find(&r, "", "/x") == ROUTE_NONE;
+        _exit(good ? 0 : 1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    if (WEXITSTATUS(status) == 77)
+        skip(); /* before Linux 6.3 */
+    assert_int_equal(WEXITSTATUS(status), 0);
 }
 
 /* ---- conditions ---- */
@@ -518,6 +558,7 @@ int main(void)
         cmocka_unit_test(regexes_keep_their_place_in_the_order),
         cmocka_unit_test(a_regex_that_takes_too_long_does_not_match),
         cmocka_unit_test(very_long_paths_match_no_regex),
+        cmocka_unit_test(regexes_work_where_no_memory_can_be_executable),
         cmocka_unit_test(methods_are_any_of_the_list_by_case),
         cmocka_unit_test(headers_are_exact_or_regex_or_present),
         cmocka_unit_test(cookies_are_found_in_any_field),
