@@ -52,8 +52,8 @@ const config_setting_t *check_listener_setting(const struct check *c, uint32_t i
     return check_element(c->root, "listeners", i);
 }
 
-void check_say(const struct check *c, enum problem_kind kind, const config_setting_t *group,
-               const char *list, const char *name, const char *setting, const char *fmt, ...)
+void check_tell(const struct check *c, enum problem_kind kind, const config_setting_t *group,
+                const char *list, const char *name, const char *setting, const char *fmt, ...)
 {
     struct strbuf text = {0};
     va_list ap;
@@ -382,9 +382,9 @@ static void unknown_pool(const struct check *c, const config_setting_t *group, c
         if (conf->pools[p].name != NULL)
             suggest_offer(&suggest, conf->pools[p].name);
     suggest_print(&suggest, &hint);
-    check_say(c, PROBLEM_ERROR, group, list, name, setting,
-              "found \"%s\", which is no pool, expected the name of one%s", pool_name,
-              hint.len > 0 ? hint.p : "");
+    check_tell(c, PROBLEM_ERROR, group, list, name, setting,
+               "found \"%s\", which is no pool, expected the name of one%s", pool_name,
+               hint.len > 0 ? hint.p : "");
     strbuf_fini(&hint);
 }
 
@@ -414,9 +414,9 @@ bool check_find_pool(const struct check *c, const config_setting_t *group, const
     *out_index = found->index;
     if (is == MODE_MISTAKEN || mode == MODE_MISTAKEN || is == mode)
         return true;
-    check_say(c, PROBLEM_ERROR, group, list, name, setting,
-              "found \"%s\", a pool of mode \"%s\", expected one of mode \"%s\"", pool_name,
-              modes[is], modes[mode]);
+    check_tell(c, PROBLEM_ERROR, group, list, name, setting,
+               "found \"%s\", a pool of mode \"%s\", expected one of mode \"%s\"", pool_name,
+               modes[is], modes[mode]);
     return true;
 }
 
@@ -447,10 +447,10 @@ void check_loop(const struct check *c, uint32_t listener, uint32_t p, const conf
         for (uint32_t k = 0; k < pool->n_backends; k++) {
             const struct addr *to = &pool->backends[k].address.addr;
             if (to->len > 0 && pool->backends[k].name != NULL && leads_to(to, &l->binds[b].addr)) {
-                check_say(c, PROBLEM_ERROR, group, list, name, "pool",
-                          "found \"%s\", whose backend \"%s\" is this listener's own address "
-                          "%s, expected another",
-                          pool->name, pool->backends[k].name, l->bind_texts[b]);
+                check_tell(c, PROBLEM_ERROR, group, list, name, "pool",
+                           "found \"%s\", whose backend \"%s\" is this listener's own address "
+                           "%s, expected another",
+                           pool->name, pool->backends[k].name, l->bind_texts[b]);
                 return;
             }
         }

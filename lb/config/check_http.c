@@ -102,22 +102,22 @@ static void load_error_page(const struct check *c, uint32_t listener, uint32_t i
     snprintf(name, sizeof(name), "#%u", index + 1);
     for (uint32_t i = 0; i < index; i++)
         if (page->status != 0 && l->http.error_pages[i].status == page->status)
-            check_say(c, PROBLEM_ERROR, setting, list, name, "status",
-                      "found %u a second time, expected each status once", page->status);
+            check_tell(c, PROBLEM_ERROR, setting, list, name, "status",
+                       "found %u a second time, expected each status once", page->status);
     if (page->file != NULL && c->own->dir == NULL) {
-        check_say(c, PROBLEM_ERROR, setting, list, name, "file",
-                  "found \"%s\" in a text without a file, where nothing can be read", page->file);
+        check_tell(c, PROBLEM_ERROR, setting, list, name, "file",
+                   "found \"%s\" in a text without a file, where nothing can be read", page->file);
     } else if (page->file != NULL) {
         page->file = absolute(c, page->file);
         int err = read_page(page->file, &body);
         if (err == -EFBIG)
-            check_say(c, PROBLEM_ERROR, setting, list, name, "file",
-                      "found \"%s\", which is larger than %d bytes, expected a short page",
-                      page->file, LIMIT_ERROR_PAGE);
+            check_tell(c, PROBLEM_ERROR, setting, list, name, "file",
+                       "found \"%s\", which is larger than %d bytes, expected a short page",
+                       page->file, LIMIT_ERROR_PAGE);
         else if (err < 0)
-            check_say(c, PROBLEM_ERROR, setting, list, name, "file",
-                      "found \"%s\", which cannot be read: %s, expected a plain file", page->file,
-                      err == -EINVAL ? "it is none" : strerror(-err));
+            check_tell(c, PROBLEM_ERROR, setting, list, name, "file",
+                       "found \"%s\", which cannot be read: %s, expected a plain file", page->file,
+                       err == -EINVAL ? "it is none" : strerror(-err));
         page->body = conf_arena_str(&c->own->arena, strbuf_str(&body));
         page->body_len = (uint32_t)body.len;
         page->type = type_of(page->file);
@@ -139,9 +139,9 @@ struct route_check {
 };
 
 #define route_error(r, what, ...)                                                                  \
-    check_say((r)->c, PROBLEM_ERROR, (r)->setting, (r)->list, (r)->label, what, __VA_ARGS__)
+    check_tell((r)->c, PROBLEM_ERROR, (r)->setting, (r)->list, (r)->label, what, __VA_ARGS__)
 #define route_warning(r, what, ...)                                                                \
-    check_say((r)->c, PROBLEM_WARNING, (r)->setting, (r)->list, (r)->label, what, __VA_ARGS__)
+    check_tell((r)->c, PROBLEM_WARNING, (r)->setting, (r)->list, (r)->label, what, __VA_ARGS__)
 
 static void check_split(const struct route_check *r)
 {

@@ -33,8 +33,8 @@ uint32_t check_line(const struct config_setting_t *group, const char *path);
 const struct config_setting_t *check_listener_setting(const struct check *c, uint32_t i);
 const struct config_setting_t *check_pool_setting(const struct check *c, uint32_t i);
 /* A remark on one setting of an object: LIST[NAME].SETTING. */
-void check_say(const struct check *c, enum problem_kind kind, const struct config_setting_t *group,
-               const char *list, const char *name, const char *setting, const char *fmt, ...)
+void check_tell(const struct check *c, enum problem_kind kind, const struct config_setting_t *group,
+                const char *list, const char *name, const char *setting, const char *fmt, ...)
     PRINTF_LIKE(7, 8);
 /* Tells of names that are used twice; sorts items. prefix: how the list is called in messages. */
 void check_names(const struct check *c, struct named *items, uint32_t n, const char *prefix,
@@ -53,17 +53,17 @@ void check_idle(const struct check *c, uint32_t pool, const char *setting, bool 
 #define MODE_MISTAKEN ((enum pool_mode)0xff) /* said already */
 
 #define pool_error(c, i, setting, ...)                                                             \
-    check_say(c, PROBLEM_ERROR, check_pool_setting(c, i), "pools", (c)->own->conf.pools[i].name,   \
-              setting, __VA_ARGS__)
+    check_tell(c, PROBLEM_ERROR, check_pool_setting(c, i), "pools", (c)->own->conf.pools[i].name,  \
+               setting, __VA_ARGS__)
 #define pool_warning(c, i, setting, ...)                                                           \
-    check_say(c, PROBLEM_WARNING, check_pool_setting(c, i), "pools", (c)->own->conf.pools[i].name, \
-              setting, __VA_ARGS__)
+    check_tell(c, PROBLEM_WARNING, check_pool_setting(c, i), "pools",                              \
+               (c)->own->conf.pools[i].name, setting, __VA_ARGS__)
 #define listener_error(c, i, setting, ...)                                                         \
-    check_say(c, PROBLEM_ERROR, check_listener_setting(c, i), "listeners",                         \
-              (c)->own->conf.listeners[i].name, setting, __VA_ARGS__)
+    check_tell(c, PROBLEM_ERROR, check_listener_setting(c, i), "listeners",                        \
+               (c)->own->conf.listeners[i].name, setting, __VA_ARGS__)
 #define listener_warning(c, i, setting, ...)                                                       \
-    check_say(c, PROBLEM_WARNING, check_listener_setting(c, i), "listeners",                       \
-              (c)->own->conf.listeners[i].name, setting, __VA_ARGS__)
+    check_tell(c, PROBLEM_WARNING, check_listener_setting(c, i), "listeners",                      \
+               (c)->own->conf.listeners[i].name, setting, __VA_ARGS__)
 
 /* check_http.c */
 void check_http_pool(const struct check *c, uint32_t pool);

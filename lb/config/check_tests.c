@@ -20,7 +20,7 @@ void check_tests(const struct check *c)
                                                     t->pool_name, MODE_HTTP, &t->pool);
         if (found && t->pool_name == NULL && t->status == 0 && t->location == NULL &&
             check_member(setting, "expect") != NULL && c->problems->errors == 0)
-            check_say(c, PROBLEM_ERROR, setting, "tests", label, "expect",
-                      "found nothing in it, expected pool, status or location");
+            check_tell(c, PROBLEM_ERROR, setting, "tests", label, "expect",
+                       "found nothing in it, expected pool, status or location");
     }
 }
