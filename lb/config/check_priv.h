@@ -66,8 +66,8 @@ void check_idle(const struct check *c, uint32_t pool, const char *setting, bool 
                (c)->own->conf.listeners[i].name, setting, __VA_ARGS__)
 
 /* check_http.c */
-void check_http_pool(const struct check *c, uint32_t pool);
-void check_http_listener(const struct check *c, uint32_t listener);
+void check_http_pool(const struct check *c, uint32_t p);     /* an index */
+void check_http_listener(const struct check *c, uint32_t i); /* likewise */
 
 /* check_tests.c */
 void check_tests(const struct check *c);

@@ -7,9 +7,10 @@
 
 #include "lb/base/str.h"
 
-/* Appends the expansion of `in` to out. In a template (a log format, a redirect) `$lower`, `${lower}`
- * and `$$` stay for the template's own compiler, and dollars that come from the environment are
- * doubled; elsewhere `$lower` is a mistake. False with *error = "found ..., expected ..." appended. */
+/* Appends the expansion of `in` to out. In a template (a log format, a redirect) `$lower`,
+ * `${lower}` and `$$` stay for the template's own compiler, and dollars that come from the
+ * environment are doubled; elsewhere `$lower` is a mistake. False with *error = "found ...,
+ * expected ..." appended. */
 bool env_expand(struct str in, bool template, struct strbuf *out, bool *out_used,
                 struct strbuf *error) WARN_UNUSED;
 
