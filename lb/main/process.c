@@ -15,6 +15,7 @@
 #include "lb/main/worker.h"
 #include "lb/proxy/http_listener.h"
 #include "lb/upstream/pool.h"
+#include "lb/upstream/stick.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -347,6 +348,8 @@ static int build_pools(struct process *p)
         if (rc < 0)
             return rc;
         pool_rebuild(p->pools[i], p->start_wall_us);
+        if (p->pools[i]->stick != NULL && stick_warning(p->pools[i]->stick) != NULL)
+            log_warn("pool %s: %s", conf->name, stick_warning(p->pools[i]->stick));
     }
     return 0;
 }
@@ -551,6 +554,17 @@ static int prepare(struct process *p)
     return build_listeners(p);
 }
 
+static void log_listener(const struct listener_conf *l)
+{
+    for (uint32_t i = 0; i < l->n_binds; i++) {
+        if (l->mode == MODE_TCP)
+            log_info("listener %s: %s, to pool %s", l->name, l->bind_texts[i], l->pool_name);
+        else
+            log_info("listener %s: %s, http, %u route%s", l->name, l->bind_texts[i],
+                     l->http.n_routes, l->http.n_routes == 1 ? "" : "s");
+    }
+}
+
 static int start(struct process *p)
 {
     int rc;
@@ -563,9 +577,7 @@ static int start(struct process *p)
     for (uint32_t i = 0; i < p->n_started; i++)
         worker_listen(&p->workers[i]);
     for (uint32_t i = 0; i < p->conf->n_listeners; i++)
-        for (uint32_t j = 0; j < p->conf->listeners[i].n_binds; j++)
-            log_info("listener %s: %s, to pool %s", p->conf->listeners[i].name,
-                     p->conf->listeners[i].bind_texts[j], p->conf->listeners[i].pool_name);
+        log_listener(&p->conf->listeners[i]);
     return 0;
 }
 
