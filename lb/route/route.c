@@ -23,11 +23,17 @@ struct route_table {
 static void add_to_index(struct route_table *t, uint32_t i)
 {
     const struct route_rule *r = &t->rules[i];
+    bool plain = r->methods == 0 && r->n_conds == 0 && r->conf->n_from == 0;
 
     for (uint32_t h = 0; h < r->n_hosts; h++) {
         for (uint32_t p = 0; p < r->n_paths; p++)
             route_index_add(t->index, r->hosts[h].kind, r->hosts[h].text, r->paths[p].kind,
-                            r->paths[p].text, (struct route_entry){i, p});
+                            r->paths[p].text,
+                            (struct route_entry){
+                                .rule = i,
+                                .path = p,
+                                .settled = plain && r->paths[p].kind != ROUTE_PATH_REGEX,
+                            });
     }
 }
 
@@ -106,6 +112,14 @@ static struct route_entries *next_list(struct search *x)
     return next;
 }
 
+static bool holds(struct search *x, struct route_entry e, struct route_match *match)
+{
+    const struct route_rule *r = &x->table->rules[e.rule];
+
+    return route_rule_path_holds(r, e.path, x->scratch, x->request, match) &&
+           route_rule_conds_hold(r, x->scratch, x->request, NULL);
+}
+
 static void merge(struct search *x)
 {
     struct route_entries *l;
@@ -113,10 +127,10 @@ static void merge(struct search *x)
 
     while ((l = next_list(x)) != NULL) {
         struct route_entry e = *l->first++;
-        const struct route_rule *r = &x->table->rules[e.rule];
         l->n--;
-        if (!route_rule_path_holds(r, e.path, x->scratch, x->request, &match) ||
-            !route_rule_conds_hold(r, x->scratch, x->request, NULL))
+        if (e.settled)
+            match = (struct route_match){.n_captures = 0};
+        else if (!holds(x, e, &match))
             continue;
         x->best = e.rule;
         if (x->out != NULL)

@@ -27,9 +27,13 @@ struct edges {
     size_t text_max; /* the longest one: longer texts need no hashing */
 };
 
+/* Most have one entry, which then is here: a lookup in a large table waits for memory. */
 struct list {
-    struct route_entry *entries;
-    uint32_t n, cap;
+    union {
+        struct route_entry one;
+        struct route_entry *many;
+    };
+    uint32_t n, cap; /* cap 0: there is room for one */
 };
 
 /* A place in a tree of paths. The root stands for the empty path: its `prefix` is for any path. */
@@ -133,14 +137,20 @@ struct route_index *route_index_new(void)
     return x;
 }
 
+static void list_free(struct list *l)
+{
+    if (l->cap > 0)
+        free(l->many);
+}
+
 void route_index_free(struct route_index **x)
 {
     if (*x == NULL)
         return;
     for (uint32_t i = 0; i < (*x)->n_paths; i++) {
-        free((*x)->paths[i].exact.entries);
-        free((*x)->paths[i].prefix.entries);
-        free((*x)->paths[i].below.entries);
+        list_free(&(*x)->paths[i].exact);
+        list_free(&(*x)->paths[i].prefix);
+        list_free(&(*x)->paths[i].below);
     }
     free((*x)->paths);
     free((*x)->hosts);
@@ -152,11 +162,21 @@ void route_index_free(struct route_index **x)
 
 static void list_add(struct list *l, struct route_entry e)
 {
-    if (l->n == l->cap) {
-        l->cap = l->cap == 0 ? 1 : 2 * l->cap;
-        l->entries = xrealloc(l->entries, l->cap * sizeof(*l->entries));
+    if (l->n == 0) {
+        l->one = e;
+        l->n = 1;
+        return;
     }
-    l->entries[l->n++] = e;
+    if (l->cap == 0) {
+        struct route_entry one = l->one;
+        l->cap = 4;
+        l->many = xmalloc(l->cap * sizeof(*l->many));
+        l->many[0] = one;
+    } else if (l->n == l->cap) {
+        l->cap *= 2;
+        l->many = xrealloc(l->many, l->cap * sizeof(*l->many));
+    }
+    l->many[l->n++] = e;
 }
 
 /* The last label of a host; *host keeps the others, *more says whether there are any. */
@@ -257,7 +277,7 @@ void route_index_add(struct route_index *x, enum route_host_kind host_kind, stru
 static void offer(const struct list *l, route_index_fn *fn, void *arg)
 {
     if (l->n > 0)
-        fn(arg, (struct route_entries){l->entries, l->n});
+        fn(arg, (struct route_entries){l->cap > 0 ? l->many : &l->one, l->n});
 }
 
 static void find_path(const struct route_index *x, uint32_t at, struct str path, route_index_fn *fn,

@@ -13,7 +13,8 @@
 /* A rule by one of its paths. */
 struct route_entry {
     uint32_t rule;
-    uint32_t path; /* which of the rule's paths; 0 when it has none */
+    uint32_t path : 31;   /* which of the rule's paths; 0 when it has none */
+    uint32_t settled : 1; /* host and path are all it asks for: the rule need not be looked at */
 };
 
 struct route_entries {

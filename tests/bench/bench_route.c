@@ -1,9 +1,10 @@
 /* bench_route.c - what a route lookup costs, per kind and number of rules.
  *
- * Prints nanoseconds per lookup for rules of distinct hosts, of wildcard hosts, of distinct paths
- * (all under one host), of hosts and paths mixed with a few regexes and conditions, and of regexes
- * with a literal prefix; requests hit every rule equally, and one in eight hits none. The promise:
- * 10,000 rules cost at most 2 µs more than 10. Not a test: figures depend on the machine. */
+ * Prints nanoseconds of processor time per lookup for rules of distinct hosts, of wildcard hosts,
+ * of distinct paths (all under one host), of hosts and paths mixed with a few regexes and
+ * conditions, and of regexes with a literal prefix; requests hit every rule equally, and one in
+ * eight hits none. The promise: 10,000 rules cost at most 2 µs more than 10. Not a test: figures
+ * depend on the machine. */
 #include "lb/base/alloc.h"
 #include "lb/base/rand.h"
 #include "lb/route/route.h"
@@ -13,13 +14,14 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define LOOKUPS 2000000
+#define LOOKUPS 400000
+#define ROUNDS  5    /* the best one is printed: what else runs here only adds */
 #define ASKED   4096 /* requests made beforehand, power of 2 */
 
 static double now_ns(void)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
     return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
@@ -142,11 +144,16 @@ static void measure(enum kind kind, uint32_t n)
         hits += route_find(t, scratch, &requests[i], &match) != ROUTE_NONE;
     if (hits != ASKED - ASKED / 8)
         abort();
-    double from = now_ns();
-    for (uint32_t i = 0; i < LOOKUPS; i++)
-        hits += route_find(t, scratch, &requests[i % ASKED], &match) != ROUTE_NONE;
+    double best = 1e9;
+    for (int round = 0; round < ROUNDS; round++) {
+        double from = now_ns();
+        for (uint32_t i = 0; i < LOOKUPS; i++)
+            hits += route_find(t, scratch, &requests[i % ASKED], &match) != ROUTE_NONE;
+        double ns = (now_ns() - from) / LOOKUPS;
+        best = ns < best ? ns : best;
+    }
     printf("%-14s %6u rules %8.0f ns a lookup, built in %.1f ms\n", kind_names[kind], (unsigned)n,
-           (now_ns() - from) / LOOKUPS, (built - start) / 1e6);
+           best, (built - start) / 1e6);
 
     route_table_free(&t);
     route_scratch_free(&scratch);
