@@ -13,12 +13,21 @@
 #define SPLICE_MIN      (256u << 10) /* payload that is worth the change to splice(2) */
 #define HEAD_FIELDS_MAX 256
 
-static bool report(struct exchange *x, bool ok)
+/* How the backend did, for ejection and, where response times count, for the next picks. */
+static void report(struct exchange *x, bool ok)
 {
-    if (x->seek.slot == NULL)
-        return false;
-    checker_report_result(x->proxy->shared->checker, x->seek.slot, ok);
-    return ok;
+    uint64_t now = exchange_now_us(x), from = x->sent_us != 0 ? x->sent_us : x->headed_us;
+    struct backend_slot *slot = x->seek.slot;
+
+    if (slot == NULL)
+        return;
+    uint32_t in_a_row = checker_report_result(x->proxy->shared->checker, slot, ok);
+    if (x->pool->conf->balance.kind != BALANCE_PEAK_EWMA)
+        return;
+    if (!ok)
+        slot_observe_failure(slot, now, now - from, in_a_row);
+    else if (x->sent_us != 0)
+        slot_observe_latency(slot, now, now - from);
 }
 
 static void bad_response(struct exchange *x, const char *reason)
@@ -184,16 +193,9 @@ void exchange_response_resume(struct exchange *x)
 
 static void note_answer(struct exchange *x)
 {
-    struct backend_counters *row = exchange_backend_row(x);
-    uint64_t us;
-
     x->answered_us = exchange_now_us(x);
-    us = x->answered_us - (x->sent_us ? x->sent_us : x->answered_us);
     report(x, x->response.status < 500);
-    counter_add(&row->responses[response_class_of(x->response.status)], 1);
-    if (x->pool->conf->balance.kind == BALANCE_PEAK_EWMA)
-        slot_observe_latency(x->seek.slot, x->answered_us,
-                             us < UINT32_MAX ? (uint32_t)us : UINT32_MAX);
+    counter_add(&exchange_backend_row(x)->responses[response_class_of(x->response.status)], 1);
 }
 
 static void final_head(struct exchange *x, const struct http_head *h)

@@ -364,7 +364,8 @@ static void find_cookie(struct exchange *x)
             continue;
         x->stick_member = stick_find(x->pool->stick, value);
         x->cookie_in = x->stick_member == STICK_NONE ? COOKIE_IN_INVALID : COOKIE_IN_VALID;
-        return;
+        if (x->stick_member != STICK_NONE)
+            return; /* else another one of that name may do */
     }
 }
 

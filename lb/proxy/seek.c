@@ -2,6 +2,7 @@
 #include "lb/proxy/seek.h"
 
 #include "health/checker.h"
+#include "health/latency.h"
 #include "lb/base/log.h"
 #include "lb/proxy/proxy_priv.h"
 
@@ -230,6 +231,11 @@ static void connect_failed(struct seek *k, int error)
 {
     counter_add(&row_of(k)->connect_errors, 1);
     checker_report_failure(k->proxy->shared->checker, k->slot, -error);
+    if (k->pool->conf->mode == MODE_HTTP) {
+        uint32_t in_a_row = checker_report_result(k->proxy->shared->checker, k->slot, false);
+        if (k->pool->conf->balance.kind == BALANCE_PEAK_EWMA)
+            slot_observe_failure(k->slot, now_us(k), now_us(k) - k->started_us, in_a_row);
+    }
     seek_next(k, error);
 }
 

@@ -29,7 +29,7 @@ void wire_h1_open(struct wire_h1 *w, struct exchange *x, struct backend_conn *co
     conn->requests++;
     conn->owner = w;
     conn->stream.event = on_event;
-    w->sent_at = conn->stream.sent;
+    w->sent_at = conn->stream.sent + conn->stream.out_bytes;
     stream_read(&conn->stream, STREAM_READ);
 }
 

@@ -107,7 +107,10 @@ static void on_idle_event(struct stream *s)
 
 static void on_expiry(struct timer *t)
 {
-    close_idle(container_of(t, struct backend_conn, expiry));
+    struct backend_conn *conn = container_of(t, struct backend_conn, expiry);
+
+    idle_learn_survived(&list_of(conn->cache, conn->pool, conn->slot)->learn, idle_ms(conn));
+    close_idle(conn);
 }
 
 /* ---- taking and giving ---- */
@@ -169,9 +172,11 @@ struct backend_conn *backend_conn_new(struct conn_cache *c, struct pool *p,
     return conn;
 }
 
+/* Its last send may be on its way still: the answer can be here before the engine has told us that
+ * the request is gone. */
 static bool clean(const struct stream *s)
 {
-    return s->in == NULL && !s->eof && s->error == 0 && !s->tx_dead && stream_sent_all(s) &&
+    return s->in == NULL && !s->eof && s->error == 0 && !s->tx_dead && !stream_blocked(s) &&
            !s->shut_asked && s->rx_state != STREAM_RX_SPLICE;
 }
 
