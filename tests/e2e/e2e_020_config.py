@@ -193,3 +193,22 @@ def test_garbage_never_crashes(t):
         check(status in (0, 1), "status for garbage", text[:20], status, err)
         if status:
             check(err.strip(), "an error is said for", text[:20])
+
+
+HTTP = """
+pools = ( { name = "app"; mode = "http"; backends = ( { name = "a"; address = "127.0.0.1:3001"; } ); } );
+listeners = ( { name = "web"; mode = "http"; bind = "127.0.0.1:8080"; routes = (
+    { host = "api.example"; path = "/v1/"; pool = "app"; },
+    { path = "/old"; redirect = { to = "/new"; status = 308; }; } ); } );
+tests = ( { request = "GET http://api.example/v1/x"; expect = { pool = "app"; }; },
+          { request = "GET http://h/old"; expect = { location = "%s"; }; } );
+"""
+
+
+def test_the_tests_of_a_configuration_are_run_by_t(t):
+    status, out, err = t.run("-t", "-c", conf(t, HTTP % "/new"))
+    check_eq(status, 0, err)
+    status, out, err = t.run("-t", "-c", conf(t, HTTP % "/elsewhere"))
+    check_eq(status, 1)
+    check_in("tests[#2].expect.location", err)
+    check_in("expected /elsewhere", err)
