@@ -53,8 +53,8 @@ enum session_end {
 const char *session_end_code(enum session_end e); /* two letters */
 const char *session_end_text(enum session_end e); /* "client reset the connection", ... */
 
-/* How the sticky cookie fared, the last two letters of HAProxy's httplog. 0 is "-": the pool has
- * none. */
+/* How the sticky cookie fared, the last two letters of HAProxy's httplog. cookie_in 0 is "--": the
+ * pool has none; else cookie_out 0 is COOKIE_OUT_NONE. */
 enum access_cookie_in { /* what the client sent */
                         COOKIE_IN_NONE = 'N',
                         COOKIE_IN_INVALID =

@@ -277,7 +277,7 @@ void access_end_state(const struct access_record *r, char out[static 5])
 
     memcpy(out, session_end_code(r->end), 2);
     out[2] = h->cookie_in != 0 ? h->cookie_in : '-';
-    out[3] = h->cookie_out != 0 ? h->cookie_out : '-';
+    out[3] = h->cookie_out != 0 ? h->cookie_out : h->cookie_in != 0 ? COOKIE_OUT_NONE : '-';
     out[4] = '\0';
 }
 

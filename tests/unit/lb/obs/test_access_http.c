@@ -275,6 +275,8 @@ static void httplog_tells_how_the_sticky_cookie_fared(void **state)
     f->http.cookie_out = COOKIE_OUT_NONE;
     f->r.end = END_RESPONSE_TIMEOUT;
     assert_non_null(strstr(format(f, "httplog"), " 2750 - - sHVN 5/4/"));
+    f->http.cookie_out = 0; /* nobody has set one */
+    assert_non_null(strstr(format(f, "httplog"), " 2750 - - sHVN 5/4/"));
 }
 
 /* As HAProxy 2.6 writes it. */
