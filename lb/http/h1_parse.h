@@ -62,13 +62,15 @@ struct h1_parser {
     uint16_t n_fields;
 };
 
-/* out: fields and max_fields are the caller's and stay the same from call to call; everything else
- * is filled. mem may move between calls. On H1_DONE out->mem is mem, out->used p->at.
- * Empty lines (at most 2) before a request line are passed over (RFC 9112 section 2.2). */
+/* out: fields and max_fields are the caller's; everything else is filled. Nothing but *p has to
+ * live from call to call: mem may move, out and its fields may be others. On H1_DONE out->mem is
+ * mem, out->used and out->cap p->at, so that an addition moves the head and spares what follows it.
+ * On a refusal out holds what was understood before it (for the log: method_text, target). Empty
+ * lines (at most 2) before a request line are passed over (RFC 9112 section 2.2). */
 enum h1_result h1_parse_request(struct h1_parser *p, char *mem, uint32_t len,
                                 const struct h1_limits *limits, struct http_head *out);
-/* to: the method that it answers; decides about the body (HEAD, 1xx, 204, 304: none). An unknown
- * transfer coding that ends in no chunked is refused. */
+/* to: the method that it answers; decides about the body (HEAD, 1xx, 204, 304: none). Of
+ * transfer codings only chunked alone is taken: the payload is framed anew, never decoded. */
 enum h1_result h1_parse_response(struct h1_parser *p, char *mem, uint32_t len,
                                  const struct h1_limits *limits, enum http_method to,
                                  struct http_head *out);

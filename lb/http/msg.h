@@ -101,7 +101,7 @@ enum http_target_form {
     HTTP_FORM_ORIGIN,    /* /path?query */
     HTTP_FORM_ABSOLUTE,  /* http://host/path */
     HTTP_FORM_AUTHORITY, /* host:port, CONNECT only */
-    HTTP_FORM_ASTERISK,  /* OPTIONS * */
+    HTTP_FORM_ASTERISK,  /* OPTIONS *, also as OPTIONS http://host (path "/"): send it as * */
 };
 
 struct http_head {
