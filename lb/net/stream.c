@@ -364,6 +364,36 @@ static void end_splice(struct stream *s, int res)
     io_pipe_give(io_of(s), &s->pipe);
 }
 
+static void receive_some(struct stream *s)
+{
+    s->some = io_buf_new(io_of(s), STREAM_SOME);
+    if (s->some == NULL) {
+        s->error = -ENOMEM;
+        return;
+    }
+    s->rx_state = STREAM_RX_SOME;
+    io_recv_into(io_of(s), &s->rx, s->fd, s->some->data, STREAM_SOME);
+}
+
+static void on_some(struct stream *s, int res)
+{
+    struct io_buf *b = s->some;
+
+    s->some = NULL;
+    if (res <= 0 || s->stopping) {
+        io_buf_put(io_of(s), b);
+        if (res == 0)
+            s->eof = true;
+        else if (res < 0 && res != -ECANCELED)
+            s->error = res;
+        return;
+    }
+    b->len = (uint32_t)res;
+    push_in(s, b);
+    if (s->want == STREAM_READ_SOME)
+        s->want = STREAM_QUIET;
+}
+
 static void on_rx(struct op *op, int res)
 {
     struct stream *s = container_of(op, struct stream, rx);
@@ -372,7 +402,17 @@ static void on_rx(struct op *op, int res)
 
     if (!op->armed)
         s->rx_state = STREAM_RX_NONE;
-    if (res > 0 && was == STREAM_RX_READ) {
+    if (was == STREAM_RX_POLL) {
+        if (res != -ECANCELED && !s->stopping && s->want == STREAM_READ_SOME)
+            receive_some(s);
+        steer(s);
+        if (s->stopping || s->error != 0)
+            s->event(s);
+        return;
+    }
+    if (was == STREAM_RX_SOME) {
+        on_some(s, res);
+    } else if (res > 0 && was == STREAM_RX_READ) {
         struct io_buf *chain = op_take_bufs(op);
         if (s->stopping)
             io_buf_put_chain(io_of(s), chain);
@@ -407,6 +447,8 @@ static enum stream_rx goal(const struct stream *s)
         return s->rx_state == STREAM_RX_SPLICE && !s->stopping ? STREAM_RX_SPLICE : STREAM_RX_NONE;
     if (s->want == STREAM_WATCH || s->eof)
         return s->no_watch ? STREAM_RX_NONE : STREAM_RX_WATCH;
+    if (s->want == STREAM_READ_SOME)
+        return s->rx_state == STREAM_RX_SOME ? STREAM_RX_SOME : STREAM_RX_POLL;
     return STREAM_RX_READ;
 }
 
@@ -423,6 +465,8 @@ static void steer(struct stream *s)
     s->rx_state = to;
     if (to == STREAM_RX_READ)
         io_recv(io_of(s), &s->rx, s->fd);
+    else if (to == STREAM_RX_POLL)
+        io_poll(io_of(s), &s->rx, s->fd, POLLIN);
     else if (to == STREAM_RX_WATCH)
         io_poll(io_of(s), &s->rx, s->fd, 0);
 }

@@ -28,10 +28,21 @@ struct stream_env {
 enum stream_read {
     STREAM_QUIET, /* nothing is looked at */
     STREAM_WATCH, /* errors only: the owner has enough, or has seen the end */
+    /* Waits for bytes, takes a few (STREAM_SOME at most), and then is quiet until asked again: the
+     * rest stays in the kernel, for a splice. */
+    STREAM_READ_SOME,
     STREAM_READ,
 };
+#define STREAM_SOME 4096 /* room for a usual head */
 
-enum stream_rx { STREAM_RX_NONE, STREAM_RX_READ, STREAM_RX_WATCH, STREAM_RX_SPLICE };
+enum stream_rx {
+    STREAM_RX_NONE,
+    STREAM_RX_READ,
+    STREAM_RX_WATCH,
+    STREAM_RX_POLL, /* STREAM_READ_SOME: until bytes are there */
+    STREAM_RX_SOME, /* ... and then */
+    STREAM_RX_SPLICE,
+};
 
 struct stream {
     struct op rx, tx;
@@ -41,6 +52,7 @@ struct stream {
     struct io_buf *out, *out_last; /* to be sent */
     struct stream_gather *gather;  /* the vector of a send of several buffers */
     struct io_pipe *pipe;          /* while it splices to another stream */
+    struct io_buf *some;           /* STREAM_RX_SOME: is received into */
     struct stream *splice_to;
     uint64_t sent;    /* bytes that the kernel has taken */
     uint64_t spliced; /* bytes that a splice has moved; the owner may reset it */

@@ -12,8 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SPLICE_MIN       (256u << 10) /* payload that is worth the change to splice(2) */
-#define REPLAY_BYTES_MAX (16u << 10)  /* payload that is kept to be sent again */
+#define REPLAY_BYTES_MAX (16u << 10) /* payload that is kept to be sent again */
 
 static const char *const state_names[] = {
     [X_FILTERS] = "filters",          [X_SEEKING] = "connecting",  [X_SENDING] = "waiting",

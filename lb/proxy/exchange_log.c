@@ -14,6 +14,12 @@ static uint64_t since(uint64_t from, uint64_t to)
     return to > from ? to - from : 0;
 }
 
+/* An answer may come before the request is complete. */
+static uint64_t response_us(const struct exchange *x)
+{
+    return x->sent_us != 0 ? since(x->sent_us, x->answered_us) : 0;
+}
+
 static void count_listener(struct exchange *x, uint64_t total_us)
 {
     struct listener_counters *l = exchange_listener_row(x);
@@ -93,23 +99,23 @@ static void count_backend(struct exchange *x, uint64_t total_us)
     }
     if (x->answered_us == 0)
         return;
-    uint64_t response_us = since(x->sent_us, x->answered_us);
+    uint64_t took_us = response_us(x);
     uint64_t queue_us = x->seek.queue_us == UINT32_MAX ? 0 : x->seek.queue_us;
     uint64_t connect_us = x->seek.connect_us == UINT32_MAX ? 0 : x->seek.connect_us;
 
     counter_add(&b->timed, 1);
     counter_add(&b->queue_us, queue_us);
     counter_add(&b->connect_us, connect_us);
-    counter_add(&b->response_us, response_us);
+    counter_add(&b->response_us, took_us);
     counter_add(&b->total_us, total_us);
     counter_max(&b->queue_us_max, queue_us);
     counter_max(&b->connect_us_max, connect_us);
-    counter_max(&b->response_us_max, response_us);
+    counter_max(&b->response_us_max, took_us);
     counter_max(&b->total_us_max, total_us);
     if (slot != NULL && x->pool->members[slot->member].latency != NULL)
-        histogram_add(&x->pool->members[slot->member].latency[x->proxy->worker], response_us);
+        histogram_add(&x->pool->members[slot->member].latency[x->proxy->worker], took_us);
     if (x->pool->latency != NULL)
-        histogram_add(&x->pool->latency[x->proxy->worker], queue_us + connect_us + response_us);
+        histogram_add(&x->pool->latency[x->proxy->worker], queue_us + connect_us + took_us);
 }
 
 /* A backend's mistakes are its pool's, all others the listener's. */
@@ -171,7 +177,7 @@ void exchange_log(struct exchange *x)
         .cookie_out = x->cookie_out,
         .idle_us = (int64_t)x->idle_us,
         .head_us = x->headed_us ? (int64_t)since(x->begun_us, x->headed_us) : -1,
-        .response_us = x->answered_us ? (int64_t)since(x->sent_us, x->answered_us) : -1,
+        .response_us = x->answered_us ? (int64_t)response_us(x) : -1,
         .body_bytes_in = x->in_payload,
         .body_bytes_out = x->out_payload,
         .sequence = x->sequence,

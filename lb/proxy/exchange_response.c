@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <string.h>
 
-#define SPLICE_MIN      (256u << 10) /* payload that is worth the change to splice(2) */
 #define HEAD_FIELDS_MAX 256
 
 /* How the backend did, for ejection and, where response times count, for the next picks. */

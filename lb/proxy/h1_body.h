@@ -10,6 +10,8 @@ struct arena;
 struct io_buf;
 struct stream;
 
+#define SPLICE_MIN (256u << 10) /* payload that is worth splicing */
+
 /* What taking payload brought. */
 enum take {
     TAKE_MORE, /* more will come; the chain may be empty */

@@ -286,7 +286,9 @@ static void on_connect(struct op *op, int res)
 
 void seek_dial(struct seek *k)
 {
-    const struct io_sock_opts opts = {.nodelay = true, .defer_ack = true};
+    /* No deferred acknowledgements: a backend that writes head and body apart, with Nagle's
+     * algorithm, would wait for one of ours for 40 ms. */
+    const struct io_sock_opts opts = {.nodelay = true};
     const struct addr *address = atomic_load_explicit(&k->slot->address, memory_order_acquire);
 
     k->timed_out = false;

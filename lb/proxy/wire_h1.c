@@ -30,7 +30,9 @@ void wire_h1_open(struct wire_h1 *w, struct exchange *x, struct backend_conn *co
     conn->owner = w;
     conn->stream.event = on_event;
     w->sent_at = conn->stream.sent + conn->stream.out_bytes;
-    stream_read(&conn->stream, STREAM_READ);
+    w->some = conn->stream.want == STREAM_READ_SOME;
+    if (!w->some)
+        stream_read(&conn->stream, STREAM_READ);
 }
 
 /* ---- the request ---- */
@@ -100,9 +102,15 @@ bool wire_h1_reached_kernel(const struct wire_h1 *w)
 
 /* ---- the response ---- */
 
-static enum wire_read lost_or_more(const struct stream *s)
+static enum wire_read lost_or_more(struct wire_h1 *w)
 {
-    return s->eof || s->error != 0 ? WIRE_LOST : WIRE_MORE;
+    struct stream *s = stream_of(w);
+
+    if (s->eof || s->error != 0)
+        return WIRE_LOST;
+    if (w->some)
+        stream_read(s, STREAM_READ_SOME);
+    return WIRE_MORE;
 }
 
 enum wire_read wire_h1_read_head(struct wire_h1 *w, enum http_method to, struct http_field *fields,
@@ -117,7 +125,7 @@ enum wire_read wire_h1_read_head(struct wire_h1 *w, enum http_method to, struct 
     };
 
     if (s->in == NULL)
-        return lost_or_more(s);
+        return lost_or_more(w);
     w->head_begun = true;
     for (;;) {
         *out = (struct http_head){.fields = fields, .max_fields = max_fields};
@@ -130,7 +138,7 @@ enum wire_read wire_h1_read_head(struct wire_h1 *w, enum http_method to, struct 
             return WIRE_BAD;
         }
         if (s->in->next == NULL)
-            return lost_or_more(s);
+            return lost_or_more(w);
         uint32_t want = s->in->len + s->in->next->len;
         if (!stream_gather_front(s, want))
             return WIRE_LOST;
@@ -166,6 +174,7 @@ void wire_h1_head_taken(struct wire_h1 *w, const struct http_head *h)
         return;
     h1_body_begin(&w->body, (enum http_body)h->body, h->content_length);
     w->keep = h->keep_alive && h->body != HTTP_BODY_CLOSE && h->status != 101;
+    w->bulk = h->body == HTTP_BODY_LENGTH && h->content_length >= SPLICE_MIN;
     w->keep_alive_s = w->keep ? keep_alive_seconds(h) : 0;
 }
 
@@ -201,7 +210,7 @@ void wire_h1_close(struct wire_h1 *w, bool reset)
         return;
     w->conn->last_client = w->exchange->session->id;
     if (w->keep && !reset && w->body.ended && w->request_ended && w->reusable)
-        conn_cache_give(&w->conn, w->keep_alive_s);
+        conn_cache_give(&w->conn, w->keep_alive_s, w->bulk);
     else
         backend_conn_close(&w->conn, reset);
 }

@@ -28,6 +28,8 @@ struct wire_h1 {
     bool reusable;        /* ... and as the pool's settings say; set by the exchange */
     bool head_begun;      /* bytes of the response were seen */
     bool raw;             /* upgraded */
+    bool some;            /* the response is read in small pieces, until it is known to be small */
+    bool bulk;            /* it is large */
     bool request_ended;
     uint32_t keep_alive_s; /* of its Keep-Alive field */
     uint64_t in_bytes;     /* of the response, as received */

@@ -180,7 +180,7 @@ static bool clean(const struct stream *s)
            !s->shut_asked && s->rx_state != STREAM_RX_SPLICE;
 }
 
-void conn_cache_give(struct backend_conn **connection, uint32_t timeout_s)
+void conn_cache_give(struct backend_conn **connection, uint32_t timeout_s, bool bulk)
 {
     struct backend_conn *conn = *connection;
     struct conn_cache *c = conn->cache;
@@ -207,7 +207,7 @@ void conn_cache_give(struct backend_conn **connection, uint32_t timeout_s)
     c->n_idle++;
     counter_add(&row_of(conn)->idle, 1);
     timer_start(&c->loop->timers, &conn->expiry, loop_now_ms(c->loop) + keep_ms);
-    stream_read(&conn->stream, STREAM_READ);
+    stream_read(&conn->stream, bulk ? STREAM_READ_SOME : STREAM_READ);
 }
 
 /* ---- many at once ---- */

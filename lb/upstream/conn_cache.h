@@ -67,8 +67,8 @@ struct backend_conn *backend_conn_new(struct conn_cache *c, struct pool *p,
                                       struct backend_slot *slot, const struct addr *address,
                                       int fd);
 /* Idle again: nothing is queued in it, nothing of it is awaited. timeout_s: of a Keep-Alive header,
- * 0: there was none. */
-void conn_cache_give(struct backend_conn **conn, uint32_t timeout_s);
+ * 0: there was none. bulk: its answers are large: the next one is to be left in the kernel. */
+void conn_cache_give(struct backend_conn **conn, uint32_t timeout_s, bool bulk);
 /* Freed as soon as nothing is armed on it. */
 void backend_conn_close(struct backend_conn **conn, bool reset);
 /* Idle connections of a backend that is gone, or of all (slot NULL). */
