@@ -41,9 +41,9 @@
 #define LIMIT_BUFS        4096       /* receive buffers of one worker, 64 MiB: then receives wait */
 #define LIMIT_PIPE_BYTES  (1u << 20) /* asked for a splice pipe; less where the system caps it */
 #define LIMIT_PIPES_IDLE  64         /* empty pipes that one worker keeps open */
-/* Bytes that one splice moves before others get a turn: a full pipe. In four of five runs on a noisy
- * machine small requests beside bulk transfers had 10 to 40 % less p99 latency than with 4 MiB, at
- * the same CPU time per byte (in the fifth, more); 256 KiB was no clear gain over that. */
+/* Bytes that one splice moves before others get a turn: a full pipe. In four of five runs on a
+ * noisy machine small requests beside bulk transfers had 10 to 40 % less p99 latency than with
+ * 4 MiB, at the same CPU time per byte (in the fifth, more); 256 KiB was no clear gain over that. */
 #define LIMIT_TURN_SPLICE (1u << 20)
 
 /* Sessions. */
