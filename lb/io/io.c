@@ -469,6 +469,12 @@ void io_keep_alive(struct io *io, int fd, uint32_t unacknowledged_ms)
     set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)unacknowledged_ms); /* no matter for unix */
 }
 
+void io_quick_ack(struct io *io, int fd)
+{
+    if (io->engine->socket == NULL)                /* else simulated */
+        set_int(fd, IPPROTO_TCP, TCP_QUICKACK, 1); /* no matter for unix */
+}
+
 int io_accept_now(struct io *io, int fd)
 {
     if (io->engine->accept_now != NULL)

@@ -149,6 +149,8 @@ int io_accept_now(struct io *io, int fd);
  * unacknowledged_ms without an acknowledgement of what was sent. Not for io_socket(): short
  * connections never need it. */
 void io_keep_alive(struct io *io, int fd, uint32_t unacknowledged_ms);
+/* Takes defer_ack back: acknowledgements go out as the kernel sees fit. */
+void io_quick_ack(struct io *io, int fd);
 int io_shutdown(struct io *io, int fd, int how); /* 0 or -errno; at once */
 /* No op may be armed on fd. close: as close(2). reset: the peer sees a reset (TCP). */
 void io_close(struct io *io, int fd);

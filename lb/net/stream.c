@@ -224,8 +224,6 @@ bool stream_blocked(const struct stream *s)
 
 void stream_queue(struct stream *s, struct io_buf *chain)
 {
-    bool blocked = stream_blocked(s);
-
     while (chain != NULL) {
         struct io_buf *b = chain;
         chain = b->next;
@@ -235,7 +233,7 @@ void stream_queue(struct stream *s, struct io_buf *chain)
             append_bytes(s, b->data, b->len);
             io_buf_put(io_of(s), b);
         } else {
-            append_buf(s, blocked ? io_buf_keep(io_of(s), b) : b);
+            append_buf(s, io_buf_keep(io_of(s), b));
         }
     }
 }

@@ -58,16 +58,30 @@ static void fail(struct seek *k, enum session_end why, int error)
 
 /* ---- places ---- */
 
-static void give_place(struct seek *k)
+void seek_give_place(struct proxy *p, struct pool *pool, struct backend_slot **slot)
+{
+    struct backend_slot *s = *slot;
+
+    if (s == NULL)
+        return;
+    *slot = NULL;
+    slot_give(s);
+    wait_queue_place_free(&p->locals[pool->index].queue);
+}
+
+struct backend_slot *seek_take_place(struct seek *k)
 {
     struct backend_slot *slot = k->slot;
 
-    if (slot == NULL)
-        return;
-    k->last_slot = slot;
     k->slot = NULL;
-    slot_give(slot);
-    wait_queue_place_free(&local_of(k)->queue);
+    return slot;
+}
+
+static void give_place(struct seek *k)
+{
+    if (k->slot != NULL)
+        k->last_slot = k->slot;
+    seek_give_place(k->proxy, k->pool, &k->slot);
 }
 
 static void got_place(struct seek *k, struct backend_slot *slot)
@@ -270,7 +284,6 @@ static void on_connect(struct op *op, int res)
         uint64_t us = now_us(k) - k->started_us;
         k->connect_us = us < UINT32_MAX ? (uint32_t)us : UINT32_MAX - 1;
         k->fd = -1;
-        counter_add(&row_of(k)->connects, 1);
         enter(k, SEEK_IDLE, 0);
         k->ops->connected(k, fd);
         return;
@@ -286,17 +299,16 @@ static void on_connect(struct op *op, int res)
 
 void seek_dial(struct seek *k)
 {
-    /* No deferred acknowledgements: a backend that writes head and body apart, with Nagle's
-     * algorithm, would wait for one of ours for 40 ms. */
-    const struct io_sock_opts opts = {.nodelay = true};
+    const struct io_sock_opts opts = {.nodelay = true, .defer_ack = k->defer_ack};
     const struct addr *address = atomic_load_explicit(&k->slot->address, memory_order_acquire);
 
     k->timed_out = false;
-    if (address == NULL) { /* its name has just ceased to resolve */
-        connect_failed(k, -EHOSTUNREACH);
+    if (address == NULL) { /* lost its address since the pick */
+        seek_next(k, -EHOSTUNREACH);
         return;
     }
     k->addr = *address;
+    counter_add(&row_of(k)->connects, 1);
     int fd = io_socket(io_of(k), addr_family(address), &opts);
     if (fd < 0) {
         again_later(k, fd);
@@ -361,6 +373,7 @@ void seek_init(struct seek *k, const struct seek_ops *ops, struct proxy *p, stru
     k->tries_left = pool->conf->retry_attempts;
     k->queue_us = k->connect_us = UINT32_MAX;
     k->fd = -1;
+    k->defer_ack = false;
     k->last_error = 0;
     k->state = SEEK_IDLE;
     k->started_us = now_us(k);

@@ -55,6 +55,7 @@ struct seek {
     uint8_t state; /* enum seek_state */
     bool timed_out;
     bool wanted_lost;
+    bool defer_ack; /* the first bytes to the backend are here already */
 };
 
 /* pool, key and tries are set anew; what was excluded before stays excluded. */
@@ -71,6 +72,10 @@ void seek_dial(struct seek *k);
 void seek_dial_again(struct seek *k);
 /* The backend whose place is held did not do: excludes it and looks for another; counts a retry. */
 void seek_next(struct seek *k, int error);
+/* The place is the caller's from now on (NULL: none was held). */
+struct backend_slot *seek_take_place(struct seek *k);
+/* Gives a place back, so that others can have it; *slot is NULL then. */
+void seek_give_place(struct proxy *p, struct pool *pool, struct backend_slot **slot);
 /* Ends it; when something is armed, `stopped` follows in a later turn. */
 void seek_stop(struct seek *k);
 static inline bool seek_idle(const struct seek *k)

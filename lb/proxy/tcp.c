@@ -13,8 +13,7 @@
 #include "lb/net/proxy_proto.h"
 #include "lb/obs/access_log.h"
 #include "lb/proxy/proxy_priv.h"
-
-#include "health/checker.h"
+#include "lb/proxy/seek.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -22,40 +21,30 @@
 #include <string.h>
 
 #define SESSION_MAGIC     0x7c95e551u
-#define DIAL_AGAIN_MS     10    /* a full unix backlog, no descriptor, no local port: tried again */
 #define LONG_LIVED_MS     5000  /* from here on a session's backend is watched by keep-alive */
 #define UNACKNOWLEDGED_MS 30000 /* what was sent and never acknowledged: its connection is dead */
 #define HALF_CLOSED_MS    1000  /* a half-closed session older than this has its resets watched */
-#define PICK_RACES_MAX    8     /* picks that lose their place to another worker, then: full */
 
 enum tcp_state {
     TCP_PROXY_HEADER, /* the client's PROXY header is awaited */
-    TCP_QUEUED,       /* all backends are at max_connections */
-    TCP_CONNECTING,
-    TCP_DIAL_AGAIN, /* waits a moment to dial the same backend again */
+    TCP_SEEKING,      /* a backend: queued or dialling */
     TCP_TUNNEL,
     TCP_CLOSING, /* waits for the last completions */
 };
 
 static const char *const state_names[] = {
-    [TCP_PROXY_HEADER] = "proxy-header", [TCP_QUEUED] = "queued", [TCP_CONNECTING] = "connecting",
-    [TCP_DIAL_AGAIN] = "connecting",     [TCP_TUNNEL] = "tunnel", [TCP_CLOSING] = "closing",
+    [TCP_PROXY_HEADER] = "proxy-header",
+    [TCP_SEEKING] = "connecting",
+    [TCP_TUNNEL] = "tunnel",
+    [TCP_CLOSING] = "closing",
 };
 
 /* What a session needs until its first byte has moved. */
 struct dial {
-    struct op connect;
-    struct waiter waiter;
+    struct seek seek;
     struct tcp_session *session;
-    struct addr addr; /* of the backend being dialled */
     struct peer dst;  /* from a PROXY header: where the client connected to; family 0: none */
-    uint64_t key;     /* of the balancing hash */
-    uint64_t started_us, dial_deadline_ms;
-    uint32_t excluded[LIMIT_RETRIES + 1];
-    uint32_t n_excluded;
-    int fd; /* being connected, -1: none; the tunnel gets it when it is */
-    int last_error;
-    bool timed_out;
+    int last_error;   /* of the last one */
     bool early;       /* the last one was lost after it had accepted */
     uint8_t *preface; /* the PROXY header to send, of the prefaces slab; NULL: none */
 };
@@ -69,7 +58,7 @@ struct tcp_session {
     bool kept_alive; /* the backend's connection has its keep-alive set */
     struct session base;
     struct timer timer;
-    struct backend_slot *slot;      /* a place is held */
+    struct backend_slot *slot;      /* a place is held; while there is a dial, it holds it */
     struct backend_slot *last_slot; /* for the log, when no place is held any more */
     struct dial *dial;
     uint64_t active_ms;
@@ -81,7 +70,7 @@ static_assert(sizeof(struct tcp_session) <= 768, "memory per idle connection is 
 
 static const struct session_ops tcp_session_ops;
 
-static void choose(struct tcp_session *s);
+static const struct seek_ops seek_ops;
 
 size_t tcp_session_size(void)
 {
@@ -113,20 +102,32 @@ static struct pool *pool_of(const struct tcp_session *s)
     return s->base.listener->pool;
 }
 
-static struct pool_local *local_of(const struct tcp_session *s)
-{
-    return &s->base.proxy->locals[pool_of(s)->index];
-}
-
 static struct listener_counters *listener_row(const struct tcp_session *s)
 {
     return &s->base.listener->stats->rows[s->base.proxy->worker];
 }
 
-/* The row of the backend that is or was last used, else of the pool. */
+/* The backend that is or was last used, or NULL. */
+static struct backend_slot *used_slot(const struct tcp_session *s)
+{
+    if (s->slot != NULL)
+        return s->slot;
+    if (s->dial != NULL && s->dial->seek.slot != NULL)
+        return s->dial->seek.slot;
+    return s->dial != NULL ? s->dial->seek.last_slot : s->last_slot;
+}
+
+static const char *state_name(const struct tcp_session *s)
+{
+    if (s->state == TCP_SEEKING && s->dial->seek.state == SEEK_QUEUED)
+        return "queued";
+    return state_names[s->state];
+}
+
+/* The row of that backend, else of the pool. */
 static struct backend_counters *backend_row(const struct tcp_session *s)
 {
-    const struct backend_slot *slot = s->slot ? s->slot : s->last_slot;
+    const struct backend_slot *slot = used_slot(s);
 
     if (slot == NULL)
         return &pool_of(s)->rows[s->base.proxy->worker];
@@ -161,14 +162,9 @@ static void client_address(struct tcp_session *s, struct addr *out)
 
 static void give_place(struct tcp_session *s)
 {
-    struct backend_slot *slot = s->slot;
-
-    if (slot == NULL)
-        return;
-    s->last_slot = slot;
-    s->slot = NULL;
-    slot_give(slot);
-    wait_queue_place_free(&local_of(s)->queue);
+    if (s->slot != NULL)
+        s->last_slot = s->slot;
+    seek_give_place(s->base.proxy, pool_of(s), &s->slot);
 }
 
 static void close_fd(struct tcp_session *s, int *fd, bool reset)
@@ -184,7 +180,7 @@ static void close_fd(struct tcp_session *s, int *fd, bool reset)
 
 static bool idle(const struct tcp_session *s)
 {
-    return tunnel_idle(&s->tunnel) && (s->dial == NULL || !s->dial->connect.armed);
+    return tunnel_idle(&s->tunnel) && (s->dial == NULL || seek_idle(&s->dial->seek));
 }
 
 /* Freed at the end of the turn: those above us on the stack still look at it. */
@@ -198,8 +194,6 @@ static void end_session(struct tcp_session *s, enum session_end why)
 {
     if (s->state == TCP_CLOSING)
         return;
-    if (s->state == TCP_QUEUED)
-        wait_queue_remove(&local_of(s)->queue, &s->dial->waiter);
     s->end = (uint8_t)why;
     log_debug("session %llx: %s while %s%s%s", (unsigned long long)s->base.id,
               session_end_text(why), state_names[s->state], s->error ? ": " : "",
@@ -208,7 +202,7 @@ static void end_session(struct tcp_session *s, enum session_end why)
         s->reset_client = s->reset_backend = true;
     enter(s, TCP_CLOSING, 0);
     if (s->dial != NULL)
-        io_cancel(io_of(s), &s->dial->connect);
+        seek_stop(&s->dial->seek);
     tunnel_stop(&s->tunnel);
     free_soon(s);
 }
@@ -263,7 +257,7 @@ static void count_end(struct tcp_session *s)
 static void write_log(struct tcp_session *s)
 {
     struct proxy_listener *l = s->base.listener;
-    const struct backend_slot *slot = s->slot ? s->slot : s->last_slot;
+    const struct backend_slot *slot = used_slot(s);
     struct addr client, local, *backend = NULL;
     char line[ACCESS_LINE_MAX];
 
@@ -302,15 +296,22 @@ static void write_log(struct tcp_session *s)
     log_sink_write(l->sink, line, n);
 }
 
+/* What it has found out stays with the session. */
 static void free_dial(struct tcp_session *s)
 {
-    if (s->dial == NULL)
+    struct dial *d = s->dial;
+
+    if (d == NULL)
         return;
-    sl_assert(!s->dial->connect.armed && !list_linked(&s->dial->waiter.node));
-    close_fd(s, &s->dial->fd, false);
-    if (s->dial->preface != NULL)
-        slab_free(&s->base.proxy->prefaces, s->dial->preface);
-    slab_free(&s->base.proxy->dials, s->dial);
+    s->last_slot = used_slot(s);
+    s->queue_us = d->seek.queue_us;
+    s->connect_us = d->seek.connect_us;
+    s->retries = (uint8_t)d->seek.retries;
+    s->slot = seek_take_place(&d->seek);
+    seek_fini(&d->seek);
+    if (d->preface != NULL)
+        slab_free(&s->base.proxy->prefaces, d->preface);
+    slab_free(&s->base.proxy->dials, d);
     s->dial = NULL;
 }
 
@@ -318,13 +319,13 @@ static void finalize(struct tcp_session *s)
 {
     struct proxy *p = s->base.proxy;
 
+    free_dial(s);
     count_end(s);
     write_log(s);
     tunnel_fini(&s->tunnel);
     close_fd(s, &s->tunnel.backend_fd, s->reset_backend);
     close_fd(s, &s->tunnel.client_fd, s->reset_client);
     give_place(s);
-    free_dial(s);
     atomic_fetch_sub_explicit(&pool_of(s)->current, 1, memory_order_relaxed);
     session_finish(&s->base);
     s->magic = 0;
@@ -332,57 +333,6 @@ static void finalize(struct tcp_session *s)
 }
 
 /* ---- dialling ---- */
-
-/* The backend did not answer: it is not asked again by this session. */
-static void exclude(struct tcp_session *s)
-{
-    struct dial *d = s->dial;
-
-    if (d->n_excluded < ARRAY_LEN(d->excluded))
-        d->excluded[d->n_excluded++] = s->slot->index;
-    give_place(s);
-}
-
-/* Another backend, or the end: error is what this one did, 0 when it closed. */
-static void next_backend(struct tcp_session *s, int error)
-{
-    s->dial->last_error = error;
-    if (s->retries >= pool_of(s)->conf->retry_attempts) {
-        end_with(s, error == -ETIMEDOUT ? END_CONNECT_TIMEOUT : END_CONNECT_FAILED, error);
-        return;
-    }
-    counter_add(&backend_row(s)->retries, 1);
-    s->retries++;
-    log_debug("session %llx: backend %s/%s: %s: another is tried", (unsigned long long)s->base.id,
-              pool_of(s)->name, s->slot->name, error ? strerror(-error) : "closed before any byte");
-    exclude(s);
-    counter_add(&pool_of(s)->rows[s->base.proxy->worker].redispatches, 1);
-    choose(s);
-}
-
-static void connect_failed(struct tcp_session *s, int error)
-{
-    counter_add(&backend_row(s)->connect_errors, 1);
-    checker_report_failure(s->base.proxy->shared->checker, s->slot, -error);
-    next_backend(s, error);
-}
-
-/* Not the backend's fault: its queue is full, or something is short here. */
-static bool worth_waiting(int error)
-{
-    return error == -EAGAIN || error == -EMFILE || error == -ENFILE || error == -ENOBUFS ||
-           error == -ENOMEM || error == -EADDRNOTAVAIL || error == -EINTR;
-}
-
-static void dial_again_later(struct tcp_session *s, int error)
-{
-    s->dial->last_error = error;
-    if (now_ms(s) >= s->dial->dial_deadline_ms) {
-        end_with(s, error == -EAGAIN ? END_QUEUE_TIMEOUT : END_RESOURCE, error);
-        return;
-    }
-    enter(s, TCP_DIAL_AGAIN, DIAL_AGAIN_MS);
-}
 
 static uint16_t make_preface(struct tcp_session *s)
 {
@@ -410,9 +360,7 @@ static uint64_t first_look_ms(const struct tcp_session *s)
 static void start_tunnel(struct tcp_session *s, int fd)
 {
     struct backend_counters *row = backend_row(s);
-    uint64_t took = now_us(s) - s->dial->started_us;
 
-    s->connect_us = took < UINT32_MAX ? (uint32_t)took : UINT32_MAX - 1;
     counter_add(&row->sessions, 1);
     counter_set(&row->last_session_s, io_wall_us(io_of(s)) / 1000000);
     s->active_ms = now_ms(s);
@@ -420,63 +368,45 @@ static void start_tunnel(struct tcp_session *s, int fd)
     tunnel_open_backend(&s->tunnel, fd, s->dial->preface, make_preface(s));
 }
 
-static void on_connect(struct op *op, int res)
+static void on_placed(struct seek *k)
 {
-    struct dial *d = container_of(op, struct dial, connect);
-    struct tcp_session *s = d->session;
+    struct dial *d = container_of(k, struct dial, seek);
 
-    CHECK_MAGIC(s, SESSION_MAGIC);
-    if (s->state == TCP_CLOSING) {
-        free_soon(s);
-        return;
-    }
-    int fd = d->fd;
-    d->fd = -1;
-    if (res == 0) {
-        start_tunnel(s, fd);
-        return;
-    }
-    io_close(io_of(s), fd);
-    if (d->timed_out)
-        connect_failed(s, -ETIMEDOUT);
-    else if (worth_waiting(res))
-        dial_again_later(s, res);
-    else
-        connect_failed(s, res);
-}
-
-static void dial_slot(struct tcp_session *s)
-{
     /* The acknowledgement of the handshake rides on the first data only where there is some: a
      * server that speaks first would not get its connection before it. */
-    const struct io_sock_opts opts = {
-        .nodelay = true,
-        .defer_ack = s->tunnel.up.first != NULL,
-    };
-    struct dial *d = s->dial;
-    struct addr *a = atomic_load_explicit(&s->slot->address, memory_order_acquire);
-
-    if (a == NULL) { /* lost its address since the pick */
-        next_backend(s, -EHOSTUNREACH);
-        return;
-    }
-    d->addr = *a;
-    d->timed_out = false;
-    counter_add(&backend_row(s)->connects, 1);
-    int fd = io_socket(io_of(s), addr_family(&d->addr), &opts);
-    if (fd < 0) {
-        dial_again_later(s, fd);
-        return;
-    }
-    uint64_t now = now_ms(s);
-    enter(s, TCP_CONNECTING, d->dial_deadline_ms > now ? d->dial_deadline_ms - now : 1);
-    d->fd = fd;
-    io_connect(io_of(s), &d->connect, fd, &d->addr.sa, d->addr.len);
+    k->defer_ack = d->session->tunnel.up.first != NULL;
+    d->early = false;
+    seek_dial(k);
 }
 
-/* ---- choice ---- */
+static void on_connected(struct seek *k, int fd)
+{
+    start_tunnel(container_of(k, struct dial, seek)->session, fd);
+}
 
-static bool try_again(struct waiter *w);
+static void on_failed(struct seek *k, enum session_end why, int error)
+{
+    struct dial *d = container_of(k, struct dial, seek);
+    struct tcp_session *s = d->session;
+
+    if (d->early) { /* what the last backend did is passed on */
+        s->reset_client = error != 0;
+        why = END_SERVER_ABORT;
+    }
+    end_with(s, why, error);
+}
+
+static void on_seek_stopped(struct seek *k)
+{
+    free_soon(container_of(k, struct dial, seek)->session);
+}
+
+static const struct seek_ops seek_ops = {
+    .placed = on_placed,
+    .connected = on_connected,
+    .failed = on_failed,
+    .stopped = on_seek_stopped,
+};
 
 static bool new_dial(struct tcp_session *s)
 {
@@ -491,114 +421,19 @@ static bool new_dial(struct tcp_session *s)
         return false;
     }
     d->session = s;
-    d->fd = -1;
-    list_init(&d->waiter.node);
-    d->waiter.try = try_again;
     s->dial = d;
-    op_init(&d->connect, on_connect);
+    seek_init(&d->seek, &seek_ops, s->base.proxy, pool_of(s));
     if (pool_of(s)->conf->balance.kind == BALANCE_HASH) {
         client_address(s, &client);
-        d->key = addr_hash_host(&client);
+        d->seek.key = addr_hash_host(&client);
     }
     return true;
-}
-
-/* A place is held: dials, with a connect timeout of its own. */
-static void got_place(struct tcp_session *s, struct backend_slot *slot)
-{
-    uint64_t waited = now_us(s) - s->dial->started_us;
-
-    s->slot = slot;
-    if (s->queue_us == UINT32_MAX)
-        s->queue_us = waited < UINT32_MAX ? (uint32_t)waited : UINT32_MAX - 1;
-    s->dial->started_us = now_us(s);
-    s->dial->dial_deadline_ms = now_ms(s) + pool_of(s)->conf->connect_timeout_ms;
-    s->dial->early = false;
-    dial_slot(s);
-}
-
-static void enqueue(struct tcp_session *s)
-{
-    struct pool *pool = pool_of(s);
-    const struct pool_conf *c = pool->conf;
-
-    if (c->queue_limit != 0 && atomic_load(&pool->waiting) >= c->queue_limit) {
-        end_with(s, END_QUEUE_FULL, 0);
-        return;
-    }
-    counter_add(&pool->rows[s->base.proxy->worker].queued, 1);
-    enter(s, TCP_QUEUED, c->queue_timeout_ms);
-    s->dial->waiter.choosy = s->dial->n_excluded > 0;
-    wait_queue_add(&local_of(s)->queue, &s->dial->waiter);
-}
-
-static void no_candidate(struct tcp_session *s)
-{
-    int error = s->dial->last_error;
-
-    if (s->dial->n_excluded == 0) {
-        end_with(s, END_NO_BACKEND, 0);
-    } else if (s->dial->early) { /* what the backend did is passed on */
-        s->reset_client = error != 0;
-        end_with(s, END_SERVER_ABORT, error);
-    } else {
-        end_with(s, error == -ETIMEDOUT ? END_CONNECT_TIMEOUT : END_CONNECT_FAILED, error);
-    }
-}
-
-static enum pick_result pick(struct tcp_session *s, struct backend_slot **out)
-{
-    struct dial *d = s->dial;
-    struct pool_view *view = atomic_load_explicit(&pool_of(s)->view, memory_order_acquire);
-    const struct pick p = {
-        .key = d->key,
-        .excluded = d->excluded,
-        .n_excluded = d->n_excluded,
-        .rng = &s->base.proxy->rng,
-    };
-
-    for (int races = 0; races < PICK_RACES_MAX; races++) {
-        enum pick_result r = balancer_pick(view->plan, &local_of(s)->cursor, &p, out);
-        if (r != PICK_OK || slot_take(*out))
-            return r;
-    }
-    return PICK_FULL;
 }
 
 static void choose(struct tcp_session *s)
 {
-    struct backend_slot *slot;
-
-    /* Nobody overtakes those who wait, on whatever worker. */
-    enum pick_result r = atomic_load(&pool_of(s)->waiting) == 0 ? pick(s, &slot) : PICK_FULL;
-    switch (r) {
-    case PICK_OK:
-        got_place(s, slot);
-        return;
-    case PICK_FULL:
-        enqueue(s);
-        return;
-    case PICK_NONE:
-        no_candidate(s);
-        return;
-    }
-}
-
-static bool try_again(struct waiter *w)
-{
-    struct dial *d = container_of(w, struct dial, waiter);
-    struct tcp_session *s = d->session;
-    struct backend_slot *slot;
-    enum pick_result r = pick(s, &slot);
-
-    if (r == PICK_FULL)
-        return false;
-    wait_queue_remove(&local_of(s)->queue, w);
-    if (r == PICK_OK)
-        got_place(s, slot);
-    else
-        no_candidate(s);
-    return true;
+    enter(s, TCP_SEEKING, 0);
+    seek_place(&s->dial->seek);
 }
 
 /* ---- the PROXY header ---- */
@@ -621,10 +456,10 @@ static void accept_proxy_header(struct tcp_session *s, const struct proxy_header
         peer_set(&s->base.client, &h->src);
         peer_set(&s->dial->dst, &h->dst);
         if (pool_of(s)->conf->balance.kind == BALANCE_HASH)
-            s->dial->key = addr_hash_host(&h->src);
+            s->dial->seek.key = addr_hash_host(&h->src);
     }
     tunnel_consume(&s->tunnel, (uint32_t)h->header_len);
-    s->dial->started_us = now_us(s);
+    s->dial->seek.started_us = now_us(s);
     if (session_admit_source(&s->base, s->tunnel.client_fd)) {
         choose(s);
         return;
@@ -665,15 +500,18 @@ static void on_moved(struct tunnel *t, bool up, uint32_t n)
     s->active_ms = now_ms(s);
     counter_add(up ? &l->bytes_in : &l->bytes_out, n);
     counter_add(up ? &b->bytes_in : &b->bytes_out, n);
-    if (s->dial != NULL && (t->preface == NULL || t->preface_sent))
-        free_dial(s); /* from here on no other backend can take over */
+    if (s->dial == NULL || (t->preface != NULL && !t->preface_sent))
+        return;
+    if (s->dial->seek.defer_ack) /* else a backend that writes in two pieces waits 40 ms */
+        io_quick_ack(io_of(s), t->backend_fd);
+    free_dial(s); /* from here on no other backend can take over */
 }
 
 static bool on_early_loss(struct tunnel *t, int error)
 {
     struct tcp_session *s = session_of(t);
 
-    if (s->state != TCP_TUNNEL || s->dial == NULL || s->retries >= pool_of(s)->conf->retry_attempts)
+    if (s->state != TCP_TUNNEL || s->dial == NULL || s->dial->seek.tries_left == 0)
         return false;
     s->dial->last_error = error;
     s->dial->early = true;
@@ -686,8 +524,8 @@ static void on_detached(struct tunnel *t, int backend_fd)
     struct tcp_session *s = session_of(t);
 
     io_close(io_of(s), backend_fd);
-    s->dial->started_us = now_us(s);
-    next_backend(s, s->dial->last_error);
+    enter(s, TCP_SEEKING, 0);
+    seek_next(&s->dial->seek, s->dial->last_error);
 }
 
 /* Most close the other half right away; one that does not has its resets watched. */
@@ -769,23 +607,14 @@ static void on_timer(struct timer *timer)
         s->reset_client = true;
         end_with(s, END_PROXY_TIMEOUT, 0);
         return;
-    case TCP_QUEUED:
-        end_with(s, END_QUEUE_TIMEOUT, 0);
-        return;
-    case TCP_CONNECTING:
-        s->dial->timed_out = true;
-        io_cancel(io_of(s), &s->dial->connect);
-        return;
-    case TCP_DIAL_AGAIN:
-        dial_slot(s);
-        return;
     case TCP_TUNNEL:
         on_tunnel_timer(s);
         return;
+    case TCP_SEEKING:
     case TCP_CLOSING:
         break;
     }
-    sl_assert(!"no timer runs while closing");
+    sl_assert(!"no timer runs while seeking or closing");
 }
 
 /* ---- the start ---- */
@@ -806,7 +635,6 @@ static struct tcp_session *session_new(struct proxy *p, struct acceptor *a, int 
         slab_free(&p->sessions, s);
         return NULL;
     }
-    s->dial->started_us = s->base.accepted_us;
     return s;
 }
 
@@ -894,7 +722,7 @@ static void view(struct session *base, struct proxy_session_view *out)
     out->idle_ms = s->state == TCP_TUNNEL ? now_ms(s) - s->active_ms : 0;
     out->bytes_in = t->up.bytes;
     out->bytes_out = t->down.bytes;
-    out->state = state_names[s->state];
+    out->state = state_name(s);
     out->in_spliced = t->up.rx_state == RX_SPLICE;
     out->out_spliced = t->down.rx_state == RX_SPLICE;
     out->client_fd = t->client_fd;
