@@ -7,6 +7,7 @@
 #include "lb/base/log.h"
 #include "lb/net/stream.h"
 #include "lb/proxy/exchange_priv.h"
+#include "lb/proxy/request.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -535,13 +536,6 @@ void exchange_wire_event(struct wire_h1 *w)
 
 /* ---- life ---- */
 
-static bool too_long(struct exchange *x)
-{
-    uint64_t max = exchange_conf(x)->body_bytes;
-
-    return max > 0 && x->request.body == HTTP_BODY_LENGTH && x->request.content_length > max;
-}
-
 void exchange_start(struct exchange *x)
 {
     timer_init(&x->timer, on_timer);
@@ -552,7 +546,7 @@ void exchange_start(struct exchange *x)
     x->in_step = true; /* over() not from inside */
     if (!exchange_find_client(x))
         exchange_fail(x, END_RESOURCE, NULL, -ENOMEM);
-    else if (too_long(x))
+    else if (request_too_long(exchange_conf(x), &x->request))
         exchange_refuse(x, 413, "body-too-large", END_BAD_REQUEST);
     else
         exchange_route(x);

@@ -1,10 +1,10 @@
 /* exchange_route.c - from a request's head to a connection that it is sent on: route, filters,
  * pool, backend. */
-#include "lb/base/hash.h"
 #include "lb/http/uri.h"
 #include "lb/net/proxy_proto.h"
 #include "lb/net/stream.h"
 #include "lb/proxy/exchange_priv.h"
+#include "lb/proxy/request.h"
 #include "lb/upstream/retry_budget.h"
 #include "lb/upstream/stick.h"
 
@@ -19,55 +19,21 @@ static void no_memory(struct exchange *x)
 
 /* ---- what the rules look at ---- */
 
-/* Lower-case, without port and trailing dot. False: no memory. */
-static bool find_host(struct exchange *x)
-{
-    struct str host, port;
-
-    x->host = STR("");
-    if (x->request.authority.len == 0 ||
-        !uri_authority(http_str(&x->request, x->request.authority), &host, &port))
-        return true;
-    if (host.len > 1 && host.p[host.len - 1] == '.')
-        host.len--;
-    char *copy = arena_copy(&x->arena, host.p, host.len);
-    if (copy == NULL)
-        return false;
-    for (size_t i = 0; i < host.len; i++)
-        if (copy[i] >= 'A' && copy[i] <= 'Z')
-            copy[i] = (char)(copy[i] + 'a' - 'A');
-    x->host = (struct str){copy, host.len};
-    return true;
-}
-
 /* False: refused. */
 static bool find_path(struct exchange *x)
 {
-    struct str raw = http_str(&x->request, x->request.path);
     struct uri_path path;
+    enum uri_result why;
+    int rc =
+        request_path(&x->request, exchange_conf(x)->keep_encoded_slash, &x->arena, &path, &why);
 
-    if (x->request.form == HTTP_FORM_ASTERISK) {
-        x->path = raw;
-        return true;
-    }
-    char *buf = arena_alloc(&x->arena, raw.len);
-    if (buf == NULL) {
+    if (rc == -ENOMEM)
         no_memory(x);
-        return false;
-    }
-    enum uri_result r = uri_normalise(raw, exchange_conf(x)->keep_encoded_slash, buf, &path);
-    if (r != URI_OK) {
-        exchange_refuse(x, 400, uri_result_code(r), END_BAD_REQUEST);
-        return false;
-    }
+    else if (rc < 0)
+        exchange_refuse(x, 400, uri_result_code(why), END_BAD_REQUEST);
     x->path = path.text;
     x->path_had_dots = path.had_dots;
-    return true;
-}
-
-static struct str query_of(const struct exchange *x)
-{
-    return x->request.has_query ? http_str(&x->request, x->request.query) : STR("");
+    return rc == 0;
 }
 
 void exchange_vars(const struct exchange *x, struct http_vars *out)
@@ -81,7 +47,7 @@ void exchange_vars(const struct exchange *x, struct http_vars *out)
     out->scheme = str_of(x->scheme);
     out->host = x->host;
     out->path = x->path;
-    out->query = query_of(x);
+    out->query = request_query(&x->request);
     out->request_id = x->request_id;
     out->traceparent = x->traceparent;
     out->listener = str_of(x->listener->conf->name);
@@ -183,111 +149,36 @@ static void fixed_answer(struct exchange *x)
 
 /* ---- what the backend is asked for ---- */
 
-static bool set_target(struct exchange *x, struct str path)
-{
-    struct str query = query_of(x);
-    char *p = arena_alloc(&x->arena, path.len + 1 + query.len);
-
-    if (p == NULL)
-        return false;
-    memcpy(p, path.p, path.len);
-    x->target = (struct str){p, path.len};
-    if (x->request.has_query) {
-        p[path.len] = '?';
-        memcpy(p + path.len + 1, query.p, query.len);
-        x->target.len += 1 + query.len;
-    }
-    return true;
-}
-
 /* An untouched route forwards the client's bytes. */
 static bool rewrite(struct exchange *x)
 {
     const struct route_rewrite *w = x->route->rewrite;
+    const struct uri_path path = {x->path, x->path_had_dots};
+    const struct http_vars *used = NULL;
     struct http_vars vars;
-    int n;
+    struct request_out out;
+    int rc = 0;
 
-    x->target = http_str(&x->request, x->request.target);
-    x->host_out = http_str(&x->request, x->request.authority);
-    if (route_rewrites_path(w) && x->request.form != HTTP_FORM_ASTERISK) {
+    if (route_rewrites_path(w) || route_rewrites_host(w)) {
         exchange_vars(x, &vars);
-        if (!complete_vars(x, &vars)) {
-            no_memory(x);
-            return false;
-        }
-        n = route_rewrite_path(w, x->proxy->routing, &vars, x->proxy->text, ROUTE_TEXT_MAX);
-        if (n < 0)
-            return expand_refused(x, n) == 0;
-        if (!set_target(x, (struct str){x->proxy->text, (size_t)n})) {
-            no_memory(x);
-            return false;
-        }
-    } else if (x->path_had_dots) {
-        if (!set_target(x, x->path)) {
-            no_memory(x);
-            return false;
-        }
-    } else if (x->request.form == HTTP_FORM_ABSOLUTE &&
-               !set_target(x, http_str(&x->request, x->request.path))) {
-        no_memory(x);
-        return false;
+        rc = complete_vars(x, &vars) ? 0 : -ENOMEM;
+        used = &vars;
     }
-    if (!route_rewrites_host(w))
-        return true;
-    exchange_vars(x, &vars);
-    if (!complete_vars(x, &vars)) {
+    if (rc == 0)
+        rc = request_rewrite(w, x->proxy->routing, used, &x->request, &path, &x->arena,
+                             x->proxy->text, &out);
+    if (rc == -ENOMEM)
         no_memory(x);
+    else if (rc < 0)
+        expand_refused(x, rc);
+    if (rc < 0)
         return false;
-    }
-    n = route_rewrite_host(w, &vars, x->proxy->text, ROUTE_TEXT_MAX);
-    if (n < 0)
-        return expand_refused(x, n) == 0;
-    x->host_out = (struct str){arena_copy(&x->arena, x->proxy->text, (size_t)n), (size_t)n};
-    if (x->host_out.p == NULL)
-        no_memory(x);
-    return x->host_out.p != NULL;
+    x->target = out.target;
+    x->host_out = out.host;
+    return true;
 }
 
 /* ---- a backend ---- */
-
-static uint64_t hash_str(struct str s)
-{
-    return hash_bytes(s.p, s.len, 0);
-}
-
-static uint64_t hash_key(const struct exchange *x)
-{
-    const struct pool_conf *c = x->pool->conf;
-    const struct http_field *f;
-    struct str value;
-
-    switch (c->hash_key) {
-    case HASH_PATH:
-        return hash_str(x->path);
-    case HASH_URI:
-        return hash_str(x->path) ^ hash_u64(hash_str(query_of(x)));
-    case HASH_HOST:
-        return hash_str(x->host);
-    case HASH_HEADER:
-        f = http_find_name(&x->request, str_of(c->hash_name), NULL);
-        if (f != NULL)
-            return hash_str(http_value(&x->request, f));
-        break;
-    case HASH_COOKIE:
-        for (f = http_find(&x->request, HTTP_COOKIE, NULL); f != NULL;
-             f = http_find(&x->request, HTTP_COOKIE, f))
-            if (http_cookie_find(http_value(&x->request, f), str_of(c->hash_name), &value))
-                return hash_str(value);
-        break;
-    case HASH_QUERY:
-        if (uri_query_find(query_of(x), str_of(c->hash_name), &value))
-            return hash_str(value);
-        break;
-    case HASH_SOURCE:
-        break;
-    }
-    return addr_hash_host(x->client); /* who has no key is spread by address */
-}
 
 /* A request that may be sent twice without harm may use any connection. */
 static struct backend_conn *idle_conn(struct exchange *x)
@@ -352,35 +243,18 @@ const struct seek_ops exchange_seek_ops = {
     .stopped = on_stopped,
 };
 
-/* The member that the client's cookie names, and how it looks to the log. */
-static void find_cookie(struct exchange *x)
-{
-    struct str name = str_of(x->pool->conf->http.sticky->cookie), value;
-    const struct http_field *f = NULL;
-
-    x->cookie_in = COOKIE_IN_NONE;
-    while ((f = http_find(&x->request, HTTP_COOKIE, f)) != NULL) {
-        if (!http_cookie_find(http_value(&x->request, f), name, &value))
-            continue;
-        x->stick_member = stick_find(x->pool->stick, value);
-        x->cookie_in = x->stick_member == STICK_NONE ? COOKIE_IN_INVALID : COOKIE_IN_VALID;
-        if (x->stick_member != STICK_NONE)
-            return; /* else another one of that name may do */
-    }
-}
-
 static void choose_backend(struct exchange *x)
 {
     seek_init(&x->seek, &exchange_seek_ops, x->proxy, x->pool);
     if (x->pool->conf->balance.kind == BALANCE_HASH)
-        x->seek.key = hash_key(x);
+        x->seek.key = request_hash_key(x->pool->conf, &x->request, x->host, x->path, x->client);
     uint32_t n = atomic_fetch_add_explicit(&x->pool->current, 1, memory_order_relaxed) + 1;
     counter_max(&x->pool->current_max, n);
     x->counted = true;
     exchange_enter(x, X_SEEKING);
     retry_budget_request(x->pool->budget, x->proxy->worker, exchange_now_us(x));
     if (x->pool->stick != NULL)
-        find_cookie(x);
+        x->stick_member = request_cookie(x->pool->stick, x->pool->conf, &x->request, &x->cookie_in);
     if (x->stick_member != STICK_NONE)
         seek_place_at(&x->seek, x->pool->members[x->stick_member].slot);
     else
@@ -557,7 +431,7 @@ void exchange_route(struct exchange *x)
         exchange_refuse(x, 405, "connect-refused", END_BAD_REQUEST);
         return;
     }
-    if (!find_host(x)) {
+    if (!request_host(&x->request, &x->arena, &x->host)) {
         no_memory(x);
         return;
     }
@@ -567,7 +441,7 @@ void exchange_route(struct exchange *x)
         .head = &x->request,
         .host = x->host,
         .path = x->path,
-        .query = query_of(x),
+        .query = request_query(&x->request),
         .client = x->client,
     };
     uint32_t i = route_find(l->table, x->proxy->routing, &rr, &x->match);

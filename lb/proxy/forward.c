@@ -1,6 +1,7 @@
 /* forward.c - who the client is, as far as proxies in front of us may be believed, and what the
  * backend is told of it: X-Forwarded-*, Forwarded (RFC 7239), request id, traceparent (W3C). */
 #include "lb/proxy/exchange_priv.h"
+#include "lb/proxy/request.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -9,10 +10,8 @@
 #define TRACEPARENT_LEN 55
 #define FORWARDED_MAX   2048 /* bytes of a list that is added to; longer ones are replaced */
 
-static bool is_trusted(const struct exchange *x, const struct addr *a)
+static bool is_trusted(const struct http_listener_conf *c, const struct addr *a)
 {
-    const struct http_listener_conf *c = exchange_conf(x);
-
     for (uint32_t i = 0; i < c->n_trusted_proxies; i++)
         if (addr_net_contains(&c->trusted_proxies[i], a))
             return true;
@@ -56,10 +55,8 @@ static bool last_element(struct str *list, struct str *out)
 }
 
 /* From the nearest proxy outwards: the first that is not trusted is the client. */
-static void walk(struct exchange *x, struct addr *client)
+static void walk(const struct http_listener_conf *c, const struct http_head *h, struct addr *client)
 {
-    const struct http_head *h = &x->request;
-
     for (int i = h->n_fields - 1; i >= 0; i--) {
         const struct http_field *f = &h->fields[i];
         struct str list, element;
@@ -71,7 +68,7 @@ static void walk(struct exchange *x, struct addr *client)
             if (!parse_forwarded_address(element, &a))
                 return;
             *client = a;
-            if (!is_trusted(x, &a))
+            if (!is_trusted(c, &a))
                 return;
         }
     }
@@ -97,9 +94,23 @@ static size_t format_ip(const struct addr *a, char buf[static ADDR_TEXT_MAX])
     return strlen(buf);
 }
 
-bool exchange_find_client(struct exchange *x)
+void request_find_client(const struct http_listener_conf *c, const struct http_head *h,
+                         struct addr *client, bool *out_trusted, const char **out_scheme)
 {
     const struct http_field *f;
+
+    *out_scheme = "http";
+    *out_trusted = c->n_trusted_proxies > 0 && is_trusted(c, client);
+    if (!*out_trusted)
+        return;
+    walk(c, h, client);
+    f = http_find(h, HTTP_X_FORWARDED_PROTO, NULL);
+    if (f != NULL && str_eq_nocase(http_value(h, f), STR("https")))
+        *out_scheme = "https";
+}
+
+bool exchange_find_client(struct exchange *x)
+{
     char text[ADDR_TEXT_MAX];
 
     x->scheme = "http";
@@ -107,29 +118,23 @@ bool exchange_find_client(struct exchange *x)
     if (x->client == NULL)
         return false;
     session_client_address(x->session, -1, x->client);
-    x->trusted = exchange_conf(x)->n_trusted_proxies > 0 && is_trusted(x, x->client);
-    if (x->trusted) {
-        walk(x, x->client);
-        f = http_find(&x->request, HTTP_X_FORWARDED_PROTO, NULL);
-        if (f != NULL && str_eq_nocase(http_value(&x->request, f), STR("https")))
-            x->scheme = "https";
-    }
+    request_find_client(exchange_conf(x), &x->request, x->client, &x->trusted, &x->scheme);
     size_t n = format_ip(x->client, text);
     x->client_ip = (struct str){arena_copy(&x->arena, text, n), n};
     return x->client_ip.p != NULL;
 }
 
 /* The list with one element more; one that is not believed is replaced. */
-static bool extend(struct exchange *x, enum http_field_id id, struct str name, struct str element)
+static bool extend(struct forward *f, enum http_field_id id, struct str name, struct str element)
 {
     char list[FORWARDED_MAX];
     size_t n = 0;
 
-    if (!x->trusted)
-        return http_head_set(&x->request, &x->arena, name, element) == 0;
-    for (const struct http_field *f = http_find(&x->request, id, NULL); f != NULL;
-         f = http_find(&x->request, id, f)) {
-        struct str value = http_value(&x->request, f);
+    if (!f->trusted)
+        return http_head_set(f->head, f->arena, name, element) == 0;
+    for (const struct http_field *o = http_find(f->head, id, NULL); o != NULL;
+         o = http_find(f->head, id, o)) {
+        struct str value = http_value(f->head, o);
         if (n + value.len + 2 + element.len > sizeof(list))
             break;
         memcpy(list + n, value.p, value.len);
@@ -137,31 +142,32 @@ static bool extend(struct exchange *x, enum http_field_id id, struct str name, s
         n += value.len + 2;
     }
     memcpy(list + n, element.p, element.len);
-    return http_head_set(&x->request, &x->arena, name, (struct str){list, n + element.len}) == 0;
+    return http_head_set(f->head, f->arena, name, (struct str){list, n + element.len}) == 0;
 }
 
 /* One that is believed stays. */
-static bool set_unless_trusted(struct exchange *x, enum http_field_id id, struct str name,
+static bool set_unless_trusted(struct forward *f, enum http_field_id id, struct str name,
                                struct str value)
 {
-    if (x->trusted && http_find(&x->request, id, NULL) != NULL)
+    if (f->trusted && http_find(f->head, id, NULL) != NULL)
         return true;
     if (value.len == 0) {
-        http_drop_id(&x->request, id);
+        http_drop_id(f->head, id);
         return true;
     }
-    return http_head_set(&x->request, &x->arena, name, value) == 0;
+    return http_head_set(f->head, f->arena, name, value) == 0;
 }
 
-static bool add_forwarded(struct exchange *x, struct str peer)
+static bool add_forwarded(struct forward *f)
 {
-    struct str host = http_str(&x->request, x->request.authority);
+    struct str host = http_str(f->head, f->head->authority);
+    struct str peer = f->peer;
     bool v6 = memchr(peer.p, ':', peer.len) != NULL;
     char element[512];
 
-    if (!exchange_conf(x)->forwarded) {
-        if (!x->trusted)
-            http_drop_id(&x->request, HTTP_FORWARDED);
+    if (!f->conf->forwarded) {
+        if (!f->trusted)
+            http_drop_id(f->head, HTTP_FORWARDED);
         return true;
     }
     int n =
@@ -170,8 +176,8 @@ static bool add_forwarded(struct exchange *x, struct str peer)
     if (host.len > 0 && host.len < 256)
         n += snprintf(element + n, sizeof(element) - (size_t)n, ";host=\"" STR_FMT "\"",
                       STR_ARG(host));
-    n += snprintf(element + n, sizeof(element) - (size_t)n, ";proto=%s", x->scheme);
-    return extend(x, HTTP_FORWARDED, STR("Forwarded"), (struct str){element, (size_t)n});
+    n += snprintf(element + n, sizeof(element) - (size_t)n, ";proto=%s", f->scheme);
+    return extend(f, HTTP_FORWARDED, STR("Forwarded"), (struct str){element, (size_t)n});
 }
 
 static void hex(uint64_t v, char out[static 16])
@@ -190,20 +196,20 @@ static bool is_request_id(struct str s)
     return true;
 }
 
-static bool add_request_id(struct exchange *x)
+static bool add_request_id(struct forward *f)
 {
-    struct http_field *f = http_find(&x->request, HTTP_X_REQUEST_ID, NULL);
+    struct http_field *old = http_find(f->head, HTTP_X_REQUEST_ID, NULL);
     char id[32];
 
-    if (f != NULL && is_request_id(http_value(&x->request, f))) {
-        x->request_id = http_value(&x->request, f);
+    if (old != NULL && is_request_id(http_value(f->head, old))) {
+        f->request_id = http_value(f->head, old);
         return true;
     }
-    hex(rng_next(&x->proxy->rng), id);
-    hex(rng_next(&x->proxy->rng), id + 16);
-    x->request_id = (struct str){arena_copy(&x->arena, id, sizeof(id)), sizeof(id)};
-    return x->request_id.p != NULL &&
-           http_head_set(&x->request, &x->arena, STR("X-Request-ID"), x->request_id) == 0;
+    hex(rng_next(f->rng), id);
+    hex(rng_next(f->rng), id + 16);
+    f->request_id = (struct str){arena_copy(f->arena, id, sizeof(id)), sizeof(id)};
+    return f->request_id.p != NULL &&
+           http_head_set(f->head, f->arena, STR("X-Request-ID"), f->request_id) == 0;
 }
 
 /* version-traceid-parentid-flags, lower-case hexadecimal, ids not all zero. */
@@ -230,41 +236,59 @@ static bool is_traceparent(struct str s)
     return true;
 }
 
-static bool add_traceparent(struct exchange *x)
+static bool add_traceparent(struct forward *f)
 {
-    struct http_field *f = http_find(&x->request, HTTP_TRACEPARENT, NULL);
+    struct http_field *old = http_find(f->head, HTTP_TRACEPARENT, NULL);
     char t[TRACEPARENT_LEN];
 
-    if (f != NULL && is_traceparent(http_value(&x->request, f))) {
-        x->traceparent = http_value(&x->request, f);
+    if (old != NULL && is_traceparent(http_value(f->head, old))) {
+        f->traceparent = http_value(f->head, old);
         return true;
     }
     memcpy(t, "00-", 3);
-    hex(rng_next(&x->proxy->rng) | 1, t + 3);
-    hex(rng_next(&x->proxy->rng), t + 19);
+    hex(rng_next(f->rng) | 1, t + 3);
+    hex(rng_next(f->rng), t + 19);
     t[35] = '-';
-    hex(rng_next(&x->proxy->rng) | 1, t + 36);
+    hex(rng_next(f->rng) | 1, t + 36);
     memcpy(t + 52, "-00", 3); /* nobody has said that it is to be recorded */
-    x->traceparent = (struct str){arena_copy(&x->arena, t, sizeof(t)), sizeof(t)};
-    return x->traceparent.p != NULL &&
-           http_head_set(&x->request, &x->arena, STR("traceparent"), x->traceparent) == 0;
+    f->traceparent = (struct str){arena_copy(f->arena, t, sizeof(t)), sizeof(t)};
+    return f->traceparent.p != NULL &&
+           http_head_set(f->head, f->arena, STR("traceparent"), f->traceparent) == 0;
+}
+
+bool forward_fields(struct forward *f)
+{
+    char port[8];
+    int n = f->local_port != 0 ? snprintf(port, sizeof(port), "%u", f->local_port) : 0;
+
+    return extend(f, HTTP_X_FORWARDED_FOR, STR("X-Forwarded-For"), f->peer) &&
+           set_unless_trusted(f, HTTP_X_FORWARDED_PROTO, STR("X-Forwarded-Proto"),
+                              str_of(f->scheme)) &&
+           set_unless_trusted(f, HTTP_X_FORWARDED_HOST, STR("X-Forwarded-Host"),
+                              http_str(f->head, f->head->authority)) &&
+           set_unless_trusted(f, HTTP_X_FORWARDED_PORT, STR("X-Forwarded-Port"),
+                              (struct str){port, (size_t)n}) &&
+           add_forwarded(f) && add_request_id(f) && add_traceparent(f);
 }
 
 bool exchange_forward(struct exchange *x)
 {
     struct addr peer;
-    char text[ADDR_TEXT_MAX], port[8];
+    char text[ADDR_TEXT_MAX];
 
     session_client_address(x->session, -1, &peer);
-    struct str ip = {text, format_ip(&peer, text)};
-    uint16_t local = session_local_port(x->session, x->ops->raw(x));
-    struct str port_text = {port, local ? (size_t)snprintf(port, sizeof(port), "%u", local) : 0};
-    struct str host = http_str(&x->request, x->request.authority);
-
-    return extend(x, HTTP_X_FORWARDED_FOR, STR("X-Forwarded-For"), ip) &&
-           set_unless_trusted(x, HTTP_X_FORWARDED_PROTO, STR("X-Forwarded-Proto"),
-                              str_of(x->scheme)) &&
-           set_unless_trusted(x, HTTP_X_FORWARDED_HOST, STR("X-Forwarded-Host"), host) &&
-           set_unless_trusted(x, HTTP_X_FORWARDED_PORT, STR("X-Forwarded-Port"), port_text) &&
-           add_forwarded(x, ip) && add_request_id(x) && add_traceparent(x);
+    struct forward f = {
+        .conf = exchange_conf(x),
+        .head = &x->request,
+        .arena = &x->arena,
+        .peer = {text, format_ip(&peer, text)},
+        .local_port = session_local_port(x->session, x->ops->raw(x)),
+        .trusted = x->trusted,
+        .scheme = x->scheme,
+        .rng = &x->proxy->rng,
+    };
+    bool done = forward_fields(&f);
+    x->request_id = f.request_id;
+    x->traceparent = f.traceparent;
+    return done;
 }

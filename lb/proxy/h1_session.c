@@ -7,6 +7,7 @@
 #include "lb/net/proxy_proto.h"
 #include "lb/net/stream.h"
 #include "lb/proxy/exchange_priv.h"
+#include "lb/proxy/request.h"
 #include "lb/upstream/stick.h"
 
 #include <errno.h>
@@ -18,7 +19,6 @@
 #define LINGER_BYTES    (1u << 20)  /* that are discarded meanwhile */
 #define DRAIN_IDLE_MS   1000        /* for a last request on an idle connection */
 #define QUICK_END_BYTES (16u << 10) /* so much may still be on its way when an exchange is over */
-#define TARGET_BYTES    (16u << 10) /* of a request target */
 
 enum h1_state {
     H1_PROXY_HEADER, /* is awaited */
@@ -264,8 +264,7 @@ static void read_head(struct h1_session *s)
     struct stream *t = &s->stream;
     struct proxy *p = proxy_of(s);
     const struct http_listener_conf *c = conf_of(s);
-    const struct h1_limits limits = {
-        .head_bytes = c->head_bytes, .target_bytes = TARGET_BYTES, .fields = (uint16_t)c->fields};
+    const struct h1_limits limits = request_limits(c);
 
     if (t->in == NULL || t->error != 0) {
         if (t->eof || t->error != 0 || t->tx_dead)
