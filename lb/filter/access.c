@@ -44,12 +44,14 @@ static void free_access(struct filter *f)
     free(a);
 }
 
-static bool among(const struct addr_net *nets, uint32_t n, const struct addr *addr)
+/* The first that holds it, or NULL. */
+static const struct addr_net *among(const struct addr_net *nets, uint32_t n,
+                                    const struct addr *addr)
 {
     for (uint32_t i = 0; i < n; i++)
         if (addr_net_contains(&nets[i], addr))
-            return true;
-    return false;
+            return &nets[i];
+    return NULL;
 }
 
 static enum filter_verdict request_head(struct filter *f, struct filter_exchange *x, void *state)
@@ -57,11 +59,30 @@ static enum filter_verdict request_head(struct filter *f, struct filter_exchange
     const struct access *a = container_of(f, struct access, base);
 
     (void)state;
-    if (!among(a->deny, a->n_deny, x->client) &&
-        (a->n_allow == 0 || among(a->allow, a->n_allow, x->client)))
+    if (among(a->deny, a->n_deny, x->client) == NULL &&
+        (a->n_allow == 0 || among(a->allow, a->n_allow, x->client) != NULL))
         return FILTER_PASS;
     x->answer = (struct filter_answer){.status = 403, .reason = "denied"};
     return FILTER_ANSWER;
+}
+
+static enum filter_verdict explain(struct filter *f, struct filter_exchange *x,
+                                   struct strbuf *words)
+{
+    const struct access *a = container_of(f, struct access, base);
+    const struct addr_net *denied = among(a->deny, a->n_deny, x->client);
+    const struct addr_net *allowed = among(a->allow, a->n_allow, x->client);
+    char client[ADDR_TEXT_MAX], net[ADDR_TEXT_MAX];
+
+    addr_format_host(x->client, client);
+    if (denied != NULL)
+        strbuf_addf(words, "%s is in deny %s", client, addr_net_format(denied, net));
+    else if (allowed != NULL)
+        strbuf_addf(words, "%s is in allow %s", client, addr_net_format(allowed, net));
+    else
+        strbuf_addf(words, "%s is in none of the networks of %s", client,
+                    a->n_allow > 0 ? "allow" : "deny");
+    return request_head(f, x, NULL);
 }
 
 const struct filter_type access_filter = {
@@ -69,4 +90,5 @@ const struct filter_type access_filter = {
     .make = make,
     .free = free_access,
     .request_head = request_head,
+    .explain = explain,
 };

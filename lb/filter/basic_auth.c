@@ -264,10 +264,17 @@ static enum filter_verdict check(struct basic_auth *b, struct auth_state *s,
     return verify(b, s, c, key);
 }
 
+static bool find_credentials(const struct http_head *h, struct basic_auth_credentials *out)
+{
+    struct http_field *field = http_find(h, HTTP_AUTHORIZATION, NULL);
+
+    return field != NULL && http_find(h, HTTP_AUTHORIZATION, field) == NULL &&
+           basic_auth_header_parse(http_value(h, field), out);
+}
+
 static enum filter_verdict request_head(struct filter *f, struct filter_exchange *x, void *state)
 {
     struct basic_auth *b = container_of(f, struct basic_auth, base);
-    struct http_field *field = http_find(x->request, HTTP_AUTHORIZATION, NULL);
     struct auth_state *s = state;
     struct basic_auth_credentials c;
 
@@ -277,8 +284,7 @@ static enum filter_verdict request_head(struct filter *f, struct filter_exchange
         return FILTER_PAUSE;
     s->auth = b;
     s->x = x;
-    if (field == NULL || http_find(x->request, HTTP_AUTHORIZATION, field) != NULL ||
-        !basic_auth_header_parse(http_value(x->request, field), &c))
+    if (!find_credentials(x->request, &c))
         return unauthorized(b, x);
     enum filter_verdict v = check(b, s, &c);
     explicit_bzero(&c, sizeof(c));
@@ -295,11 +301,29 @@ static void end(struct filter *f, struct filter_exchange *x, void *state)
     s->job = NULL;
 }
 
+/* Tries no password: whoever may ask for explanations may not guess here for nothing. */
+static enum filter_verdict explain(struct filter *f, struct filter_exchange *x,
+                                   struct strbuf *words)
+{
+    struct basic_auth_credentials c;
+
+    if (!find_credentials(x->request, &c)) {
+        strbuf_add_cstr(words, http_find(x->request, HTTP_AUTHORIZATION, NULL) != NULL
+                                   ? "the Authorization header is not one of Basic"
+                                   : "there is no Authorization header");
+        return unauthorized(container_of(f, struct basic_auth, base), x);
+    }
+    strbuf_addf(words, "if the password of user %s is right (it is not tried here)", c.user);
+    explicit_bzero(&c, sizeof(c));
+    return FILTER_PASS;
+}
+
 const struct filter_type basic_auth_filter = {
     .name = "basic_auth",
     .state_size = sizeof(struct auth_state),
     .make = make,
     .free = free_auth,
     .request_head = request_head,
+    .explain = explain,
     .end = end,
 };

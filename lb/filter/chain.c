@@ -103,6 +103,26 @@ enum filter_verdict filter_chain_response_trailers(const struct filter_chain *c,
     RUN(response_trailers, BACKWARD, trailers);
 }
 
+enum filter_verdict filter_chain_explain(const struct filter_chain *c, struct filter_exchange *x,
+                                         filter_explain_fn *fn, void *arg)
+{
+    enum filter_verdict v = FILTER_PASS;
+    struct strbuf words = {0};
+
+    for (uint32_t i = 0; i < c->n && v == FILTER_PASS; i++) {
+        struct filter *f = c->filters[i];
+        strbuf_clear(&words);
+        strbuf_add_cstr(&words, "");
+        if (f->type->explain != NULL)
+            v = f->type->explain(f, x, &words);
+        else if (f->type->request_head != NULL)
+            v = f->type->request_head(f, x, NULL);
+        fn(arg, f->type->name, v, words.p);
+    }
+    strbuf_fini(&words);
+    return v;
+}
+
 void filter_chain_end(const struct filter_chain *c, struct filter_exchange *x)
 {
     for (uint32_t i = 0; i < c->n; i++) {

@@ -82,6 +82,11 @@ struct filter_type {
                                          struct filter_body *body);
     enum filter_verdict (*response_trailers)(struct filter *f, struct filter_exchange *x,
                                              void *state, struct http_head *trailers);
+    /* What request_head would say, with words for people: for `explain`, so it counts nothing,
+     * keeps nothing and waits for nothing; where that would decide, it passes. NULL: request_head
+     * itself is called, without state. */
+    enum filter_verdict (*explain)(struct filter *f, struct filter_exchange *x,
+                                   struct strbuf *words);
     /* Once, when the exchange is over however it went. */
     void (*end)(struct filter *f, struct filter_exchange *x, void *state);
 };
@@ -121,6 +126,12 @@ enum filter_verdict filter_chain_response_body(const struct filter_chain *c,
 enum filter_verdict filter_chain_response_trailers(const struct filter_chain *c,
                                                    struct filter_exchange *x, uint32_t *at,
                                                    struct http_head *trailers);
+/* Tells what each filter says of the request's head, in order, up to the one that answers; the head
+ * and x->answer are as after filter_chain_request_head(). */
+typedef void filter_explain_fn(void *arg, const char *name, enum filter_verdict verdict,
+                               const char *words);
+enum filter_verdict filter_chain_explain(const struct filter_chain *c, struct filter_exchange *x,
+                                         filter_explain_fn *fn, void *arg);
 void filter_chain_end(const struct filter_chain *c, struct filter_exchange *x);
 
 #endif

@@ -25,6 +25,7 @@ struct ratelimit {
     enum key_kind kind;
     char *name; /* of the header or cookie */
     char policy[64];
+    uint32_t n, per_ms, burst;
     uint64_t seed;
     struct rate_table *table;
 };
@@ -76,6 +77,9 @@ static struct filter *make(const struct filters_conf *conf, const char **out_err
         return NULL;
     struct ratelimit *r = xcalloc(1, sizeof(*r));
     r->base.type = &ratelimit_filter;
+    r->n = rc->n;
+    r->per_ms = rc->per_ms;
+    r->burst = rc->burst > 0 ? rc->burst : 1;
     filter_secret(&r->seed, sizeof(r->seed));
     describe(r, rc);
     if (!parse_key(r, rc->key))
@@ -85,7 +89,7 @@ static struct filter *make(const struct filters_conf *conf, const char **out_err
     else if (rc->n == 0 || rc->per_ms == 0)
         *out_error = filter_error("ratelimit.rate: expected at least one request in a period");
     else
-        r->table = rate_table_new(rc->n, rc->per_ms, rc->burst > 0 ? rc->burst : 1, out_error);
+        r->table = rate_table_new(rc->n, rc->per_ms, r->burst, out_error);
     if (r->table != NULL)
         return &r->base;
     free_ratelimit(&r->base);
@@ -169,9 +173,39 @@ static enum filter_verdict request_head(struct filter *f, struct filter_exchange
     return FILTER_ANSWER;
 }
 
+static enum filter_verdict explain(struct filter *f, struct filter_exchange *x,
+                                   struct strbuf *words)
+{
+    const struct ratelimit *r = container_of(f, struct ratelimit, base);
+    const struct http_field *field;
+    char client[ADDR_TEXT_MAX];
+    struct str value;
+
+    strbuf_addf(words, "if not more than %u", r->n);
+    if (r->per_ms % 1000 == 0)
+        strbuf_addf(words, " in %us", r->per_ms / 1000);
+    else
+        strbuf_addf(words, " in %ums", r->per_ms);
+    strbuf_addf(words, ", %u at once, for ", r->burst);
+    if (r->kind == BY_PATH)
+        strbuf_addf(words, "path " STR_FMT, STR_ARG(x->vars.path));
+    else if (r->kind == BY_ROUTE)
+        strbuf_add_cstr(words, "the route");
+    else if (r->kind == BY_HEADER &&
+             (field = http_find_name(x->request, str_of(r->name), NULL)) != NULL)
+        strbuf_addf(words, "header %s: " STR_FMT, r->name, STR_ARG(http_value(x->request, field)));
+    else if (r->kind == BY_COOKIE && find_cookie(x->request, str_of(r->name), &value))
+        strbuf_addf(words, "cookie %s=" STR_FMT, r->name, STR_ARG(value));
+    else
+        strbuf_addf(words, "source %s%s%s", addr_format_host(x->client, client),
+                    r->name != NULL ? ", as there is no " : "", r->name != NULL ? r->name : "");
+    return FILTER_PASS;
+}
+
 const struct filter_type ratelimit_filter = {
     .name = "ratelimit",
     .make = make,
     .free = free_ratelimit,
     .request_head = request_head,
+    .explain = explain,
 };

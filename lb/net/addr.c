@@ -423,6 +423,30 @@ static bool prefix_eq(const uint8_t *a, const uint8_t *b, unsigned bits)
     return rest == 0 || ((a[whole] ^ b[whole]) & (0xff00u >> rest) & 0xff) == 0;
 }
 
+const char *addr_net_format(const struct addr_net *net, char buf[static ADDR_TEXT_MAX])
+{
+    unsigned whole = net->family == AF_INET ? 32 : 128;
+    struct addr a = {0};
+
+    if (net->family == AF_UNIX)
+        return strcpy(buf, "unix");
+    if (net->family == AF_INET) {
+        a.len = sizeof(a.in);
+        a.in.sin_family = AF_INET;
+        memcpy(&a.in.sin_addr, net->bytes, 4);
+    } else {
+        a.len = sizeof(a.in6);
+        a.in6.sin6_family = AF_INET6;
+        memcpy(&a.in6.sin6_addr, net->bytes, 16);
+    }
+    addr_format_host(&a, buf);
+    if (net->bits < whole) {
+        size_t n = strlen(buf);
+        snprintf(buf + n, ADDR_TEXT_MAX - n, "/%u", net->bits);
+    }
+    return buf;
+}
+
 bool addr_net_contains(const struct addr_net *net, const struct addr *a)
 {
     if (net->family == AF_INET) {

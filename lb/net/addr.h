@@ -56,6 +56,7 @@ struct addr_net {
 };
 /* "10.0.0.0/8", "::1", "unix" (any unix peer). 0 or -EINVAL with *out_error. */
 int addr_net_parse(struct str text, struct addr_net *out, const char **out_error) WARN_UNUSED;
+const char *addr_net_format(const struct addr_net *net, char buf[static ADDR_TEXT_MAX]);
 bool addr_net_contains(const struct addr_net *net, const struct addr *a); /* maps v4-in-v6 */
 
 #endif

@@ -27,33 +27,10 @@ static void add_conds(struct strbuf *out, size_t from, const char *what,
     }
 }
 
-static void add_net(struct strbuf *out, const struct addr_net *net)
-{
-    struct addr a = {0};
-    char text[ADDR_TEXT_MAX];
-    unsigned whole = net->family == AF_INET ? 32 : 128;
-
-    if (net->family == AF_UNIX) {
-        strbuf_add_cstr(out, "unix");
-        return;
-    }
-    if (net->family == AF_INET) {
-        a.len = sizeof(a.in);
-        a.in.sin_family = AF_INET;
-        memcpy(&a.in.sin_addr, net->bytes, 4);
-    } else {
-        a.len = sizeof(a.in6);
-        a.in6.sin6_family = AF_INET6;
-        memcpy(&a.in6.sin6_addr, net->bytes, 16);
-    }
-    strbuf_add_cstr(out, addr_format_host(&a, text));
-    if (net->bits < whole)
-        strbuf_addf(out, "/%u", net->bits);
-}
-
 void route_describe(const struct route_conf *conf, struct strbuf *out)
 {
     size_t from = out->len;
+    char net[ADDR_TEXT_MAX];
 
     add_list(out, from, "host", conf->hosts, conf->n_hosts);
     add_list(out, from, "path", conf->paths, conf->n_paths);
@@ -66,7 +43,7 @@ void route_describe(const struct route_conf *conf, struct strbuf *out)
             begin(out, from, "from");
         else
             strbuf_add_char(out, ',');
-        add_net(out, &conf->from[i]);
+        strbuf_add_cstr(out, addr_net_format(&conf->from[i], net));
     }
     if (out->len == from)
         strbuf_add_cstr(out, "any request");
