@@ -538,10 +538,16 @@ class Sluice:
                    lambda: "in-flight counts back to zero: %s\n%s" % (
                        ", ".join(self.in_flight()), short(self.ctl("show sess"))))
 
+        def idle():  # connections to backends that are kept for the next request
+            return sum(int(row["srv_icur"] or 0) for (_, sv), row in self.stat().items()
+                       if sv not in ("FRONTEND", "BACKEND"))
+
         def back():  # checks come and go
             now = fds_of(self.pid)
-            return all(n <= self.baseline.get(kind, 0) for kind, n in now.items() if kind != "pipe")
-        wait_until(back, lambda: "descriptors back to %s: %s" % (self.baseline, fds_of(self.pid)))
+            allowed = dict(self.baseline, socket=self.baseline.get("socket", 0) + idle())
+            return all(n <= allowed.get(kind, 0) for kind, n in now.items() if kind != "pipe")
+        wait_until(back, lambda: "descriptors back to %s and %d idle ones: %s" % (
+            self.baseline, idle(), fds_of(self.pid)))
         # Up to 64 idle pipes per worker are kept on purpose.
         pipes = fds_of(self.pid).get("pipe", 0) - self.baseline.get("pipe", 0)
         check(pipes <= 2 * 64 * 2, "pipes left open", pipes)
@@ -670,15 +676,15 @@ class Test:
         x2… where a Backend has that name)."""
         rows = []
         plain = [b[0] if isinstance(b, tuple) and isinstance(b[1], str) else b for b in backends]
-        taken = {b.name for b in plain if isinstance(b, Backend)}
+        taken = {b.name for b in plain if hasattr(b, "name")}
         for i, item in enumerate(backends):
             extra = ""
             if isinstance(item, tuple) and isinstance(item[1], str):
                 item, extra = item
-            name = item.name if isinstance(item, Backend) else "b%d" % (i + 1)
-            if not isinstance(item, Backend) and name in taken:
+            name = item.name if hasattr(item, "name") else "b%d" % (i + 1)
+            if not hasattr(item, "name") and name in taken:
                 name = "x%d" % (i + 1)
-            address = item.address if isinstance(item, Backend) else item
+            address = item.address if hasattr(item, "address") else item
             rows.append('\n    { name = "%s"; address = "%s"; %s }' % (name, where(address), extra))
         return ",".join(rows)
 
