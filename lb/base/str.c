@@ -87,6 +87,19 @@ int str_u64(struct str s, uint64_t max, uint64_t *out_value)
     return 0;
 }
 
+size_t str_put_u64(uint64_t value, char out[static STR_U64_MAX])
+{
+    char digits[STR_U64_MAX];
+    size_t n = 0;
+
+    do
+        digits[n++] = (char)('0' + value % 10);
+    while ((value /= 10) != 0);
+    for (size_t i = 0; i < n; i++)
+        out[i] = digits[n - 1 - i];
+    return n;
+}
+
 void strbuf_fini(struct strbuf *b)
 {
     free(b->p);

@@ -34,6 +34,10 @@ struct str str_word(struct str *s, const char *seps);
 /* Whole slice as a decimal number, at most max. 0, or -EINVAL / -ERANGE (out untouched). */
 int str_u64(struct str s, uint64_t max, uint64_t *out_value) WARN_UNUSED;
 
+#define STR_U64_MAX 20 /* digits */
+/* Decimal; returns the length. */
+size_t str_put_u64(uint64_t value, char out[static STR_U64_MAX]);
+
 /* Growable text; zero it to start. Lack of memory ends the process (used off the hot path only). */
 struct strbuf {
     char *p; /* NUL terminated once anything was added */

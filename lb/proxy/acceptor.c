@@ -103,6 +103,18 @@ static void on_accept(struct op *op, int res)
         timer_start(&a->proxy->loop->timers, &a->resume, loop_now_ms(a->proxy->loop) + RESUME_MS);
 }
 
+static uint16_t port_of(struct io *io, int fd)
+{
+    struct sockaddr_storage ss;
+    struct addr local;
+    socklen_t len;
+
+    if (io_local_name(io, fd, &ss, &len) < 0)
+        return 0;
+    addr_from_sockaddr(&local, (struct sockaddr *)&ss, len);
+    return addr_port(&local);
+}
+
 void acceptor_new(struct proxy *p, struct proxy_listener *l, int fd)
 {
     struct acceptor *a = xcalloc(1, sizeof(*a));
@@ -111,6 +123,7 @@ void acceptor_new(struct proxy *p, struct proxy_listener *l, int fd)
     a->listener = l;
     a->fd = fd;
     a->row = &l->stats->rows[p->worker];
+    a->port = port_of(p->loop->io, fd);
     op_init(&a->op, on_accept);
     timer_init(&a->resume, on_resume);
     list_init(&a->node);

@@ -9,7 +9,6 @@
 #include "lb/upstream/stick.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 static void no_memory(struct exchange *x)
@@ -59,27 +58,24 @@ void exchange_vars(const struct exchange *x, struct http_vars *out)
         out->captures[i] = x->match.captures[i];
 }
 
+static bool keep_text(struct exchange *x, const char *text, size_t len, struct str *out)
+{
+    *out = (struct str){arena_copy(&x->arena, text, len), len};
+    return out->p != NULL;
+}
+
 /* The texts of variables that only some templates want. False: no memory. */
 static bool complete_vars(struct exchange *x, struct http_vars *vars)
 {
-    struct addr peer, local;
-    char text[ADDR_TEXT_MAX], *p;
+    char text[ADDR_TEXT_MAX], client_port[STR_U64_MAX], port[STR_U64_MAX];
+    struct addr peer;
 
     session_client_address(x->session, -1, &peer);
-    session_local_address(x->session, x->ops->raw(x) ? x->ops->raw(x)->fd : -1, &local);
     addr_format_host(&peer, text);
-    if ((p = arena_copy(&x->arena, text, strlen(text))) == NULL)
-        return false;
-    vars->peer_ip = str_of(p);
-    int n = snprintf(text, sizeof(text), "%u", addr_port(x->client));
-    if ((p = arena_copy(&x->arena, text, (size_t)n)) == NULL)
-        return false;
-    vars->client_port = str_of(p);
-    n = snprintf(text, sizeof(text), "%u", addr_port(&local));
-    if ((p = arena_copy(&x->arena, text, (size_t)n)) == NULL)
-        return false;
-    vars->port = str_of(p);
-    return true;
+    return keep_text(x, text, strlen(text), &vars->peer_ip) &&
+           keep_text(x, client_port, str_put_u64(addr_port(x->client), client_port),
+                     &vars->client_port) &&
+           keep_text(x, port, str_put_u64(x->session->local_port, port), &vars->port);
 }
 
 /* ---- the actions that need no backend ---- */

@@ -258,8 +258,8 @@ static bool add_traceparent(struct forward *f)
 
 bool forward_fields(struct forward *f)
 {
-    char port[8];
-    int n = f->local_port != 0 ? snprintf(port, sizeof(port), "%u", f->local_port) : 0;
+    char port[STR_U64_MAX];
+    size_t n = f->local_port != 0 ? str_put_u64(f->local_port, port) : 0;
 
     return extend(f, HTTP_X_FORWARDED_FOR, STR("X-Forwarded-For"), f->peer) &&
            set_unless_trusted(f, HTTP_X_FORWARDED_PROTO, STR("X-Forwarded-Proto"),
@@ -267,7 +267,7 @@ bool forward_fields(struct forward *f)
            set_unless_trusted(f, HTTP_X_FORWARDED_HOST, STR("X-Forwarded-Host"),
                               http_str(f->head, f->head->authority)) &&
            set_unless_trusted(f, HTTP_X_FORWARDED_PORT, STR("X-Forwarded-Port"),
-                              (struct str){port, (size_t)n}) &&
+                              (struct str){port, n}) &&
            add_forwarded(f) && add_request_id(f) && add_traceparent(f);
 }
 
@@ -282,7 +282,7 @@ bool exchange_forward(struct exchange *x)
         .head = &x->request,
         .arena = &x->arena,
         .peer = {text, format_ip(&peer, text)},
-        .local_port = session_local_port(x->session, x->ops->raw(x)),
+        .local_port = x->session->local_port,
         .trusted = x->trusted,
         .scheme = x->scheme,
         .rng = &x->proxy->rng,

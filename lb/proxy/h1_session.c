@@ -332,7 +332,6 @@ static void read_proxy_header(struct h1_session *s)
     if (!h.local) {
         peer_set(&s->base.client, &h.src);
         s->base.local_port = addr_port(&h.dst);
-        s->base.local_port_known = true;
     }
     stream_consume(t, (uint32_t)h.header_len);
     if (session_admit_source(&s->base, t->fd)) {

@@ -21,6 +21,7 @@ struct acceptor {
     struct timer resume; /* after a pause */
     struct listener_counters *row;
     int fd;
+    uint16_t port; /* that clients have connected to; 0: a unix socket */
     bool stopping;
 };
 

@@ -1,7 +1,6 @@
 /* session.c - see session.h */
 #include "lb/proxy/session.h"
 
-#include "lb/net/stream.h"
 #include "lb/proxy/proxy_priv.h"
 
 #include <string.h>
@@ -15,6 +14,7 @@ void session_init(struct session *s, const struct session_ops *ops, struct proxy
     s->listener = a->listener;
     s->id = ((uint64_t)p->worker << 48) | ++p->next_id;
     s->accepted_us = loop_now_us(p->loop);
+    s->local_port = a->port;
 }
 
 /* ---- addresses ---- */
@@ -74,18 +74,6 @@ void session_client_address(struct session *s, int fd, struct addr *out)
         }
     }
     peer_get(&s->client, out);
-}
-
-uint16_t session_local_port(struct session *s, const struct stream *client)
-{
-    struct addr local;
-
-    if (!s->local_port_known) {
-        session_local_address(s, client != NULL ? client->fd : -1, &local);
-        s->local_port = addr_port(&local);
-        s->local_port_known = true;
-    }
-    return s->local_port;
 }
 
 bool session_expects_proxy_header(struct session *s, int fd)

@@ -15,7 +15,6 @@ struct proxy_listener;
 struct proxy_session_view;
 struct session;
 struct source;
-struct stream;
 
 /* A client's address in few bytes; family 0: not asked for yet. */
 struct peer {
@@ -42,9 +41,8 @@ struct session {
     struct proxy_listener *listener;
     struct source *source; /* counted, where there is a cap per source */
     uint64_t id, accepted_us;
-    uint16_t local_port;
-    bool local_port_known;
-    struct peer client; /* as a PROXY header says, else who is connected */
+    uint16_t local_port; /* that the client has connected to; 0: a unix socket */
+    struct peer client;  /* as a PROXY header says, else who is connected */
 };
 
 void session_init(struct session *s, const struct session_ops *ops, struct proxy *p,
@@ -66,8 +64,6 @@ bool session_expects_proxy_header(struct session *s, int fd);
 /* Asked of the kernel only where something wants to know it. fd -1: closed already. */
 void session_client_address(struct session *s, int fd, struct addr *out);
 void session_local_address(struct session *s, int fd, struct addr *out);
-/* Of the address that the client has connected to; asked once. 0: none. */
-uint16_t session_local_port(struct session *s, const struct stream *client);
 uint64_t session_wall_us(const struct session *s, uint64_t at_us); /* wall clock of a moment */
 /* Cut from outside: both ends are to see that it did not end by itself. */
 bool session_end_is_cut(enum session_end why);
