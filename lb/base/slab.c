@@ -2,7 +2,7 @@
  *
  * Objects live in chunks that are aligned to their own size, so an object's address leads to its
  * chunk and an object carries no header. A chunk is in one of three lists: partial (some used),
- * full, empty (at most one, kept so that an object that comes and goes costs no system call).
+ * full, empty (a few, kept so that objects that come and go in waves cost no system calls).
  * Free objects form a stack through their first bytes; objects never used yet are not in it, so
  * the pages of a new chunk are touched only as they are needed.
  *
@@ -22,10 +22,11 @@
 #endif
 #endif
 
-#define CHUNK_MAGIC     0x51ab51abu
-#define CHUNK_BYTES_MIN ((size_t)64 << 10)
-#define CHUNK_OBJS_MIN  8 /* big objects get bigger chunks */
-#define OBJ_SIZE_MAX    ((size_t)1 << 20)
+#define CHUNK_MAGIC      0x51ab51abu
+#define CHUNK_BYTES_MIN  ((size_t)64 << 10)
+#define CHUNK_OBJS_MIN   8 /* big objects get bigger chunks */
+#define CHUNKS_EMPTY_MAX 4 /* of one slab; the requests of a busy turn fit in them */
+#define OBJ_SIZE_MAX     ((size_t)1 << 20)
 
 struct free_obj {
     struct free_obj *next;
@@ -157,6 +158,7 @@ static struct chunk *chunk_new(struct slab *s)
     poison((char *)c + CHUNK_HEAD, bytes - CHUNK_HEAD);
     list_init(&c->node);
     list_push_front(&s->empty, &c->node);
+    s->n_empty++;
     s->allocated += c->objs;
     return c;
 }
@@ -165,6 +167,7 @@ static void chunk_free(struct slab *s, struct chunk *c)
 {
     sl_assert(c->used == 0);
     list_remove(&c->node);
+    s->n_empty--;
     s->allocated -= c->objs;
     c->magic = 0;
     chunk_memory_free(c, chunk_bytes(s));
@@ -235,7 +238,8 @@ void *slab_alloc(struct slab *s)
         unpoison(obj, s->size);
     }
     s->used++;
-    c->used++;
+    if (c->used++ == 0)
+        s->n_empty--;
     if (c->used == c->objs)
         chunk_move(c, &s->full);
     else if (c->free == NULL)
@@ -258,9 +262,10 @@ void slab_free(struct slab *s, void *obj)
     poison(obj, s->size);
     s->used--;
     if (--c->used == 0) {
-        if (!list_empty(&s->empty))
+        if (s->n_empty >= CHUNKS_EMPTY_MAX)
             chunk_free(s, list_entry(s->empty.next, struct chunk, node));
         chunk_move(c, &s->empty);
+        s->n_empty++;
     } else if (s->partial.next != &c->node) {
         chunk_move(c, &s->partial); /* what was used last is in the cache: it goes first */
     }

@@ -1,6 +1,6 @@
 /* slab.h - fixed-size objects, last freed first reused (hot in cache); one thread only.
  * Grows by chunks; objects are cache-line aligned where their size allows. Empty slabs refuse
- * at run time. Chunks whose objects are all free are given back to the system, but for one. */
+ * at run time. Chunks whose objects are all free are given back to the system, but for a few. */
 #ifndef SLUICE_BASE_SLAB_H
 #define SLUICE_BASE_SLAB_H
 
@@ -10,10 +10,11 @@
 #include <stdint.h>
 
 struct slab {
-    const char *name; /* for `show pools` and panics */
-    size_t size;      /* bytes of an object, rounded up to 16 */
-    uint32_t used, allocated, max;
-    uint64_t failed; /* refused for want of memory or by max */
+    const char *name;              /* for `show pools` and panics */
+    size_t size;                   /* bytes of an object, rounded up to 16 */
+    uint32_t used, allocated, max; /* objects */
+    uint32_t n_empty;              /* chunks */
+    uint64_t failed;               /* refused for want of memory or by max */
     struct list partial, full, empty;
 };
 
