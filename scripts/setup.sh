@@ -55,6 +55,8 @@ if [[ $level == test ]]; then
         missing+=(libcmocka-dev)
     fi
     want python3 cmd python3
+    want nodejs cmd node
+    want npm cmd npm
     want curl cmd curl
     want nginx cmd nginx
     want hatop cmd hatop
@@ -77,7 +79,31 @@ if [[ $level == fuzz ]]; then
     want libclang-rt-dev file /usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer*
 fi
 
-((${#missing[@]} > 0)) || exit 0
+# Express and ws, as the lock file names them. Without npm's registry everything else can be tested
+# still: the tests that need them fail and say so.
+node_packages() {
+    local from=tests/e2e/node to=build/node log
+    [[ $level == test ]] && command -v npm >/dev/null || return 0
+    cmp -s "$from/package-lock.json" "$to/package-lock.json" && [[ -e $to/complete ]] && return
+    echo "setup.sh: installing npm's packages for tests/e2e"
+    mkdir -p "$to"
+    rm -f "$to/complete"
+    cp "$from/package.json" "$from/package-lock.json" "$to"
+    log=$(mktemp)
+    if (cd "$to" && npm ci --ignore-scripts --no-audit --no-fund >"$log" 2>&1); then
+        touch "$to/complete"
+    else
+        cat "$log" >&2
+        echo "setup.sh: npm could not install what $from/package.json names: the tests that need" \
+            "it will fail" >&2
+    fi
+    rm -f "$log"
+}
+
+if ((${#missing[@]} == 0)); then
+    node_packages
+    exit 0
+fi
 
 if ! command -v apt-get >/dev/null; then
     echo "setup.sh: missing: ${missing[*]} (names of Debian's packages), and there is no apt-get" \
@@ -117,3 +143,4 @@ if ! install; then # the package lists may be old or absent
     fi
 fi
 rm -f "$log"
+node_packages

@@ -484,12 +484,14 @@ def echo_or_hold(gate):
 
 def on_down(t, what):
     gate = Gate()
-    b = t.backend(app(echo_or_hold(gate)))
-    s, front = start(t, [b], pool=NO_CHECKS + 'on_down = "%s";' % what)
+    b, checked = t.backend(app(echo_or_hold(gate))), t.backend(hangs)
+    s, front = start(t, [b], pool='on_down = "%s"; health = { type = "tcp"; port = %d; '
+                     'interval = "50ms"; rise = 1; fall = 1; };' % (what, checked.address[1]))
     tunnel, held = upgraded(front), Client(front)
     held.send("/hold")
     gate.wait_held(1)
-    s.ok("set server app/b1 state maint")
+    checked.stop()
+    s.wait_status("app", "b1", "DOWN.*")
     return s, gate, tunnel, held
 
 
