@@ -82,10 +82,10 @@ static bool complete_vars(struct exchange *x, struct http_vars *vars)
 
 static int expand_refused(struct exchange *x, int error)
 {
-    if (error == -EBADMSG)
-        exchange_refuse(x, 400, "bad-rewrite", END_BAD_REQUEST);
-    else
-        exchange_refuse(x, 414, "rewrite-too-long", END_BAD_REQUEST);
+    const char *code;
+    uint16_t status = request_rewrite_refusal(error, &code);
+
+    exchange_refuse(x, status, code, END_BAD_REQUEST);
     return error;
 }
 

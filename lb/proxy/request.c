@@ -117,6 +117,12 @@ int request_rewrite(const struct route_rewrite *w, struct route_scratch *s,
     return out->host.p != NULL ? 0 : -ENOMEM;
 }
 
+uint16_t request_rewrite_refusal(int error, const char **out_code)
+{
+    *out_code = error == -EBADMSG ? "bad-rewrite" : "rewrite-too-long";
+    return error == -EBADMSG ? 400 : 414;
+}
+
 /* ---- which backend ---- */
 
 static uint64_t hash_str(struct str s)

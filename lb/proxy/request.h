@@ -48,6 +48,10 @@ int request_rewrite(const struct route_rewrite *w, struct route_scratch *s,
                     const struct uri_path *path, struct arena *a, char *text,
                     struct request_out *out) WARN_UNUSED;
 
+/* What a client is told when request_rewrite() or an expansion of rewrite.h fails with this error
+ * (not -ENOMEM): a status, and the code. */
+uint16_t request_rewrite_refusal(int error, const char **out_code);
+
 /* ---- forward.c ---- */
 
 /* client: in, who is connected; out, who asks, as far as proxies in front are believed. */

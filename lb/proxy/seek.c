@@ -140,8 +140,7 @@ static void no_candidate(struct seek *k)
         fail(k, error == -ETIMEDOUT ? END_CONNECT_TIMEOUT : END_CONNECT_FAILED, error);
 }
 
-/* A backend that drains takes those who were with it before; its weight does not matter. */
-static bool may_be_used(const struct backend_slot *s)
+bool seek_may_use_wanted(const struct backend_slot *s)
 {
     struct backend_word w = slot_word(s);
 
@@ -159,7 +158,7 @@ static void forget_wanted(struct seek *k)
 /* The one that is wanted, else any. */
 static enum pick_result pick_wanted(struct seek *k, struct backend_slot **out)
 {
-    if (k->wanted != NULL && !may_be_used(k->wanted))
+    if (k->wanted != NULL && !seek_may_use_wanted(k->wanted))
         forget_wanted(k);
     if (k->wanted == NULL)
         return pick(k, out);

@@ -84,4 +84,8 @@ static inline bool seek_idle(const struct seek *k)
 }
 void seek_fini(struct seek *k); /* idle */
 
+/* Whether a backend takes those who were with it before: one that drains does, and its weight does
+ * not matter. In an epoch. */
+bool seek_may_use_wanted(const struct backend_slot *s);
+
 #endif

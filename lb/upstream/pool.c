@@ -116,7 +116,7 @@ static enum pool_tier choose_tier(const struct pool *p, const struct census *c)
     return c->unknown > 0 ? TIER_UNKNOWN : TIER_NONE;
 }
 
-static bool belongs(const struct backend_slot *s, enum pool_tier tier)
+bool pool_tier_holds(enum pool_tier tier, const struct backend_slot *s)
 {
     struct backend_word w = slot_word(s);
 
@@ -168,7 +168,7 @@ void pool_rebuild(struct pool *p, uint64_t wall_us)
     v->tier = choose_tier(p, &c);
     for (uint32_t i = 0; i < p->n_members; i++) {
         struct backend_slot *s = p->members[i].slot;
-        uint32_t weight = belongs(s, v->tier) ? weight_in(s, v->tier) : 0;
+        uint32_t weight = pool_tier_holds(v->tier, s) ? weight_in(s, v->tier) : 0;
 
         if (weight > 0)
             members[n++] = (struct plan_member){s, weight};

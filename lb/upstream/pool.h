@@ -66,6 +66,8 @@ void pool_free(struct pool **p);
 void pool_rebuild(struct pool *p, uint64_t wall_us);
 /* Number of members that count as up (active: without backup, backup: only those). */
 void pool_count_up(const struct pool *p, uint32_t *out_active, uint32_t *out_backup);
+/* Whether a view of this tier is to hold this backend now. */
+bool pool_tier_holds(enum pool_tier tier, const struct backend_slot *s);
 bool pool_usable(const struct pool *p); /* the present view has at least one backend; any thread */
 
 #endif
