@@ -24,8 +24,9 @@ struct filter_exchange;
 enum filter_verdict {
     FILTER_PASS,   /* on to the next one */
     FILTER_ANSWER, /* x->answer is the response; nothing goes to a backend */
-    FILTER_PAUSE,  /* until filter_host.resume(); then the same hook is called again */
-    FILTER_ABORT,  /* the exchange cannot go on: 500, or cut when the response has begun */
+    /* Until filter_host.resume(); then the same hook is called again. Not of trailers. */
+    FILTER_PAUSE,
+    FILTER_ABORT, /* the exchange cannot go on: 500, or cut when the response has begun */
 };
 
 /* What a filter answers with. Texts live in x->arena or longer. */

@@ -1,5 +1,6 @@
 /* registry.c - which filters there are, and in which order they stand: who may not come in at all
- * goes first and costs least; headers are changed last, on requests that will be forwarded. */
+ * goes first and costs least, guesses of passwords are limited before they are looked at; headers
+ * are changed last, on requests that will be forwarded. */
 #include "lb/filter/filter_priv.h"
 
 #include <errno.h>
@@ -8,7 +9,7 @@
 #include <sys/random.h>
 
 const struct filter_type *const filter_types[] = {
-    &access_filter,          &basic_auth_filter,       &ratelimit_filter,
+    &access_filter,          &ratelimit_filter,        &basic_auth_filter,
     &request_headers_filter, &response_headers_filter, NULL,
 };
 static_assert(ARRAY_LEN(filter_types) - 1 <= FILTER_CHAIN_MAX, "a chain holds every filter once");

@@ -95,7 +95,8 @@ void exchange_leave_backend(struct exchange *x, bool reset)
     if (seek_idle(&x->seek))
         seek_fini(&x->seek);
     drop_replay(x);
-    drop_chain(x, &x->held);
+    drop_chain(x, &x->request_run.held);
+    drop_chain(x, &x->response_run.held);
 }
 
 void exchange_finish(struct exchange *x, enum session_end why)
@@ -276,7 +277,8 @@ static void remember(struct exchange *x, const struct io_buf *chain)
 
 static bool worth_remembering(const struct exchange *x)
 {
-    return !x->replay_broken && !x->response_begun && x->state == X_SENDING;
+    return !x->replay_broken && !x->response_begun && x->state == X_SENDING &&
+           !exchange_sees_body(x, true);
 }
 
 static bool over_limit(const struct exchange *x)
@@ -284,18 +286,6 @@ static bool over_limit(const struct exchange *x)
     uint64_t max = exchange_conf(x)->body_bytes;
 
     return max > 0 && x->in_payload > max && x->state != X_TUNNEL;
-}
-
-static bool through_filters(struct exchange *x, struct io_buf **chain, bool last)
-{
-    struct filter_body body = {*chain, last};
-    uint32_t at = 0;
-
-    if (x->fx == NULL || !x->route->filters.sees_request_body || x->state == X_TUNNEL)
-        return true;
-    enum filter_verdict v = filter_chain_request_body(&x->route->filters, x->fx, &at, &body);
-    *chain = body.first;
-    return v == FILTER_PASS;
 }
 
 static void request_complete(struct exchange *x)
@@ -321,8 +311,7 @@ static bool splice_request(struct exchange *x)
     struct stream *client = x->ops->raw(x);
     uint64_t n;
 
-    if (client == NULL || (x->fx != NULL && x->route->filters.sees_request_body) ||
-        x->state == X_TUNNEL)
+    if (client == NULL || exchange_sees_body(x, true) || x->state == X_TUNNEL)
         return false;
     if (client->spliced > 0) {
         n = client->spliced;
@@ -353,8 +342,11 @@ static bool pump_request_piece(struct exchange *x)
 {
     struct io_buf *chain = NULL;
     enum take t = TAKE_END;
+    bool last;
 
-    if (x->replay_again) { /* what was taken for an earlier wire */
+    if (exchange_body_resumed(x, true, &chain, &last)) {
+        t = last ? TAKE_END : TAKE_MORE;
+    } else if (x->replay_again) { /* what was taken for an earlier wire */
         x->replay_again = false;
         chain = x->replay;
         x->replay = NULL;
@@ -383,11 +375,10 @@ static bool pump_request_piece(struct exchange *x)
         return false;
     }
     bool some = chain != NULL;
-    if (!through_filters(x, &chain, t == TAKE_END)) {
-        drop_chain(x, &chain);
-        exchange_fail(x, END_INTERNAL, "filter-failed", 0);
+    if (some && exchange_sees_body(x, true))
+        x->replay_broken = true;
+    if ((some || t == TAKE_END) && exchange_filter_body(x, true, &chain, t == TAKE_END) != FILTERED)
         return false;
-    }
     if (chain != NULL && !wire_h1_send_body(&x->wire, chain)) {
         exchange_fail(x, END_RESOURCE, NULL, -ENOMEM);
         return false;
@@ -401,7 +392,7 @@ static void pump_request(struct exchange *x)
 {
     struct stream *backend;
 
-    while (request_goes_on(x)) {
+    while (request_goes_on(x) && !exchange_body_waits(x, true)) {
         if (splice_request(x))
             return;
         backend = &x->wire.conn->stream;
@@ -432,19 +423,19 @@ static uint64_t body_timeout_ms(const struct exchange *x)
 /* Whose fault it is that nothing moves: the side that we wait for. */
 static void timed_out(struct exchange *x)
 {
-    bool client = x->ops->blocked(x);
+    const struct stream *client = x->ops->raw(x);
 
-    if (x->state == X_SENDING && x->request_done)
-        exchange_fail(x, END_RESPONSE_TIMEOUT, NULL, 0);
-    else if (x->state == X_SENDING)
-        exchange_fail(x, wire_h1_blocked(&x->wire) ? END_RESPONSE_TIMEOUT : END_BODY_TIMEOUT, NULL,
-                      0);
-    else
-        exchange_fail(x, client || x->state == X_ANSWER ? END_CLIENT_TIMEOUT : END_SERVER_TIMEOUT,
-                      "body-timeout", 0);
-    if (x->state == X_ANSWER) { /* the client does not take our answer */
+    if (x->state == X_ANSWER) { /* the client does not take our answer, or the response's end */
         x->cut = true;
         exchange_finish(x, END_CLIENT_TIMEOUT);
+    } else if (x->state == X_SENDING) {
+        bool backend = x->request_done || wire_h1_blocked(&x->wire) ||
+                       (client != NULL && stream_splice_blocked(client));
+        exchange_fail(x, backend ? END_RESPONSE_TIMEOUT : END_BODY_TIMEOUT, NULL, 0);
+    } else {
+        bool slow_client = x->ops->blocked(x) || (wire_h1_is_open(&x->wire) &&
+                                                  stream_splice_blocked(&x->wire.conn->stream));
+        exchange_fail(x, slow_client ? END_CLIENT_TIMEOUT : END_SERVER_TIMEOUT, "body-timeout", 0);
     }
 }
 
@@ -579,7 +570,8 @@ void exchange_free(struct exchange **exchange)
     timer_stop(&x->proxy->loop->timers, &x->timer);
     if (x->counted)
         atomic_fetch_sub_explicit(&x->pool->current, 1, memory_order_relaxed);
-    drop_chain(x, &x->held);
+    drop_chain(x, &x->request_run.held);
+    drop_chain(x, &x->response_run.held);
     drop_replay(x);
     seek_fini(&x->seek);
     arena_fini(&x->arena);

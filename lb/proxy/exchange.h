@@ -71,6 +71,13 @@ struct out_framing {
     bool has_length; /* say it although there is no payload (HEAD, 304) */
 };
 
+/* Payload of one direction on its way through the filters. */
+struct filter_run {
+    struct io_buf *held; /* a piece that one of them has paused */
+    uint32_t at;
+    bool paused, resumed, last;
+};
+
 struct exchange {
     const struct front_ops *ops;
     struct session *session; /* the front's base: who asks */
@@ -130,10 +137,10 @@ struct exchange {
 
     struct io_buf *replay; /* a copy of the payload sent so far; see may_resend() */
     uint32_t replay_bytes;
-    bool replay_broken;  /* it is not complete */
-    bool replay_again;   /* to be sent before anything is taken from the client */
-    uint64_t progress;   /* at the last look at the time */
-    struct io_buf *held; /* response payload that a filter has paused */
+    bool replay_broken; /* it is not complete */
+    bool replay_again;  /* to be sent before anything is taken from the client */
+    uint64_t progress;  /* at the last look at the time */
+    struct filter_run request_run, response_run;
 
     char cookie_in, cookie_out;
     uint32_t sequence;

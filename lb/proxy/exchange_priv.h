@@ -62,6 +62,21 @@ void exchange_pump_response(struct exchange *x);
 void exchange_response_resume(struct exchange *x);
 void exchange_wire_lost(struct exchange *x); /* no complete head had come */
 
+/* Answers with what a filter has said. */
+void exchange_answer_filter(struct exchange *x);
+
+/* exchange_filters.c */
+enum filtered { FILTERED, FILTERED_LATER, FILTERED_FAILED /* and dealt with */ };
+bool exchange_sees_body(const struct exchange *x, bool request);
+/* *chain is what goes on; taken over where it does not. last: the end of the payload, trailers are
+ * in x->trailers. */
+enum filtered exchange_filter_body(struct exchange *x, bool request, struct io_buf **chain,
+                                   bool last);
+bool exchange_body_waits(const struct exchange *x, bool request); /* for a filter */
+/* True when a filter that had paused a piece goes on: the piece is to be filtered again. */
+bool exchange_body_resumed(struct exchange *x, bool request, struct io_buf **out, bool *out_last);
+void exchange_filters_go_on(struct exchange *x);
+
 /* forward.c: who asks, and what the backend is told of it. False: no memory. */
 bool exchange_find_client(struct exchange *x);
 bool exchange_forward(struct exchange *x);

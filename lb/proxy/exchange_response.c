@@ -157,8 +157,6 @@ static void begin_response(struct exchange *x)
 
 static void filters_over(struct exchange *x, enum filter_verdict v)
 {
-    const struct filter_answer *fa = &x->fx->answer;
-
     switch (v) {
     case FILTER_PASS:
         begin_response(x);
@@ -168,16 +166,9 @@ static void filters_over(struct exchange *x, enum filter_verdict v)
         return;
     case FILTER_ANSWER:
         counter_add(&exchange_listener_row(x)->denied_responses, 1);
+        counter_add(&exchange_backend_row(x)->denied_responses, 1);
         exchange_leave_backend(x, true);
-        x->reason = fa->reason;
-        x->end = END_DENIED;
-        const struct answer a = {.status = fa->status,
-                                 .body = fa->body,
-                                 .type = fa->type,
-                                 .headers = fa->headers,
-                                 .n_headers = fa->n_headers};
-        if (!exchange_answer(x, &a))
-            exchange_fail(x, END_RESOURCE, NULL, -ENOMEM);
+        exchange_answer_filter(x);
         return;
     case FILTER_ABORT:
         exchange_fail(x, END_INTERNAL, "filter-failed", 0);
@@ -212,6 +203,8 @@ static void final_head(struct exchange *x, const struct http_head *h)
     }
     x->fx->response = &x->response;
     x->fx->vars.response = &x->response;
+    x->fx->vars.pool = str_of(x->pool->name); /* chosen after the request's filters */
+    x->fx->vars.backend = str_of(x->seek.slot->name);
     x->filter_at = 0;
     exchange_response_resume(x);
 }
@@ -262,18 +255,6 @@ void exchange_read_head(struct exchange *x)
 
 /* ---- payload ---- */
 
-static bool through_filters(struct exchange *x, struct io_buf **chain, bool last)
-{
-    struct filter_body body = {*chain, last};
-    uint32_t at = 0;
-
-    if (x->fx == NULL || !x->route->filters.sees_response_body || x->state == X_TUNNEL)
-        return true;
-    enum filter_verdict v = filter_chain_response_body(&x->route->filters, x->fx, &at, &body);
-    *chain = body.first;
-    return v == FILTER_PASS;
-}
-
 /* Both ways are through: an upgraded connection is over. */
 static void tunnel_over(struct exchange *x)
 {
@@ -322,8 +303,8 @@ static enum splicing splice_response(struct exchange *x)
     struct stream *backend = &x->wire.conn->stream, *client = x->ops->raw(x);
     uint64_t n;
 
-    if (client == NULL || (x->fx != NULL && x->route->filters.sees_response_body) ||
-        x->out.body == HTTP_BODY_CHUNKED || x->state == X_TUNNEL)
+    if (client == NULL || exchange_sees_body(x, false) || x->out.body == HTTP_BODY_CHUNKED ||
+        x->state == X_TUNNEL)
         return SPLICING_NOT;
     if (backend->spliced > 0) {
         n = backend->spliced;
@@ -350,18 +331,21 @@ static bool pump_piece(struct exchange *x)
     struct io_buf *chain = NULL;
     const char *reason = NULL;
 
-    enum take t = wire_h1_take(&x->wire, &x->arena, &chain, &x->trailers, &reason);
-    if (chain != NULL) {
-        x->out_payload += io_chain_bytes(chain);
-        x->active_ms = exchange_now_ms(x);
+    bool last;
+    enum take t;
+    if (exchange_body_resumed(x, false, &chain, &last)) {
+        t = last ? TAKE_END : TAKE_MORE;
+    } else {
+        t = wire_h1_take(&x->wire, &x->arena, &chain, &x->trailers, &reason);
+        if (chain != NULL) {
+            x->out_payload += io_chain_bytes(chain);
+            x->active_ms = exchange_now_ms(x);
+        }
     }
     bool some = chain != NULL;
-    if (!through_filters(x, &chain, t == TAKE_END)) {
-        io_buf_put_chain(exchange_io(x), chain);
-        x->cut = true;
-        exchange_finish(x, END_INTERNAL);
+    if ((some || t == TAKE_END) &&
+        exchange_filter_body(x, false, &chain, t == TAKE_END) != FILTERED)
         return false;
-    }
     if (chain != NULL && !x->ops->body(x, chain)) {
         x->cut = true;
         exchange_finish(x, END_RESOURCE);
@@ -394,7 +378,8 @@ void exchange_pump_response(struct exchange *x)
         tunnel_over(x);
         return;
     }
-    while ((x->state == X_RESPONSE || x->state == X_TUNNEL) && !x->response_done) {
+    while ((x->state == X_RESPONSE || x->state == X_TUNNEL) && !x->response_done &&
+           !exchange_body_waits(x, false)) {
         struct stream *backend = &x->wire.conn->stream;
         enum splicing splicing = splice_response(x);
         if (splicing == SPLICING)

@@ -350,7 +350,7 @@ static void act(struct exchange *x)
         choose_backend(x);
 }
 
-static void filters_over(struct exchange *x, enum filter_verdict v)
+void exchange_answer_filter(struct exchange *x)
 {
     const struct filter_answer *fa = &x->fx->answer;
     const struct answer a = {
@@ -361,6 +361,14 @@ static void filters_over(struct exchange *x, enum filter_verdict v)
         .n_headers = fa->n_headers,
     };
 
+    x->reason = fa->reason;
+    x->end = END_DENIED;
+    if (!exchange_answer(x, &a))
+        no_memory(x);
+}
+
+static void filters_over(struct exchange *x, enum filter_verdict v)
+{
     switch (v) {
     case FILTER_PASS:
         act(x);
@@ -369,11 +377,8 @@ static void filters_over(struct exchange *x, enum filter_verdict v)
         exchange_enter(x, X_FILTERS);
         return;
     case FILTER_ANSWER:
-        x->reason = fa->reason;
-        x->end = END_DENIED;
         counter_add(&exchange_listener_row(x)->denied_requests, 1);
-        if (!exchange_answer(x, &a))
-            no_memory(x);
+        exchange_answer_filter(x);
         return;
     case FILTER_ABORT:
         exchange_fail(x, END_INTERNAL, "filter-failed", 0);
@@ -389,6 +394,8 @@ static void on_filter_resume(struct filter_exchange *fx)
         exchange_resume(x);
     else if (x->state == X_RESPONSE_FILTERS)
         exchange_response_resume(x);
+    else
+        exchange_filters_go_on(x);
     exchange_kick(x);
 }
 

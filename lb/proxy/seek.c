@@ -262,6 +262,8 @@ static bool worth_waiting(int error)
 static void again_later(struct seek *k, int error)
 {
     k->last_error = error;
+    if (error == -EMFILE || error == -ENFILE) /* connections that nobody uses hold some */
+        conn_cache_evict(&k->proxy->cache);
     if (now_ms(k) < k->dial_deadline_ms)
         enter(k, SEEK_DIAL_AGAIN, DIAL_AGAIN_MS);
     else
