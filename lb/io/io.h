@@ -110,7 +110,7 @@ void io_sendv(struct io *io, struct op *op, int fd, struct iovec *iov, int n);
 
 /* Once: fn(op, revents > 0 | -errno) when any of POLLIN, POLLOUT, POLLRDHUP in events, or an error
  * or hang-up (always included), shows. On sockets that also have other ops armed, use it only with
- * events == 0: "tell me about an error". */
+ * events == 0, "tell me about an error", or POLLRDHUP: "or when the peer ends its stream". */
 void io_poll(struct io *io, struct op *op, int fd, uint32_t events);
 
 /* Stream: moves bytes from `in` to `out` through the pipe with splice(2).

@@ -337,6 +337,10 @@ static void on_watch(struct stream *s, int res)
 {
     if (res == -ECANCELED)
         return;
+    if (res > 0 && (res & (POLLERR | POLLHUP)) == 0) {
+        s->peer_ended = true; /* from now on errors only */
+        return;
+    }
     s->no_watch = true;
     if (res < 0)
         s->error = res;
@@ -466,7 +470,7 @@ static void steer(struct stream *s)
     else if (to == STREAM_RX_POLL)
         io_poll(io_of(s), &s->rx, s->fd, POLLIN);
     else if (to == STREAM_RX_WATCH)
-        io_poll(io_of(s), &s->rx, s->fd, 0);
+        io_poll(io_of(s), &s->rx, s->fd, s->watch_end && !s->eof && !s->peer_ended ? POLLRDHUP : 0);
 }
 
 void stream_read(struct stream *s, enum stream_read want)
@@ -506,6 +510,11 @@ void stream_splice_stop(struct stream *from)
 {
     if (from->rx_state == STREAM_RX_SPLICE)
         io_cancel(io_of(from), &from->rx);
+}
+
+bool stream_splice_blocked(const struct stream *from)
+{
+    return from->rx_state == STREAM_RX_SPLICE && io_pipe_fill(from->pipe) > 0;
 }
 
 /* ---- life ---- */

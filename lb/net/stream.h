@@ -27,7 +27,7 @@ struct stream_env {
 
 enum stream_read {
     STREAM_QUIET, /* nothing is looked at */
-    STREAM_WATCH, /* errors only: the owner has enough, or has seen the end */
+    STREAM_WATCH, /* errors only (see watch_end): the owner has enough, or has seen the end */
     /* Waits for bytes, takes a few (STREAM_SOME at most), and then is quiet until asked again: the
      * rest stays in the kernel, for a splice. */
     STREAM_READ_SOME,
@@ -68,6 +68,8 @@ struct stream {
     bool tx_dead;     /* the peer takes no more; tx_error says why */
     bool stopping;
     bool no_watch;     /* a hang-up was seen: a watch would fire at once */
+    bool watch_end;    /* the owner's: STREAM_WATCH looks for the end of the stream too */
+    bool peer_ended;   /* ... and has seen it; bytes before it may still be unread */
     bool no_splice;    /* was tried in vain */
     bool tell_sent;    /* the owner wants an event when everything has been sent */
     bool spliced_into; /* another stream splices into this one */
@@ -118,6 +120,8 @@ static inline bool stream_sent_all(const struct stream *s)
 bool stream_splice(struct stream *from, struct stream *to, uint64_t n);
 /* Ends it early; what the pipe holds is lost. Its last event comes later. */
 void stream_splice_stop(struct stream *from);
+/* While it runs: bytes are on their way that the other stream has no room for. */
+bool stream_splice_blocked(const struct stream *from);
 
 /* Ends everything; the last event comes when nothing is armed any more (none if that is so now). */
 void stream_stop(struct stream *s);

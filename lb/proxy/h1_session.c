@@ -245,6 +245,7 @@ static void start_exchange(struct h1_session *s, const struct http_head *head)
     h1_body_begin(&x->in_body, (enum http_body)head->body, head->content_length);
     s->keep = x->request.keep_alive && !s->draining;
     s->unread = false;
+    s->again = s->again || s->stream.eof; /* it may have left already */
     exchange_start(x);
     exchange_step(x);
 }
@@ -344,6 +345,17 @@ static void read_proxy_header(struct h1_session *s)
 
 /* ---- an exchange's events ---- */
 
+/* It has ended its stream with a request under way; what is unread of its bytes does not count. */
+static bool has_left(const struct h1_session *s)
+{
+    const struct stream *t = &s->stream;
+    const struct exchange *x = s->exchange;
+
+    if (conf_of(s)->half_close || x->state == X_TUNNEL || x->state == X_ANSWER)
+        return false;
+    return t->peer_ended || (t->eof && x->request_taken);
+}
+
 static void run_exchange(struct h1_session *s)
 {
     struct exchange *x = s->exchange;
@@ -353,12 +365,9 @@ static void run_exchange(struct h1_session *s)
         exchange_client_lost(x, t->error != 0 ? t->error : t->tx_error);
         return;
     }
-    if (t->eof && x->state != X_TUNNEL && x->request_taken) {
-        s->keep = false;
-        if (x->state != X_ANSWER && !conf_of(s)->half_close) {
-            exchange_client_lost(x, 0);
-            return;
-        }
+    if (has_left(s)) {
+        exchange_client_lost(x, 0);
+        return;
     }
     if (t->in_bytes >= STREAM_HIGH_WATER && t->rx_state == STREAM_RX_READ)
         stream_read(t, STREAM_WATCH);
@@ -443,12 +452,12 @@ static enum take front_take(struct exchange *x, struct io_buf **out)
 }
 
 /* The connection may go on only where both know where this response ends, and where the request
- * does: a client that waits for 100 may send its payload, or not. */
+ * does. One that is answered before all of it was there is not waited for. */
 static bool goes_on(const struct h1_session *s, const struct exchange *x)
 {
     if (!s->keep || s->draining || s->base.proxy->leaving || x->out.body == HTTP_BODY_CLOSE)
         return false;
-    return x->request_taken || !x->request.expect_continue || x->interim_seen;
+    return x->request_taken;
 }
 
 static enum h1_connection connection_of(const struct h1_session *s, const struct exchange *x,
@@ -576,7 +585,7 @@ static void front_over(struct exchange *x)
         free_if_idle(s);
     else if (cut)
         close_session(s, true);
-    else if (s->keep && !unread && !t->eof)
+    else if (s->keep && !unread && !(t->eof && t->in == NULL))
         go_idle(s);
     else if (upgraded)
         linger(s, false);
@@ -625,6 +634,7 @@ void h1_session_start(struct proxy *p, struct acceptor *a, int fd)
     }
     session_begin(&s->base, fd);
     stream_open(&s->stream, &p->streams, fd, on_event);
+    s->stream.watch_end = !conf_of(s)->half_close;
     s->draining = p->draining;
     if (session_expects_proxy_header(&s->base, fd)) {
         s->state = H1_PROXY_HEADER;
