@@ -79,6 +79,24 @@ static bool send_body(struct exchange *x, struct str body)
     return x->ops->body(x, b);
 }
 
+/* With all of the request's payload here and dropped the client's connection can go on. */
+static void drop_payload(struct exchange *x)
+{
+    const char *reason = x->reason;
+    struct io_buf *chain = NULL;
+    enum take t = TAKE_MORE;
+
+    if (x->request_taken)
+        return;
+    do {
+        t = x->ops->take(x, &chain);
+        x->in_payload += io_chain_bytes(chain);
+        io_buf_put_chain(exchange_io(x), chain);
+    } while (t == TAKE_MORE && chain != NULL);
+    x->request_taken = t == TAKE_END;
+    x->reason = reason;
+}
+
 bool exchange_answer(struct exchange *x, const struct answer *a)
 {
     char text[128];
@@ -95,6 +113,7 @@ bool exchange_answer(struct exchange *x, const struct answer *a)
         .length = body.len,
         .has_length = !bodiless,
     };
+    drop_payload(x);
     if (!x->ops->head(x, &x->response, false))
         return false;
     x->status = a->status;
