@@ -15,6 +15,7 @@ struct pool;
 struct checker;
 struct backend_slot;
 struct backend_table;
+struct str;
 struct strbuf;
 
 /* A copy of one live session. */
@@ -77,6 +78,9 @@ struct admin_ops {
     int (*set_address)(void *ctx, struct backend_slot *slot, const struct addr *addr,
                        const char **out_error);
     void (*dump_config)(void *ctx, struct strbuf *out); /* `show config` */
+    /* `explain`, the words behind it: appends what would happen to that request. 0: a route takes
+     * it; 1: it would be refused; -EINVAL: appended is what is wrong with the words. */
+    int (*explain)(void *ctx, const struct str *words, uint32_t n, bool json, struct strbuf *out);
 };
 
 #endif

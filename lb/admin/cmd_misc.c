@@ -65,6 +65,28 @@ void cmd_misc_show_config(struct command *c)
         ops->dump_config(ops->ctx, c->out);
 }
 
+/* Refused requests are marked as a warning, so that scripts can tell without reading. */
+void cmd_misc_explain(struct command *c)
+{
+    const struct admin_ops *ops = c->env->ops;
+    bool json = command_arg_is(c, 0, "json");
+    uint32_t skip = c->n_name + json;
+    struct strbuf answer = {0};
+
+    if (ops->explain == NULL) {
+        command_refuse(c, "No requests are routed here.");
+        return;
+    }
+    int rc = ops->explain(ops->ctx, c->words + skip, c->n_words - skip, json, &answer);
+    if (rc < 0)
+        command_refuse(c, STR_FMT, STR_ARG(answer));
+    else
+        strbuf_add_str(c->out, strbuf_str(&answer));
+    if (rc > 0)
+        c->severity = SEVERITY_WARNING;
+    strbuf_fini(&answer);
+}
+
 static void add_variable(struct rows *r, struct strbuf *out, bool json, const char *entry)
 {
     const char *equals = strchr(entry, '=');

@@ -133,7 +133,7 @@ command_fn cmd_server_enable, cmd_server_disable, cmd_server_enable_health,
 command_fn cmd_sess_show, cmd_sess_shutdown, cmd_sess_shutdown_server;
 command_fn cmd_misc_show_activity, cmd_misc_show_backend, cmd_misc_show_config, cmd_misc_show_env,
     cmd_misc_show_errors, cmd_misc_show_pools, cmd_misc_show_ready, cmd_misc_show_version,
-    cmd_misc_clear_counters;
+    cmd_misc_clear_counters, cmd_misc_explain;
 command_fn cmd_client_help, cmd_client_operator, cmd_client_prompt, cmd_client_quit,
     cmd_client_set_severity, cmd_client_set_timeout, cmd_client_show_level, cmd_client_show_sockets,
     cmd_client_user;

@@ -14,6 +14,8 @@ static const struct command_row rows[] = {
     {"enable health", "<bk>/<srv>", ADMIN, cmd_server_enable_health, "check a server again"},
     {"enable server", "<bk>/<srv>", ADMIN, cmd_server_enable,
      "end a server's maintenance (as 'set server <bk>/<srv> state ready')"},
+    {"explain", "[json] <method> <url> [opts]", USER, cmd_misc_explain,
+     "what would happen to a request [-H <name: value>]... [--from <ip>] [--listener <name>]"},
     {"get weight", "<bk>/<srv>", USER, cmd_server_get_weight, "report a server's current weight"},
     {"operator", "", USER, cmd_client_operator,
      "lower the level of the current session to operator"},

@@ -111,11 +111,13 @@ enum filter_verdict filter_chain_explain(const struct filter_chain *c, struct fi
 
     for (uint32_t i = 0; i < c->n && v == FILTER_PASS; i++) {
         struct filter *f = c->filters[i];
+        if (f->type->explain == NULL && f->type->request_head == NULL)
+            continue; /* it minds responses only */
         strbuf_clear(&words);
         strbuf_add_cstr(&words, "");
         if (f->type->explain != NULL)
             v = f->type->explain(f, x, &words);
-        else if (f->type->request_head != NULL)
+        else
             v = f->type->request_head(f, x, NULL);
         fn(arg, f->type->name, v, words.p);
     }

@@ -127,8 +127,8 @@ enum filter_verdict filter_chain_response_body(const struct filter_chain *c,
 enum filter_verdict filter_chain_response_trailers(const struct filter_chain *c,
                                                    struct filter_exchange *x, uint32_t *at,
                                                    struct http_head *trailers);
-/* Tells what each filter says of the request's head, in order, up to the one that answers; the head
- * and x->answer are as after filter_chain_request_head(). */
+/* Tells what each filter that minds it says of the request's head, in order, up to the one that
+ * answers; the head and x->answer are as after filter_chain_request_head(). */
 typedef void filter_explain_fn(void *arg, const char *name, enum filter_verdict verdict,
                                const char *words);
 enum filter_verdict filter_chain_explain(const struct filter_chain *c, struct filter_exchange *x,

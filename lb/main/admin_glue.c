@@ -5,6 +5,7 @@
 #include "lb/base/alloc.h"
 #include "lb/config/conf.h"
 #include "lb/main/checker_thread.h"
+#include "lb/main/explain.h"
 #include "lb/main/process.h"
 #include "lb/main/resolve.h"
 #include "lb/main/version.h"
@@ -293,6 +294,12 @@ static void dump_config(void *ctx, struct strbuf *out)
     conf_dump(p->conf, out);
 }
 
+static int explain_request(void *ctx, const struct str *words, uint32_t n, bool json,
+                           struct strbuf *out)
+{
+    return explain_live(ctx, words, n, json, out);
+}
+
 void admin_glue_init(struct process *p)
 {
     struct utsname names;
@@ -318,6 +325,7 @@ void admin_glue_init(struct process *p)
         .not_ready_reason = not_ready_reason,
         .set_address = set_address,
         .dump_config = dump_config,
+        .explain = explain_request,
     };
 }
 

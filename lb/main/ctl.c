@@ -158,6 +158,27 @@ static bool print_answers(struct str rest)
     return refused;
 }
 
+int ctl_ask_one(const char *name, const char *path, struct str line, struct strbuf *out,
+                int *out_severity)
+{
+    struct strbuf answers = {0};
+
+    if (ask(name, path, CTL_TIMEOUT_S, line, &answers) < 0) {
+        strbuf_fini(&answers);
+        return -1;
+    }
+    for (struct str rest = strbuf_str(&answers), answer; rest.len > 0;) {
+        answer = next_answer(&rest);
+        if (answer.len == 0)
+            continue;
+        strbuf_clear(out);
+        *out_severity = cut_severity(&answer);
+        strbuf_add_str(out, answer);
+    }
+    strbuf_fini(&answers);
+    return 0;
+}
+
 /* ---- commands ---- */
 
 static const char *default_socket(void)

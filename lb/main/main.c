@@ -3,6 +3,7 @@
 #include "lb/config/conf.h"
 #include "lb/main/conf_tests.h"
 #include "lb/main/ctl.h"
+#include "lb/main/explain.h"
 #include "lb/main/options.h"
 #include "lb/main/origin.h"
 #include "lb/main/process.h"
@@ -107,6 +108,8 @@ int main(int argc, char **argv)
         return dump(o.config);
     case COMMAND_QUICK:
         return quick(o.argc, o.argv);
+    case COMMAND_EXPLAIN:
+        return explain_main(o.argc, o.argv, o.given_config);
     case COMMAND_CTL:
         return ctl_main(o.argc, o.argv);
     case COMMAND_HEALTHCHECK:

@@ -12,7 +12,7 @@ static const struct {
     {"run", COMMAND_RUN},       {"quick", COMMAND_QUICK},
     {"ctl", COMMAND_CTL},       {"healthcheck", COMMAND_HEALTHCHECK},
     {"origin", COMMAND_ORIGIN}, {"version", COMMAND_VERSION},
-    {"help", COMMAND_HELP},
+    {"help", COMMAND_HELP},     {"explain", COMMAND_EXPLAIN},
 };
 
 const char *options_help(void)
@@ -25,6 +25,9 @@ const char *options_help(void)
            "  sluice quick [--mode http|tcp] [--balance A] [--health PATH] [--stats SOCKET]\n"
            "               LISTEN BACKEND...\n"
            "                         run without a file; the mode is tcp unless said\n"
+           "  sluice explain [-c FILE | -s SOCKET] METHOD URL [-H 'Name: value']... [--from ADDR]\n"
+           "                 [--listener NAME] [--json]\n"
+           "                         what would happen to this request, rule by rule, and why\n"
            "  sluice ctl [-s SOCKET] COMMAND\n"
            "                         one command on the stats socket, for example: show stat\n"
            "  sluice healthcheck [-s SOCKET]\n"
@@ -69,12 +72,13 @@ static int set_command(struct options *o, int argc, char **argv, char error[stat
         o->argc = argc;
         o->argv = argv;
         bool takes_words = o->command == COMMAND_QUICK || o->command == COMMAND_CTL ||
-                           o->command == COMMAND_HEALTHCHECK || o->command == COMMAND_ORIGIN;
+                           o->command == COMMAND_HEALTHCHECK || o->command == COMMAND_ORIGIN ||
+                           o->command == COMMAND_EXPLAIN;
         if (argc > 1 && !takes_words) {
             snprintf(error, ARGS_ERROR_MAX, "%s takes no words after it: %.60s", argv[0], argv[1]);
             return -EINVAL;
         }
-        if (o->config != NULL && o->command != COMMAND_RUN) {
+        if (o->config != NULL && o->command != COMMAND_RUN && o->command != COMMAND_EXPLAIN) {
             snprintf(error, ARGS_ERROR_MAX, "-c does not go with %s", argv[0]);
             return -EINVAL;
         }
@@ -121,6 +125,7 @@ int options_parse(int argc, char **argv, struct options *out, char error[static 
         if (rc < 0)
             return rc;
     }
+    o.given_config = o.config;
     if (o.config == NULL)
         o.config = OPTIONS_DEFAULT_CONFIG;
     *out = o;

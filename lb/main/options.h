@@ -19,6 +19,7 @@ enum command {
     COMMAND_REFERENCE, /* --print-reference: the settings as Markdown */
     COMMAND_MANUAL,    /* --print-manual: the settings as a manual page */
     COMMAND_QUICK,
+    COMMAND_EXPLAIN,
     COMMAND_CTL,
     COMMAND_HEALTHCHECK,
     COMMAND_ORIGIN,
@@ -26,8 +27,9 @@ enum command {
 
 struct options {
     enum command command;
-    const char *config; /* file; set for run, check, dump */
-    int argc;           /* of a command that takes words: argv[0] is its name */
+    const char *config;       /* file; set for run, check, dump */
+    const char *given_config; /* the same as -c has named it, NULL: it has not */
+    int argc;                 /* of a command that takes words: argv[0] is its name */
     char **argv;
 };
 

@@ -492,6 +492,8 @@ static void choose_pool(struct explain_work *w)
     for (uint32_t i = 0; r->action == ROUTE_SPLIT && i < r->n_split; i++)
         if (r->split[i].weight > 0)
             add_pool(w, r->split[i].pool, r->split[i].weight);
+    if (e->n_pools == 0) /* every weight is 0: the first, as route_split_pick() says */
+        add_pool(w, r->split[0].pool, 0);
     for (uint32_t i = 0; i < e->n_pools; i++)
         useless += e->pools[i].none;
     if (useless > 0 && useless == e->n_pools)

@@ -58,7 +58,10 @@ static void what_holds_passes(void **state)
         "{ request = \"GET http://h/none\"; expect = { status = 404; }; },\n"
         "{ request = \"GET http://h/../x\"; expect = { status = 400; }; },\n"
         "{ request = \"GET http://h/a%2Fb\"; expect = { status = 400; }; },\n"
-        "{ request = \"GET http://h/\"; headers = \"Host: twice\"; expect = { status = 400; }; },\n"
+        "{ request = \"GET http://h/\"; headers = [ \"Host: a\", \"Host: b\" ]; expect = { status "
+        "= 400; }; },\n"
+        "{ request = \"GET http://h/v1/x\"; headers = \"Host: api.example\"; expect = { pool = "
+        "\"app\"; }; },\n"
         "{ request = \"GET http://h:8081/none\"; expect = { pool = \"new\"; }; }",
         "");
 }
@@ -73,12 +76,19 @@ static void what_does_not_hold_is_told_with_the_route(void **state)
         "{ request = \"GET http://h/none\"; expect = { pool = \"new\"; }; }",
         "t.conf:11: error: tests[#1].expect.pool: \"GET http://h/old/a\" gets status 308 to "
         "https://h/new/a, by the route at t.conf:5, expected app\n"
+        "  route web#2, the first that matches: path=~^/old/(.*) -> redirect 308 "
+        "https://$host/new/$1\n"
         "t.conf:12: error: tests[#2].expect.location: \"GET http://h/old/a\" gets status 308 to "
         "https://h/new/a, by the route at t.conf:5, expected /b\n"
+        "  route web#2, the first that matches: path=~^/old/(.*) -> redirect 308 "
+        "https://$host/new/$1\n"
         "t.conf:13: error: tests[#3].expect.status: \"GET http://api.example/v1/\" gets pool app, "
         "by the route at t.conf:4, expected 404\n"
-        "t.conf:14: error: tests[#4].expect.pool: \"GET http://h/none\" gets status 404 (no "
-        "route), on listener web, expected new\n");
+        "  route web#1, the first that matches: host=api.example path=/v1/ -> pool app\n"
+        "  filter access passes it: 127.0.0.1 is in none of the networks of deny\n"
+        "t.conf:14: error: tests[#4].expect.pool: \"GET http://h/none\" gets status 404 "
+        "(no-route), on listener web, expected new\n"
+        "  no rule takes it\n");
 }
 
 static void without_tests_nothing_fails(void **state)
