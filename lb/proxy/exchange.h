@@ -107,6 +107,7 @@ struct exchange {
     bool cut;         /* over before its response was complete: the client must notice */
     bool resent;      /* once, because a reused connection was dead */
     bool sent_before; /* an earlier wire may have delivered it */
+    bool wire_lost;   /* ... and was lost; no other backend has been found since */
     bool client_left;
     bool client_half_closed;
     bool interim_seen; /* 100 was passed on */

@@ -76,6 +76,7 @@ void exchange_wire_lost(struct exchange *x)
     if (may && x->seek.tries_left > 0) {
         if (!reached || retry_budget_take(x->pool->budget, exchange_now_us(x))) {
             again(x);
+            x->wire_lost = true;
             seek_next(&x->seek, error);
             return;
         }

@@ -196,6 +196,7 @@ static void on_placed(struct seek *k)
     struct exchange *x = container_of(k, struct exchange, seek);
     struct backend_conn *conn = idle_conn(x);
 
+    x->wire_lost = false;
     if (conn != NULL)
         exchange_open_wire(x, conn);
     else
@@ -220,6 +221,8 @@ static void on_failed(struct seek *k, enum session_end why, int error)
 {
     struct exchange *x = container_of(k, struct exchange, seek);
 
+    if (x->wire_lost && why == END_CONNECT_FAILED)
+        why = END_SERVER_CLOSED; /* nobody was left to be tried */
     exchange_fail(x, why, NULL, error);
     exchange_kick(x);
 }
