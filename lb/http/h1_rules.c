@@ -7,7 +7,8 @@
 
 #include <errno.h>
 
-#define LENGTH_MAX INT64_MAX
+#define LENGTH_MAX             INT64_MAX
+#define CONNECTION_OPTIONS_MAX 64
 
 static bool has(const struct h1_seen *seen, enum http_field_id id)
 {
@@ -87,14 +88,18 @@ static enum h1_result framing(struct http_head *h, const struct h1_seen *seen,
 
 /* RFC 9112 section 9.3; RFC 9110 section 7.8: Upgrade counts when Connection names it, and never in
  * HTTP/1.0. */
-static void connection(struct http_head *h, const struct h1_seen *seen)
+/* More options than there are fields name nothing, but each costs a search for what it names. */
+static bool connection(struct http_head *h, const struct h1_seen *seen)
 {
     bool close = false, keep_alive = false, upgrade = false;
+    uint32_t n = 0;
 
     if (has(seen, HTTP_CONNECTION)) {
         for (struct http_field *f = NULL; (f = http_find(h, HTTP_CONNECTION, f)) != NULL;) {
             struct str list = http_value(h, f), option;
             while (http_list_next(&list, &option)) {
+                if (++n > CONNECTION_OPTIONS_MAX)
+                    return false;
                 close |= str_eq_nocase(option, STR("close"));
                 keep_alive |= str_eq_nocase(option, STR("keep-alive"));
                 upgrade |= str_eq_nocase(option, STR("upgrade"));
@@ -103,6 +108,7 @@ static void connection(struct http_head *h, const struct h1_seen *seen)
     }
     h->keep_alive = !close && (h->version >= 11 || keep_alive);
     h->upgrade = upgrade && h->version >= 11 && has(seen, HTTP_UPGRADE);
+    return true;
 }
 
 /* RFC 9110 section 10.1.1. An HTTP/1.0 client cannot understand a 100, so it is not asked for. */
@@ -240,7 +246,8 @@ enum h1_result h1_request_rules(struct http_head *h, const struct h1_seen *seen)
         return r;
     if ((r = framing(h, seen, HTTP_BODY_NONE)) != H1_DONE)
         return r;
-    connection(h, seen);
+    if (!connection(h, seen))
+        return H1_TOO_MANY_FIELDS;
     if (has(seen, HTTP_TE))
         te(h);
     return has(seen, HTTP_EXPECT) ? expect(h) : H1_DONE;
@@ -262,7 +269,8 @@ enum h1_result h1_response_rules(struct http_head *h, const struct h1_seen *seen
 
     if (r != H1_DONE)
         return r;
-    connection(h, seen);
+    if (!connection(h, seen))
+        return H1_TOO_MANY_FIELDS;
     if (has_no_body(h, to)) {
         h->body = HTTP_BODY_NONE;
         if (h->status < 200 || h->status == 204)
