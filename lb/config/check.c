@@ -3,9 +3,9 @@
 
 #include "lb/base/alloc.h"
 #include "lb/base/limits.h"
+#include "lb/base/suggest.h"
 #include "lb/config/check_priv.h"
 #include "lb/config/scan.h"
-#include "lb/config/suggest.h"
 #include "lb/config/value.h"
 #include "lb/obs/access_log.h"
 

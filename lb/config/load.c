@@ -6,6 +6,7 @@
  * place as its hook, for true lines, exact integers and exact strings. */
 #include "lb/base/alloc.h"
 #include "lb/base/limits.h"
+#include "lb/base/suggest.h"
 #include "lb/config/check.h"
 #include "lb/config/check_priv.h"
 #include "lb/config/conf_own.h"
@@ -13,7 +14,6 @@
 #include "lb/config/problems.h"
 #include "lb/config/scan.h"
 #include "lb/config/schema.h"
-#include "lb/config/suggest.h"
 #include "lb/config/value.h"
 
 #include <libconfig.h>

@@ -4,9 +4,9 @@
 
 #include "lb/base/assert.h"
 #include "lb/base/limits.h"
+#include "lb/base/suggest.h"
 #include "lb/config/conf.h"
 #include "lb/config/problems.h"
-#include "lb/config/suggest.h"
 #include "lb/config/text.h"
 
 #include <arpa/inet.h>

@@ -431,27 +431,6 @@ static void on_connect_event(struct ep *e, struct fd_state *f, uint32_t events)
 
 /* ---- accept ---- */
 
-/* Connection errors of one client, not of the listening socket (accept(2), "error handling"). */
-static bool accept_error_is_transient(int error)
-{
-    switch (error) {
-    case ECONNABORTED:
-    case EINTR:
-    case EPROTO:
-    case ENETDOWN:
-    case ENOPROTOOPT:
-    case EHOSTDOWN:
-    case ENONET:
-    case EHOSTUNREACH:
-    case EOPNOTSUPP:
-    case ENETUNREACH:
-    case EPERM:
-        return true;
-    default:
-        return false;
-    }
-}
-
 static void end_accept(struct ep *e, int fd, int res)
 {
     struct fd_state *f = &e->fds[fd];
@@ -484,7 +463,7 @@ static void accept_some(struct ep *e, int fd)
         } else if (errno == EAGAIN) {
             f->batch = (uint8_t)got;
             return;
-        } else if (!accept_error_is_transient(errno)) {
+        } else if (!io_accept_passes(errno)) {
             end_accept(e, fd, -errno);
             return;
         }
@@ -514,7 +493,7 @@ static int accept_now(struct io *io, int fd)
     do {
         c = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         counter_add(&io->stats.syscalls, 1);
-    } while (c < 0 && accept_error_is_transient(errno));
+    } while (c < 0 && io_accept_passes(errno));
     if (c < 0)
         return -errno;
     forget(of(io), c);

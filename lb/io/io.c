@@ -295,6 +295,26 @@ static void arm(struct op *op, enum op_kind kind, int fd)
     op->res = 0;
 }
 
+bool io_accept_passes(int error)
+{
+    switch (error) {
+    case ECONNABORTED:
+    case EINTR:
+    case EPROTO:
+    case ENETDOWN:
+    case ENOPROTOOPT:
+    case EHOSTDOWN:
+    case ENONET:
+    case EHOSTUNREACH:
+    case EOPNOTSUPP:
+    case ENETUNREACH:
+    case EPERM:
+        return true;
+    default:
+        return false;
+    }
+}
+
 void io_accept(struct io *io, struct op *op, int fd)
 {
     arm(op, OP_ACCEPT, fd);

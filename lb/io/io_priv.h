@@ -99,6 +99,10 @@ void io_uring_probe(struct io_probe *out);
 
 void io_clock_update(struct io *io);
 
+/* Whether an errno of accept concerns one client only (accept(2), "error handling"): go on. EAGAIN,
+ * "nobody waits", is none of these. */
+bool io_accept_passes(int error);
+
 /* Notes for the run pass. io_note: a one-shot op, or the end of a stream, with its result. */
 void io_note(struct io *io, struct op *op, int res);
 void io_note_accepted(struct io *io, struct op *op, int fd);

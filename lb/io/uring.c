@@ -213,28 +213,6 @@ static void arm_recv_into(struct io *io, struct op *op)
     io_uring_sqe_set_data(sqe, op);
 }
 
-/* Connection errors of one client, not of the listening socket (accept(2), "error handling"). */
-static bool accept_error_is_transient(int res)
-{
-    switch (-res) {
-    case ECONNABORTED:
-    case EINTR:
-    case EAGAIN:
-    case EPROTO:
-    case ENETDOWN:
-    case ENOPROTOOPT:
-    case EHOSTDOWN:
-    case ENONET:
-    case EHOSTUNREACH:
-    case EOPNOTSUPP:
-    case ENETUNREACH:
-    case EPERM:
-        return true;
-    default:
-        return false;
-    }
-}
-
 static void on_accept(struct uring *u, struct op *op, const struct io_uring_cqe *cqe)
 {
     if (cqe->res >= 0)
@@ -243,7 +221,7 @@ static void on_accept(struct uring *u, struct op *op, const struct io_uring_cqe 
         return;
     if (op->stopping)
         io_note(&u->io, op, -ECANCELED);
-    else if (cqe->res >= 0 || accept_error_is_transient(cqe->res))
+    else if (cqe->res >= 0 || cqe->res == -EAGAIN || io_accept_passes(-cqe->res))
         arm_accept(&u->io, op);
     else
         io_note(&u->io, op, cqe->res);

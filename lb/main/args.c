@@ -1,7 +1,7 @@
 /* args.c - see args.h */
 #include "lb/main/args.h"
 
-#include "lb/base/str.h"
+#include "lb/base/suggest.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -40,15 +40,15 @@ static int take_value(struct parse *p, const struct arg_row *row, const char *sh
 
 static int unknown_name(struct parse *p, const char *word, size_t len)
 {
+    struct suggest names;
     char name[64];
-    const char *known[32];
-    size_t n = 0;
 
     snprintf(name, sizeof(name), "%.*s", (int)(len < 60 ? len : 60), word);
-    for (size_t i = 0; i < p->n_rows && n < ARRAY_LEN(known); i++)
+    suggest_begin(&names, str_of(name));
+    for (size_t i = 0; i < p->n_rows; i++)
         if (p->rows[i].name != NULL)
-            known[n++] = p->rows[i].name;
-    const char *near = args_nearest(name, known, n);
+            suggest_offer(&names, p->rows[i].name);
+    const char *near = suggest_best(&names);
     if (near != NULL)
         return fail(p, "unknown option %s (did you mean %s?)", name, near);
     return fail(p, "unknown option %s", name);
@@ -169,49 +169,4 @@ int args_size(const char *text, uint64_t max, uint64_t *out_bytes)
         return -ERANGE;
     *out_bytes = n;
     return 0;
-}
-
-#define WORD_MAX 40
-
-/* Edit distance with swaps of neighbours (optimal string alignment). */
-static unsigned distance(const char *a, const char *b)
-{
-    unsigned d[WORD_MAX + 1][WORD_MAX + 1];
-    size_t la = strlen(a), lb = strlen(b);
-
-    if (la > WORD_MAX || lb > WORD_MAX)
-        return WORD_MAX;
-    for (unsigned i = 0; i <= la; i++)
-        d[i][0] = i;
-    for (unsigned j = 0; j <= lb; j++)
-        d[0][j] = j;
-    for (size_t i = 1; i <= la; i++) {
-        for (size_t j = 1; j <= lb; j++) {
-            unsigned best = d[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
-            if (d[i - 1][j] + 1 < best)
-                best = d[i - 1][j] + 1;
-            if (d[i][j - 1] + 1 < best)
-                best = d[i][j - 1] + 1;
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
-                d[i - 2][j - 2] + 1 < best)
-                best = d[i - 2][j - 2] + 1;
-            d[i][j] = best;
-        }
-    }
-    return d[la][lb];
-}
-
-const char *args_nearest(const char *word, const char *const *candidates, size_t n)
-{
-    const char *best = NULL;
-    unsigned best_distance = strlen(word) < 5 ? 2 : 3; /* a hit must be below this */
-
-    for (size_t i = 0; i < n; i++) {
-        unsigned d = distance(word, candidates[i]);
-        if (d < best_distance) {
-            best = candidates[i];
-            best_distance = d;
-        }
-    }
-    return best;
 }

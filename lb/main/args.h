@@ -32,7 +32,5 @@ int args_parse(const struct arg_row *rows, size_t n_rows, enum args_order order,
 int args_duration_ms(const char *text, uint32_t *out_ms) WARN_UNUSED;
 /* "13", "64k", "1m"; k = 1024. 0, or -EINVAL, -ERANGE. */
 int args_size(const char *text, uint64_t max, uint64_t *out_bytes) WARN_UNUSED;
-/* The candidate that word was probably meant to be, or NULL. */
-const char *args_nearest(const char *word, const char *const *candidates, size_t n);
 
 #endif

@@ -1,6 +1,8 @@
 /* options.c - see options.h */
 #include "lb/main/options.h"
 
+#include "lb/base/suggest.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -43,11 +45,12 @@ const char *options_help(void)
 
 static int unknown_command(const char *word, char error[static ARGS_ERROR_MAX])
 {
-    const char *names[ARRAY_LEN(commands)];
+    struct suggest names;
 
+    suggest_begin(&names, str_of(word));
     for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-        names[i] = commands[i].name;
-    const char *near = args_nearest(word, names, ARRAY_LEN(names));
+        suggest_offer(&names, commands[i].name);
+    const char *near = suggest_best(&names);
     if (near != NULL)
         snprintf(error, ARGS_ERROR_MAX, "unknown command %.60s (did you mean %s?)", word, near);
     else if (strchr(word, '/') != NULL || strstr(word, ".conf") != NULL)

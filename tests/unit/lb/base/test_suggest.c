@@ -64,6 +64,19 @@ static void of_two_equally_near_the_first_is_taken(void **state)
     assert_string_equal(best("cat", (const char *const[]){"car", "cab", NULL}), "car");
 }
 
+static void commands_and_options_are_found(void **state)
+{
+    (void)state;
+    static const char *const words[] = {"quick", "ctl", "origin", "--quiet", NULL};
+
+    assert_string_equal(best("qiuck", words), "quick");
+    assert_string_equal(best("orign", words), "origin");
+    assert_string_equal(best("clt", words), "ctl");
+    assert_string_equal(best("--quite", words), "--quiet");
+    assert_null(best("reload", words));
+    assert_null(best("xyz", words));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -72,6 +85,7 @@ int main(void)
         cmocka_unit_test(short_words_must_share_something),
         cmocka_unit_test(nothing_is_found_for_nothing),
         cmocka_unit_test(of_two_equally_near_the_first_is_taken),
+        cmocka_unit_test(commands_and_options_are_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -183,18 +183,6 @@ static void sizes_know_k_and_m(void **state)
     assert_int_equal(args_size("99999999999999999999", UINT64_MAX, &n), -ERANGE);
 }
 
-static void the_nearest_word_is_near(void **state)
-{
-    (void)state;
-    const char *words[] = {"quick", "ctl", "origin"};
-
-    assert_string_equal(args_nearest("qiuck", words, 3), "quick");
-    assert_string_equal(args_nearest("orign", words, 3), "origin");
-    assert_string_equal(args_nearest("clt", words, 3), "ctl");
-    assert_null(args_nearest("reload", words, 3));
-    assert_null(args_nearest("xyz", words, 3));
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -210,7 +198,6 @@ int main(void)
         cmocka_unit_test(an_unknown_letter_is_said_alone),
         cmocka_unit_test(durations_need_a_unit_unless_zero),
         cmocka_unit_test(sizes_know_k_and_m),
-        cmocka_unit_test(the_nearest_word_is_near),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
