@@ -89,7 +89,11 @@ static int rewrite_target(const struct route_rewrite *w, struct route_scratch *s
                           const struct uri_path *path, struct arena *a, char *text, struct str *out)
 {
     *out = http_str(h, h->target);
-    if (route_rewrites_path(w) && h->form != HTTP_FORM_ASTERISK) {
+    if (h->form == HTTP_FORM_ASTERISK) { /* written in absolute form, perhaps */
+        *out = STR("*");
+        return 0;
+    }
+    if (route_rewrites_path(w)) {
         int n = route_rewrite_path(w, s, vars, text, ROUTE_TEXT_MAX);
         return n < 0 ? n : set_target(h, a, (struct str){text, (size_t)n}, out);
     }
