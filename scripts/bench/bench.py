@@ -23,10 +23,12 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PROXY_CORE, LOAD_CORE = 1, 0
+USER_CPU_S = 30  # of CPU, for a split into user and system time
 MIB = 1 << 20
 IDLE = 4000
 
@@ -91,6 +93,64 @@ def cpu_ns(pids):
             with open("/proc/%d/task/%s/schedstat" % (pid, task)) as f:
                 total += int(f.read().split()[0])
     return total
+
+
+def cpu_ticks(pids):
+    """[user, system] of all threads, in clock ticks."""
+    total = [0, 0]
+    for pid in pids:
+        with open("/proc/%d/stat" % pid) as f:
+            fields = f.read().rsplit(")", 1)[1].split()
+        total = [total[0] + int(fields[11]), total[1] + int(fields[12])]
+    return total
+
+
+@contextlib.contextmanager
+def slow_reader():
+    """A backend that takes 4 KiB from each connection every 10 ms, and never answers."""
+    listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+    over = threading.Event()
+    connections = []
+
+    def run():
+        listener.settimeout(0.01)
+        while not over.is_set():
+            with contextlib.suppress(OSError):
+                c, _ = listener.accept()
+                c.setblocking(False)
+                connections.append(c)
+            for c in connections:
+                with contextlib.suppress(OSError):
+                    c.recv(4096)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        over.set()
+        thread.join()
+        for s in connections + [listener]:
+            s.close()
+
+
+def upload_slowly(proxy, seconds):
+    """(bytes sent, the most memory that the proxy had, in KiB)"""
+    clients = []
+    for _ in range(64):
+        c = socket.create_connection(("127.0.0.1", proxy.port))
+        c.sendall(b"POST /u HTTP/1.1\r\nHost: bench\r\nContent-Length: 1073741824\r\n\r\n")
+        c.setblocking(False)
+        clients.append(c)
+    sent, peak, end = 0, 0, time.monotonic() + seconds
+    while time.monotonic() < end:
+        for c in clients:
+            with contextlib.suppress(OSError):
+                sent += c.send(b"x" * 65536)
+        peak = max(peak, user_kb(proxy.pids))
+    for c in clients:
+        c.close()
+    return sent, peak
 
 
 # ---- the proxies ---------------------------------------------------------------------------------
@@ -508,6 +568,37 @@ class Bench:
     def http_memory(self):
         self.memory("http")
 
+    def http_user(self):
+        """Long enough that the kernel's sampling of user and system time means something."""
+        origin = self.origin(13)
+        proxies = self.start(self.sluices() + ["haproxy", "nginx"], [origin], "http")
+        out = {}
+        for p in proxies:
+            before, requests = cpu_ticks(p.pids), 0
+            while sum(cpu_ticks(p.pids)) - sum(before) < USER_CPU_S * os.sysconf("SC_CLK_TCK"):
+                requests += self.load(p, "-c", 64, seconds=5)["requests"]
+            us = [(b - a) * 1e6 / os.sysconf("SC_CLK_TCK") / requests
+                  for a, b in zip(before, cpu_ticks(p.pids))]
+            out[p.name] = [us[0], us[1]]
+        self.stop(proxies)
+        self.table("http_user: CPU per small request over %d s of CPU" % USER_CPU_S,
+                   ["user us", "system us"], out, 0, "aim: at most 4 in user space")
+        self.keep("http_user", {n: {"user_us": v[0], "system_us": v[1]} for n, v in out.items()})
+
+    def http_uploads(self):
+        """64 uploads of 1 GiB to a backend that reads slowly: what the proxy holds meanwhile."""
+        out = {}
+        for name in self.sluices() + ["haproxy", "nginx"]:
+            with slow_reader() as port:
+                for p in self.start([name], ["127.0.0.1:%d" % port], "http"):
+                    before = user_kb(p.pids)
+                    sent, peak = upload_slowly(p, self.seconds + 3)
+                    out[name] = [peak / 1024, before / 1024, sent / MIB]
+                    p.stop()
+        self.table("http_uploads: 64 slow uploads of 1 GiB (user space, Pss, the most)",
+                   ["MiB", "before", "sent"], out, 0, "aim: at most 64 MiB")
+        self.keep("http_uploads", {n: {"peak_mib": v[0]} for n, v in out.items()})
+
     def idle(self):
         origin = self.origin(13)
         proxies = self.start(self.sluices() + ["haproxy", "nginx"], [origin])
@@ -576,7 +667,8 @@ class Bench:
 
 
 SCENARIOS = ("small", "bulk", "conn", "latency", "memory", "idle", "pool", "checks",
-             "http_small", "http_bulk", "http_conn", "http_latency", "http_memory")
+             "http_small", "http_bulk", "http_conn", "http_latency", "http_memory", "http_uploads",
+             "http_user")
 
 
 def main():
