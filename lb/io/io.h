@@ -128,6 +128,8 @@ struct io_pipe *io_pipe_take(struct io *io);             /* NULL: none to be had
 void io_pipe_give(struct io *io, struct io_pipe **pipe); /* a pipe with bytes in it is closed */
 uint32_t io_pipe_fill(const struct io_pipe *pipe);       /* bytes inside */
 bool io_pipe_error_on_in(const struct io_pipe *pipe);
+/* Of those n bytes, how many were not taken from `in`: none, or it has ended before. */
+uint64_t io_pipe_left(const struct io_pipe *pipe);
 
 /* Asks an armed op to end: its last fn call comes from a later turn, with -ECANCELED or with what
  * happened before. No effect on an idle or stopping op. A cancelled send may have sent a part. */

@@ -157,3 +157,8 @@ bool io_pipe_error_on_in(const struct io_pipe *pipe)
 {
     return pipe->error_on_in;
 }
+
+uint64_t io_pipe_left(const struct io_pipe *pipe)
+{
+    return pipe->left;
+}

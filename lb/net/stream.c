@@ -360,6 +360,8 @@ static void end_splice(struct stream *s, int res)
         to->tx_error = res;
     } else if (res < 0 && res != -ECANCELED) {
         s->error = res;
+    } else if (res == 0 && io_pipe_left(s->pipe) > 0) {
+        s->eof = true;
     }
     s->splice_to = NULL;
     to->spliced_into = false;
