@@ -35,6 +35,24 @@ static void a_file_can_be_named(void **state)
     assert_string_equal(o.config, "my.conf");
 }
 
+static void explain_takes_its_words_and_a_file_before_them(void **state)
+{
+    (void)state;
+    {
+        PARSE(o, "explain", "GET", "http://h/", "-H", "A: b");
+        assert_int_equal(rc, 0);
+        assert_int_equal(o.command, COMMAND_EXPLAIN);
+        assert_int_equal(o.argc, 5);
+        assert_string_equal(o.argv[4], "A: b");
+        assert_null(o.given_config);
+    }
+    {
+        PARSE(o, "-c", "my.conf", "explain", "GET", "http://h/");
+        assert_int_equal(rc, 0);
+        assert_string_equal(o.given_config, "my.conf");
+    }
+}
+
 static void check_and_dump_take_a_file(void **state)
 {
     (void)state;
@@ -148,6 +166,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_means_run_with_the_usual_file),
         cmocka_unit_test(a_file_can_be_named),
+        cmocka_unit_test(explain_takes_its_words_and_a_file_before_them),
         cmocka_unit_test(check_and_dump_take_a_file),
         cmocka_unit_test(both_versions_are_told_apart),
         cmocka_unit_test(a_command_gets_its_own_words),
