@@ -171,6 +171,66 @@ def test_a_request_that_is_answered_early_leaves_no_connection_behind(t):
     check_eq(s.number("app", "b1", "srv_icur"), 0, "idle connections")
 
 
+def test_answers_without_a_body_leave_the_connection_usable(t):
+    """HEAD, 204, 304 and 205: their lengths are of what is not there."""
+    said = {"/304": answer(304, headers=["Content-Length: 7", "ETag: x"]), "/204": answer(204),
+            "/205": answer(205), "/103": answer(103, headers=["Link: </a>"]) + answer(body=b"late")}
+
+    def respond(r, b):
+        if r.method == "HEAD":
+            return answer(headers=["X-N: %d" % r.n])[:-len("Content-Length: 0\r\n\r\n")] + \
+                b"Content-Length: 1000\r\n\r\n"
+        return said.get(r.path) or answer(body=b"%d" % r.n)
+    b = t.backend(app(respond))
+    s, front = start(t, [b])
+    with Client(front) as c:
+        for i in range(2):
+            check_eq(c.request("/", "HEAD").header("content-length"), "1000")
+            check_eq(c.request("/304").status, 304)
+            check_eq(c.request("/204").status, 204)
+            check_eq(c.request("/205").status, 205)
+            check_eq(c.request("/103").status, 103)
+            check_eq(c.response().body, b"late")
+            check_eq(c.request("/n").body, b"%d" % (6 * i + 5))
+    check_eq(b.accepted, 1, "connections to the backend")
+
+
+def test_a_chunked_answer_leaves_the_connection_usable(t):
+    b = t.backend(app(lambda r, b: b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+                                   b"3;x=y\r\nabc\r\n1\r\n%d\r\n0\r\nX-Sum: 1\r\n\r\n" % r.n))
+    s, front = start(t, [b])
+    check_eq([fetch(front).body for _ in range(3)], [b"abc0", b"abc1", b"abc2"])
+
+
+def test_a_backend_that_moves_is_not_asked_at_its_old_address(t):
+    old, new = t.backend(app(by_name), name="old"), t.backend(app(by_name), name="new")
+    s, front = start(t, [old])
+    check_eq(fetch(front).body, b"old")
+    check_eq(s.number("app", "old", "srv_icur"), 1)
+    s.ctl("set server app/old addr %s port %d" % new.address)
+    check_eq(fetch(front).body, b"new")
+    wait_until(lambda: old.open == 0, "the connection to the old one is closed")
+
+
+def test_connections_that_carry_a_client_s_address_are_its_own(t):
+    def respond(conn, b):
+        line = recv_line(conn)
+        app(lambda r, _: answer(body=line))(conn, b)
+    b = t.backend(respond)
+    s, front = start(t, [b], pool=NO_CHECKS + 'send_proxy = "v1"; reuse = "always";')
+    for ip in (t.ip, t.other_ip) * 2:
+        check_match(r"^PROXY TCP4 %s " % re.escape(ip), fetch(front, source=ip).body.decode())
+    check_eq(b.accepted, 4, "connections to the backend")
+
+
+def test_two_workers_keep_connections_of_their_own(t):
+    b = t.backend(app(by_name))
+    s, front = start(t, [b], top="workers = 2;")
+    in_threads(4, lambda i: [fetch(front) for _ in range(25)])
+    check(b.accepted <= 16, "connections to the backend", b.accepted)
+    check(1 <= s.number("app", "b1", "srv_icur") <= b.accepted, "idle connections")
+
+
 # ---- real Node -----------------------------------------------------------------------------------
 
 def counts(node):
@@ -207,7 +267,7 @@ def kept_for(node):
         return time.monotonic() - answered
 
 
-def check_race(t, keep_alive_ms, clients=24, rounds=3, reuse="safe", quiet=True):
+def check_race(t, keep_alive_ms, clients=24, rounds=2, reuse="safe", quiet=True):
     short = Node(t, "plain.js", 100)
     rest = kept_for(short) + (keep_alive_ms - 100) / 1000
     node = Node(t, "plain.js", keep_alive_ms, *(["quiet"] if quiet else []))

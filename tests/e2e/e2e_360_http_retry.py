@@ -200,6 +200,75 @@ def test_no_response_in_time_is_504_and_not_repeated(t):
     no_places_taken(s)
 
 
+def resets_after_first(conn, b):
+    """Dies when it has the body's beginning."""
+    reader = Reader(conn)
+    while b"first" not in reader.data:
+        if not reader.more():
+            return
+    b.seen = seen(b) + [1]
+    reset(conn)
+
+
+def test_a_body_that_was_sent_in_part_is_sent_again_whole(t):
+    """A backend dies with half of it, the client sends the rest later."""
+    bad = [t.backend(resets_after_first) for _ in range(2)]
+    good = t.backend(app(lambda r, b: answer(body=r.body)))
+    s, front = front_of(t, *bad, good)
+    for chunked in (False, True) * 3:
+        before = sum(len(seen(b)) for b in bad)
+        with Client(front) as c:
+            c.send("/", "PUT", headers=["Transfer-Encoding: chunked" if chunked else "Content-Length: 11"])
+            c.s.sendall(b"5\r\nfirst\r\n" if chunked else b"first")
+            wait_until(lambda: sum(len(seen(b)) for b in bad) > before or s.number("app", "b3", "scur"),
+                       "a backend has a part")
+            c.s.sendall(b"6\r\nsecond\r\n0\r\n\r\n" if chunked else b"second")
+            r = c.response()
+            check_eq((r.status, r.body), (200, b"firstsecond"), "chunked" if chunked else "length")
+    check(sum(len(seen(b)) for b in bad) > 0, "some died")
+    no_places_taken(s)
+
+
+def test_a_post_without_its_body_is_not_sent_again_either(t):
+    """The head alone may have done something."""
+    bad = [t.backend(resets_after_head) for _ in range(2)]
+    s, front = front_of(t, *bad)
+    with Client(front) as c:
+        c.send("/", "POST", headers=["Content-Length: 10"])
+        check_eq(c.response().status, 502)
+    check_eq(sum(len(seen(b)) for b in bad), 1, "requests at backends")
+
+
+def test_after_100_or_103_nothing_is_sent_again(t):
+    """The backend has begun to work on it."""
+    bad = [t.backend(dies_after(answer(103, headers=["Link: </x>"]), True)) for _ in range(2)]
+    s, front = front_of(t, *bad)
+    with Client(front) as c:
+        check_eq(c.request().status, 103)
+        check_eq(c.response().status, 502)
+    check_eq(sum(len(seen(b)) for b in bad), 1, "requests at backends")
+
+
+def test_a_retry_waits_for_a_place_like_everybody(t):
+    """The first backend dies, the second has one place, which is taken."""
+    gate = threading.Event()
+
+    def respond(r, b):
+        if r.path == "/hold":
+            gate.wait(SECONDS)
+        return by_name(r, b)
+    bad, good = t.backend(resets_after_head), t.backend(app(respond))
+    s, front = front_of(t, bad, (good, "max_connections = 1;"))
+    with Client(front) as held, Client(front) as c:
+        held.send("/hold")
+        s.wait_number("app", "b2", "scur", 1)
+        c.send("/x")
+        s.wait_number("app", "BACKEND", "qcur", 1)
+        gate.set()
+        check_eq((held.response().status, c.response().status), (200, 200))
+    no_places_taken(s)
+
+
 # ---- during the response -------------------------------------------------------------------------
 
 HALF_HEAD = b"HTTP/1.1 200 OK\r\nContent-Le"
@@ -236,6 +305,34 @@ def test_half_a_response_is_a_cut_connection(t):
             check_eq(sum(len(seen(b)) for b in bad), 1, "requests at backends")
             check_eq(s.number("app", "BACKEND", "srv_abrt"), 1, "aborts of the backend")
             no_places_taken(s)
+
+
+def test_a_large_response_that_is_cut_ends_at_once(t):
+    """The kernel moves it by itself: the end must be seen there too. And nothing may go on trying."""
+    for size in (10000, 2 << 20):
+        for with_reset in (False, True):
+            part = b"HTTP/1.1 200 OK\r\nContent-Length: 10485760\r\n\r\n" + pattern(size)
+            s, front = front_of(t, t.backend(dies_after(part, with_reset)))
+            with Client(front) as c:
+                c.send()
+                check_eq(c.head().status, 200)
+                expect_reset(c.s)
+            check_eq(s.number("app", "BACKEND", "srv_abrt"), 1, "aborts of the backend")
+            no_places_taken(s)
+
+
+def test_a_large_upload_that_is_cut_ends_at_once(t):
+    """The same the other way: the client leaves in the midst, orderly or not."""
+    b = t.backend(lambda conn, b: recv_all(conn))
+    s, front = front_of(t, b)
+    for leave in (lambda c: c.s.shutdown(socket.SHUT_WR), lambda c: c.close(), lambda c: reset(c.s)):
+        with Client(front) as c:
+            c.send("/", "PUT", headers=["Content-Length: 10485760"])
+            c.s.sendall(pattern(2 << 20))
+            s.wait_number("app", "b1", "scur", 1)
+            leave(c)
+            s.wait_number("app", "b1", "scur", 0)
+    wait_until(lambda: b.open == 0, "the backend is left")
 
 
 def test_a_response_that_ends_with_its_connection_is_whole(t):
@@ -296,7 +393,7 @@ def test_processes_killed_under_load(t):
 
     def killer(_):
         try:
-            for node in nodes * 2:
+            for node in nodes:
                 before = len(answers_to)
                 wait_until(lambda: len(answers_to) > before + 20, "requests are answered")
                 node.kill()

@@ -73,7 +73,6 @@ def test_peak_ewma_avoids_the_slow_one(t):
     s, front = start(t, pool_of(t, 3, respond), pool=NO_CHECKS + 'balance = "peak_ewma";')
     got = sum(in_threads(4, lambda i: asked(front, 40)), collections.Counter())
     check(got["b1"] < 32, "requests at the slow one, of 160", got)
-    check(min(got["b2"], got["b3"]) > 20, "requests at the others", got)
 
 
 def check_hash(t, key, make, alike=None):
