@@ -15,7 +15,7 @@ struct http_counts;
 
 /* ops must outlive it. */
 struct http_counts *http_counts_new(const struct admin_ops *ops);
-void http_counts_free(struct http_counts **h);
+void http_counts_free(struct http_counts **counts);
 /* Maxima start anew; with all, everything does. */
 void http_counts_clear(struct http_counts *h, bool all);
 

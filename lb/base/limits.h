@@ -15,13 +15,13 @@
 #define LIMIT_CONFIG_BYTES (16u << 20) /* a configuration larger than this is a mistake */
 
 #define LIMIT_CONFIG_DEPTH    16 /* groups and lists within each other; the deepest setting has 8 */
-#define LIMIT_CONFIG_GROUP    256  /* settings in one group; the largest group of ours has 25 */
+#define LIMIT_CONFIG_GROUP    256   /* settings in one group; the largest group of ours has 25 */
 #define LIMIT_ROUTES          65536 /* of one listener; of everything within one route: */
 #define LIMIT_ROUTE_LIST      4096  /* hosts, paths, networks, headers */
 #define LIMIT_ERROR_PAGE      65536 /* bytes of a file that is sent in one go, kept in memory */
-#define LIMIT_CONFIG_INCLUDES 10   /* files within files */
-#define LIMIT_CONFIG_PROBLEMS 1000 /* reported in one go */
-#define LIMIT_CONFIG_QUOTE    120  /* bytes of a line or value shown in a message */
+#define LIMIT_CONFIG_INCLUDES 10    /* files within files */
+#define LIMIT_CONFIG_PROBLEMS 1000  /* reported in one go */
+#define LIMIT_CONFIG_QUOTE    120   /* bytes of a line or value shown in a message */
 #define LIMIT_CONNECTIONS     1000000000 /* what a limit may be set to; far beyond any machine */
 #define LIMIT_BINDS           64         /* addresses of one listener */
 #define LIMIT_CHECK_TEXT      4096       /* bytes of a check's send, expect, path and body */
@@ -43,7 +43,8 @@
 #define LIMIT_PIPES_IDLE  64         /* empty pipes that one worker keeps open */
 /* Bytes that one splice moves before others get a turn: a full pipe. In four of five runs on a
  * noisy machine small requests beside bulk transfers had 10 to 40 % less p99 latency than with
- * 4 MiB, at the same CPU time per byte (in the fifth, more); 256 KiB was no clear gain over that. */
+ * 4 MiB, at the same CPU time per byte (in the fifth, more); 256 KiB was no clear gain over that.
+ */
 #define LIMIT_TURN_SPLICE (1u << 20)
 
 /* Sessions. */

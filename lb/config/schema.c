@@ -26,7 +26,7 @@ static_assert(LONGEST <= UINT32_MAX, "durations are kept in 32 bits");
 
 #define LARGEST_BODY (1LL << 40) /* bytes */
 
-#define NAME_EXPECTED   "a name of 1 to 63 letters, digits and _ - . :"
+#define NAME_EXPECTED "a name of 1 to 63 letters, digits and _ - . :"
 #define FORMAT_EXPECTED                                                                            \
     "\"combined\", \"httplog\", \"tcplog\", \"json\" or a template with $variables"
 #define TOKEN_EXPECTED  "a name of letters, digits and !#$%&'*+-.^_`|~"
@@ -1860,15 +1860,9 @@ const size_t schema_n = ARRAY_LEN(schema_rows);
 
 /* Settings of the design that later versions bring: told apart from typing errors. */
 static const char *const later_paths[] = {
-    "admin",
-    "state_file",
-    "overlay",
-    "hardening",
-    "pools.tls",
-    "pools.health.tls",
-    "listeners.tls",
-    "listeners.sni",
-    "listeners.routes.files",
+    "admin",         "state_file",    "overlay",
+    "hardening",     "pools.tls",     "pools.health.tls",
+    "listeners.tls", "listeners.sni", "listeners.routes.files",
 };
 
 /* The part of path behind `parent.`, or NULL when path is not directly below it. */

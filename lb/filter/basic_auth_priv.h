@@ -5,10 +5,11 @@
 
 #include "lb/base/str.h"
 
-#define BASIC_AUTH_CREDENTIALS_MAX 512 /* bytes of user:password; sha-crypt is slow on long ones   \
-                                        */
-#define BASIC_AUTH_HASH_MAX        128 /* with NUL; the longest sha-crypt hash has 123 */
-#define BASIC_AUTH_USERS_MAX       100000
+#define BASIC_AUTH_CREDENTIALS_MAX                                                                 \
+    512                          /* bytes of user:password; sha-crypt is slow on long ones         \
+                                  */
+#define BASIC_AUTH_HASH_MAX  128 /* with NUL; the longest sha-crypt hash has 123 */
+#define BASIC_AUTH_USERS_MAX 100000
 
 struct basic_auth_user {
     char *name;

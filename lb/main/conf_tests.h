@@ -1,7 +1,7 @@
 /* conf_tests.h - the `tests` block of a configuration: what it promises is tried (`sluice -t`).
  *
- * Requests go the way that `sluice explain` shows, filters included: who must log in passes with any
- * Authorization of Basic, rate limits are not reached. Nothing is sent, no port is bound. */
+ * Requests go the way that `sluice explain` shows, filters included: who must log in passes with
+ * any Authorization of Basic, rate limits are not reached. Nothing is sent, no port is bound. */
 #ifndef SLUICE_MAIN_CONF_TESTS_H
 #define SLUICE_MAIN_CONF_TESTS_H
 

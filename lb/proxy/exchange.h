@@ -164,7 +164,7 @@ void exchange_client_lost(struct exchange *x, int error);
 /* Ends it now; over() follows when nothing is armed. */
 void exchange_end(struct exchange *x, enum session_end why);
 /* Counts, logs, gives everything back. */
-void exchange_free(struct exchange **x);
+void exchange_free(struct exchange **exchange);
 
 /* In place of exchange_start() for a head that was not understood or did not come: answers, counts
  * and logs. reason: a code; status 0: no answer is sent. */
