@@ -511,3 +511,70 @@ def test_on_down_close_cuts_tunnels_and_lets_requests_finish(t):
     check_eq(held.response().status, 200)
     tunnel.close()
     held.close()
+
+
+# ---- changes while requests wait -----------------------------------------------------------------
+
+def test_an_ejected_backend_moves_its_clients(t):
+    moody = Moody()
+    s, front = sticky(t, pool_of(t, 2, moody), pool=NO_CHECKS + 'ejection = { failures = 2; time = "60s"; };')
+    r = fetch(front)
+    name = r.body.decode()
+    moody.status[name] = 500
+    for _ in range(2):
+        check_eq(with_cookie(front, cookie_of(r)).status, 500)
+    s.wait_log("app/%s.*eject" % name)
+    check_moved(front, r, {"b1": "b2", "b2": "b1"}[name])
+
+
+def test_who_waits_for_his_backend_moves_when_it_goes_to_maintenance(t):
+    gate = Gate()
+    s, front = sticky(t, [(t.backend(app(gate)), "max_connections = 1;"), t.backend(app(gate))],
+                      pool=NO_CHECKS + 'queue = { timeout = "60s"; };')
+    r = wait_until(lambda: next((r for r in [fetch(front)] if r.body == b"b1"), None), "a cookie of b1")
+    cookie = ["Cookie: srv=" + cookie_of(r)]
+    with Client(front) as held, Client(front) as waits:
+        held.send("/hold", headers=cookie)
+        gate.wait_held(1)
+        waits.send("/x", headers=cookie)
+        s.wait_number("app", "BACKEND", "qcur", 1)
+        s.ok("set server app/b1 state maint")
+        check_eq(waits.response().body, b"b2")
+        gate.open.set()
+        check_eq(held.response().body, b"b1")
+    no_places_taken(s)
+
+
+def test_those_who_wait_go_to_a_backend_that_comes_back(t):
+    gate = Gate()
+    s, front = start(t, [(t.backend(app(gate)), "max_connections = 1;"), t.backend(app(gate))],
+                     pool=NO_CHECKS + 'queue = { timeout = "60s"; };', top="workers = 2;")
+    s.ok("set server app/b2 state maint")
+    clients = [Client(front) for _ in range(4)]
+    for c in clients:
+        c.send("/hold")
+    gate.wait_held(1)
+    s.wait_number("app", "BACKEND", "qcur", 3)
+    s.ok("set server app/b2 state ready")
+    gate.wait_held(4)
+    gate.open.set()
+    check_eq(sorted(c.response().body for c in clients), [b"b1", b"b2", b"b2", b"b2"])
+    for c in clients:
+        c.close()
+    no_places_taken(s)
+
+
+def test_those_who_wait_hear_when_nothing_is_left(t):
+    gate = Gate()
+    s, front = start(t, [(t.backend(app(gate)), "max_connections = 1;")],
+                     pool=NO_CHECKS + 'queue = { timeout = "60s"; };')
+    with Client(front) as held, Client(front) as waits:
+        held.send("/hold")
+        gate.wait_held(1)
+        waits.send("/x")
+        s.wait_number("app", "BACKEND", "qcur", 1)
+        s.ok("set server app/b1 state maint")
+        check_eq(waits.response().status, 503)
+        gate.open.set()
+        check_eq(held.response().status, 200)
+    no_places_taken(s)
