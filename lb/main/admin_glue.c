@@ -123,14 +123,10 @@ static void answer_list(struct call *c)
     free(all);
 }
 
-static void on_part_back(struct loop_msg *msg, void *ctx)
+static void answer(struct call *c)
 {
-    struct call *c = container_of(msg, struct part, msg)->call;
     uint32_t killed = 0;
 
-    (void)ctx;
-    if (--c->waiting > 0)
-        return;
     for (uint32_t i = 0; i < c->n_parts; i++)
         killed += c->parts[i].killed;
     if (c->kill)
@@ -138,6 +134,15 @@ static void on_part_back(struct loop_msg *msg, void *ctx)
     else
         answer_list(c);
     end_call(c);
+}
+
+static void on_part_back(struct loop_msg *msg, void *ctx)
+{
+    struct call *c = container_of(msg, struct part, msg)->call;
+
+    (void)ctx;
+    if (--c->waiting == 0)
+        answer(c);
 }
 
 static char *copy_text(const char *text)
@@ -163,6 +168,10 @@ static struct call *new_call(struct process *p, const struct session_filter *f, 
 
 static void send_call(struct call *c)
 {
+    if (c->n_parts == 0) { /* no worker runs: nothing will come back */
+        answer(c);
+        return;
+    }
     for (uint32_t i = 0; i < c->n_parts; i++) {
         c->parts[i].call = c;
         c->parts[i].msg.fn = on_part;
