@@ -5,6 +5,8 @@
  * refusal from data; the mark is cut off again. It works with HAProxy's socket, too. */
 #include "lb/main/ctl.h"
 
+#include "lb/admin/command_line.h"
+#include "lb/base/limits.h"
 #include "lb/base/str.h"
 #include "lb/main/args.h"
 
@@ -199,6 +201,24 @@ static int parse(int argc, char **argv, const char *usage, const char **out_path
     return -1;
 }
 
+/* Whether a command of the line turns the prompt on. That is for people at the socket: here nobody
+ * could answer it, and it would stand among the answers. */
+static bool turns_prompt_on(struct str line)
+{
+    char buf[LIMIT_CTL_LINE];
+    struct str command, words[2];
+
+    while (command_line_next(&line, &command)) {
+        if (command.len > sizeof(buf))
+            return false; /* the other side refuses it */
+        uint32_t n = command_line_words(command, buf, words, ARRAY_LEN(words));
+        if (n > 0 && str_eq(words[0], STR("prompt")) &&
+            (n == 1 || str_eq(words[1], STR("p")) || str_eq(words[1], STR("timed"))))
+            return true;
+    }
+    return false;
+}
+
 int ctl_main(int argc, char **argv)
 {
     static const char usage[] =
@@ -218,6 +238,12 @@ int ctl_main(int argc, char **argv)
         strbuf_addf(&line, "%s%s", i > 1 ? " " : "", argv[i]);
     if (memchr(line.p, '\n', line.len) != NULL) {
         fputs("sluice ctl: a command is one line; several are separated by semicolons\n", stderr);
+        rc = EXIT_USAGE;
+    } else if (turns_prompt_on(strbuf_str(&line))) {
+        fprintf(stderr,
+                "sluice ctl: prompt is for a terminal on the socket itself, ctl ends after the "
+                "answer (try: socat readline unix-connect:%s)\n",
+                path);
         rc = EXIT_USAGE;
     } else {
         strbuf_add_char(&line, '\n');

@@ -35,6 +35,17 @@ def test_ctl_without_a_server_says_so(t):
     check_in("none.sock", err)
 
 
+def test_ctl_explains_that_the_prompt_is_for_a_terminal(t):
+    s, front = t.simple([t.backend(named)])
+    for words in (["prompt"], ["show version; prompt"], ["prompt", "timed"]):
+        status, out, err = t.run("ctl", "-s", s.stats_path, *words)
+        check_eq((status, out), (2, ""), words)
+        check_in("prompt is for a terminal", err)
+        check_in(s.stats_path, err)
+    status, out, err = t.run("ctl", "-s", s.stats_path, "prompt i; show backend")
+    check_eq((status, out), (0, "# name\napp\n"), "without a prompt there is nothing to explain")
+
+
 def test_ctl_usage(t):
     status, out, err = t.run("ctl")
     check_eq(status, 2)
