@@ -312,25 +312,12 @@ static bool run(struct client *c, struct str command)
     return true;
 }
 
-/* The next command of the line that is not empty. Of an empty line it is an empty one, which is
- * answered by the list of commands, but an empty line at the prompt is nothing. */
+/* The next command of the line that is not empty. */
 static bool next_command(struct client *c, struct str *out_command)
 {
     while (command_line_next(&c->rest, out_command))
         if (out_command->len > 0)
             return true;
-    return false;
-}
-
-static bool next_command_of_new_line(struct client *c, struct str *out_command)
-{
-    if (next_command(c, out_command))
-        return true;
-    *out_command = STR("");
-    if (c->session.prompt == PROMPT_OFF)
-        return true;
-    strbuf_add_char(&c->out, '\n');
-    add_prompt(c);
     return false;
 }
 
@@ -341,13 +328,13 @@ static void go_on(struct client *c)
     struct str command;
 
     while (!c->ending && c->out.len < OUT_ENOUGH) {
-        bool found = next_command(c, &command);
-        if (!found) {
+        if (!next_command(c, &command)) {
             if (!next_line(c))
                 break;
-            found = next_command_of_new_line(c, &command);
+            if (!next_command(c, &command))
+                command = STR(""); /* as HAProxy: answered by the list of commands */
         }
-        if (found && !run(c, command)) {
+        if (!run(c, command)) {
             enter(c, CLIENT_WAITING);
             return;
         }

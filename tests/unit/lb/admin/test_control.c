@@ -180,12 +180,26 @@ static void the_prompt_keeps_the_connection_open(void **state)
     assert_heard(w, fd, "> ", "\n> ");
     say(fd, "show version\n");
     assert_heard(w, fd, "> ", "0.1.0\n\n> ");
-    say(fd, "\n");
-    assert_heard(w, fd, "> ", "\n> ");
     say(fd, "show version;show ready\n");
     assert_heard(w, fd, "ready\n\n> ", "0.1.0\n\n> ready\n\n> ");
     say(fd, "show version;quit;show ready\n");
     assert_heard(w, fd, NULL, "0.1.0\n\n> ");
+    close(fd);
+}
+
+static void an_empty_line_at_the_prompt_lists_the_commands(void **state)
+{
+    struct world *w = *state;
+    const char *begin = "Unknown command. Please enter one of the following commands only:\n";
+    const char *lines[] = {"\n", "\r\n", "  ;\n"};
+    int fd = dial(w);
+
+    say(fd, "prompt\nuser\n"); /* a short list */
+    assert_heard(w, fd, "> \n> ", "\n> \n> ");
+    for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
+        say(fd, lines[i]);
+        assert_memory_equal(hear(w, fd, "\n\n> "), begin, strlen(begin));
+    }
     close(fd);
 }
 
@@ -454,6 +468,7 @@ int main(void)
         TEST(several_commands_and_several_lines),
         TEST(a_half_closed_client_gets_its_answer),
         TEST(the_prompt_keeps_the_connection_open),
+        TEST(an_empty_line_at_the_prompt_lists_the_commands),
         TEST(the_silent_prompt_only_answers),
         TEST(the_timed_prompt_shows_the_uptime),
         TEST(a_payload_is_read_and_ignored),
