@@ -2,11 +2,13 @@
 #include "lb/admin/command.h"
 #include "lb/admin/rows.h"
 #include "lb/admin/sampler.h"
+#include "lb/base/slab.h"
 #include "lb/upstream/pool.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -271,17 +273,16 @@ void cmd_misc_show_activity(struct command *c)
     }
 }
 
-void cmd_misc_show_pools(struct command *c)
+static void pools_of_workers(struct command *c, bool json)
 {
     static const char *const columns[] = {"thread",       "buffers", "buffers_used",
                                           "buffer_bytes", "pipes",   "pipes_used"};
+    static const struct io_stats none;
     const struct admin_ops *ops = c->env->ops;
-    bool json = command_has(c, "json");
     struct rows r;
 
     rows_begin(&r, c->out, json, columns, ARRAY_LEN(columns));
     for (uint32_t w = 0; w < ops->n_workers; w++) {
-        static const struct io_stats none;
         const struct io_stats *e = ops->engines[w] != NULL ? ops->engines[w] : &none;
         rows_number(&r, w + 1);
         rows_number(&r, counter_get(&e->bufs_total));
@@ -291,4 +292,79 @@ void cmd_misc_show_pools(struct command *c)
         rows_number(&r, counter_get(&e->pipes_used));
     }
     rows_end(&r);
+}
+
+/* The slabs of one name: of each worker one, mostly. */
+struct slab_sum {
+    char name[32]; /* without blanks, which separate columns */
+    uint64_t size, used, allocated, failed;
+};
+
+struct slab_sums {
+    struct slab_sum sums[48]; /* there are far fewer names; further ones are left out */
+    uint32_t n;
+};
+
+static void add_slab(void *arg, const struct slab *s)
+{
+    struct slab_sums *all = arg;
+    char name[sizeof(all->sums[0].name)];
+    uint32_t i = 0;
+
+    snprintf(name, sizeof(name), "%s", s->name);
+    for (char *p = name; *p != '\0'; p++)
+        if (*p == ' ')
+            *p = '_';
+    while (i < all->n && (strcmp(all->sums[i].name, name) != 0 || all->sums[i].size != s->size))
+        i++;
+    if (i == ARRAY_LEN(all->sums))
+        return;
+    struct slab_sum *sum = &all->sums[i];
+    if (i == all->n) {
+        all->n++;
+        memcpy(sum->name, name, sizeof(name));
+        sum->size = s->size;
+    }
+    sum->used += counter_get(&s->used);
+    sum->allocated += counter_get(&s->allocated);
+    sum->failed += counter_get(&s->failed);
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const struct slab_sum *)a)->name, ((const struct slab_sum *)b)->name);
+}
+
+static void pools_of_objects(struct command *c, bool json)
+{
+    static const char *const columns[] = {"slab", "object_bytes", "used", "allocated", "failed"};
+    struct slab_sums all = {.n = 0};
+    struct rows r;
+
+    slab_each(add_slab, &all);
+    qsort(all.sums, all.n, sizeof(all.sums[0]), by_name);
+    rows_begin(&r, c->out, json, columns, ARRAY_LEN(columns));
+    for (uint32_t i = 0; i < all.n; i++) {
+        rows_text(&r, all.sums[i].name);
+        rows_number(&r, (int64_t)all.sums[i].size);
+        rows_number(&r, (int64_t)all.sums[i].used);
+        rows_number(&r, (int64_t)all.sums[i].allocated);
+        rows_number(&r, (int64_t)all.sums[i].failed);
+    }
+    rows_end(&r);
+}
+
+/* Two tables: buffers and pipes of each worker; objects by kind, of all threads together. */
+void cmd_misc_show_pools(struct command *c)
+{
+    bool json = command_has(c, "json");
+
+    if (json)
+        strbuf_add_cstr(c->out, "{\"workers\":");
+    pools_of_workers(c, json);
+    if (json)
+        strbuf_add_cstr(c->out, ",\"slabs\":");
+    pools_of_objects(c, json);
+    if (json)
+        strbuf_add_cstr(c->out, "}\n");
 }

@@ -42,7 +42,7 @@ static const struct command_row rows[] = {
     {"show latency", "[<name>] [json]", USER, cmd_show_latency,
      "quantiles of http listeners, pools and servers (microseconds)"},
     {"show pools", "[json]", USER, cmd_misc_show_pools,
-     "usage of receive buffers and splice pipes"},
+     "usage of receive buffers, splice pipes and object memory"},
     {"show ready", "[json]", USER, cmd_misc_show_ready,
      "whether traffic is welcome: ready, or not ready and why"},
     {"show refused", "[<name>] [json]", USER, cmd_show_refused,

@@ -10,6 +10,7 @@
  * for pointers there, and lost objects show as leaks. Free objects are poisoned there. */
 #include "lb/base/slab.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -159,7 +160,7 @@ static struct chunk *chunk_new(struct slab *s)
     list_init(&c->node);
     list_push_front(&s->empty, &c->node);
     s->n_empty++;
-    s->allocated += c->objs;
+    counter_add(&s->allocated, c->objs);
     return c;
 }
 
@@ -168,7 +169,7 @@ static void chunk_free(struct slab *s, struct chunk *c)
     sl_assert(c->used == 0);
     list_remove(&c->node);
     s->n_empty--;
-    s->allocated -= c->objs;
+    counter_sub(&s->allocated, c->objs);
     c->magic = 0;
     chunk_memory_free(c, chunk_bytes(s));
 }
@@ -199,6 +200,33 @@ static struct chunk *chunk_with_room(struct slab *s)
     return chunk_new(s);
 }
 
+/* ---- all slabs ---- */
+
+static pthread_mutex_t all_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct list all = {&all, &all};
+
+static void join_all(struct slab *s)
+{
+    pthread_mutex_lock(&all_lock);
+    list_push_back(&all, &s->node);
+    pthread_mutex_unlock(&all_lock);
+}
+
+static void leave_all(struct slab *s)
+{
+    pthread_mutex_lock(&all_lock);
+    list_remove(&s->node);
+    pthread_mutex_unlock(&all_lock);
+}
+
+void slab_each(void (*fn)(void *arg, const struct slab *s), void *arg)
+{
+    pthread_mutex_lock(&all_lock);
+    list_for_each (it, &all)
+        fn(arg, list_entry(it, struct slab, node));
+    pthread_mutex_unlock(&all_lock);
+}
+
 /* ---- slabs ---- */
 
 void slab_init(struct slab *s, const char *name, size_t size, uint32_t max)
@@ -208,24 +236,27 @@ void slab_init(struct slab *s, const char *name, size_t size, uint32_t max)
     list_init(&s->partial);
     list_init(&s->full);
     list_init(&s->empty);
+    list_init(&s->node);
+    join_all(s);
 }
 
 void slab_fini(struct slab *s)
 {
-    sl_assert(s->used == 0);
+    sl_assert(counter_get(&s->used) == 0);
+    leave_all(s);
     sl_assert(list_empty(&s->partial) && list_empty(&s->full));
     while (!list_empty(&s->empty))
         chunk_free(s, list_entry(s->empty.next, struct chunk, node));
-    sl_assert(s->allocated == 0);
+    sl_assert(counter_get(&s->allocated) == 0);
 }
 
 void *slab_alloc(struct slab *s)
 {
     struct chunk *c = NULL;
-    if (likely(s->max == 0 || s->used < s->max))
+    if (likely(s->max == 0 || counter_get(&s->used) < s->max))
         c = chunk_with_room(s);
     if (unlikely(c == NULL)) {
-        s->failed++;
+        counter_add(&s->failed, 1);
         return NULL;
     }
     void *obj;
@@ -237,7 +268,7 @@ void *slab_alloc(struct slab *s)
         obj = chunk_obj(s, c, c->fresh++);
         unpoison(obj, s->size);
     }
-    s->used++;
+    counter_add(&s->used, 1);
     if (c->used++ == 0)
         s->n_empty--;
     if (c->used == c->objs)
@@ -260,7 +291,7 @@ void slab_free(struct slab *s, void *obj)
     f->next = c->free;
     c->free = f;
     poison(obj, s->size);
-    s->used--;
+    counter_sub(&s->used, 1);
     if (--c->used == 0) {
         if (s->n_empty >= CHUNKS_EMPTY_MAX)
             chunk_free(s, list_entry(s->empty.next, struct chunk, node));

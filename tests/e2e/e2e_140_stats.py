@@ -150,6 +150,26 @@ def test_stats_prompt_mode(t):
     c.close()
 
 
+def test_stats_show_pools_counts_the_objects_of_all_workers(t):
+    s, front = two(t)
+
+    def sessions():
+        return [slab for slab in json.loads(s.ctl("show pools json"))["slabs"]
+                if slab["slab"] == "session"]
+
+    check_eq([r["used"] for r in sessions()], [0])
+    conns = [connect(front) for _ in range(20)]
+    for c in conns:
+        recv_line(c)
+    row, = sessions()
+    check_eq((row["used"], row["failed"]), (20, 0))
+    check(row["allocated"] >= 20 and row["object_bytes"] > 0, row)
+    for c in conns:
+        c.close()
+    wait_until(lambda: [r["used"] for r in sessions()] == [0], "they are given back")
+    check_match(r"(?m)^session \d+ 0 \d+ 0$", s.ctl("show pools"))
+
+
 def test_stats_commands_in_single_bytes(t):
     s, front = two(t)
     with contextlib.closing(connect(s.stats_path)) as c:

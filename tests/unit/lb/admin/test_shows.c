@@ -1,4 +1,5 @@
 /* test_shows.c - show info, servers, sess, and the small shows; clear counters; the sampler. */
+#include "lb/base/slab.h"
 #include "tests/unit/lb/admin/admin_fixture.h"
 
 #include <setjmp.h>
@@ -406,7 +407,41 @@ static void activity_and_pools_of_each_worker(void **state)
     assert_has(fixture_run(f, "show activity json"), "{\"thread\":2,\"sessions\":5,");
     assert_string_equal(fixture_run(f, "show pools"),
                         "# thread buffers buffers_used buffer_bytes pipes pipes_used\n"
-                        "1 3 0 49152 0 0\n2 0 0 0 0 0\n\n");
+                        "1 3 0 49152 0 0\n2 0 0 0 0 0\n"
+                        "# slab object_bytes used allocated failed\n\n");
+}
+
+static void pools_sums_the_slabs_of_a_name(void **state)
+{
+    struct fixture *f = *state;
+    struct slab first, second, other;
+
+    slab_init(&first, "two words", 100, 0);
+    slab_init(&other, "alone", 64, 1);
+    slab_init(&second, "two words", 100, 0);
+    void *a = slab_alloc(&first), *b = slab_alloc(&second), *c = slab_alloc(&other);
+    assert_null(slab_alloc(&other)); /* more than its one */
+    unsigned n = (unsigned)(counter_get(&first.allocated) + counter_get(&second.allocated));
+    unsigned m = (unsigned)counter_get(&other.allocated);
+    char text[256];
+
+    snprintf(text, sizeof(text),
+             "# slab object_bytes used allocated failed\nalone 64 1 %u 1\ntwo_words 112 2 %u 0\n\n",
+             m, n);
+    assert_has(fixture_run(f, "show pools"), text);
+    snprintf(text, sizeof(text),
+             "\"slabs\":[{\"slab\":\"alone\",\"object_bytes\":64,\"used\":1,\"allocated\":%u,"
+             "\"failed\":1},{",
+             m);
+    assert_has(fixture_run(f, "show pools json"), "{\"workers\":[{\"thread\":1,");
+    assert_has(f->out.p, text);
+    slab_free(&first, a);
+    slab_free(&second, b);
+    slab_free(&other, c);
+    slab_fini(&first);
+    slab_fini(&second);
+    slab_fini(&other);
+    assert_has(fixture_run(f, "show pools"), "allocated failed\n\n");
 }
 
 /* ---- the sampler ---- */
@@ -567,6 +602,7 @@ int main(void)
         TEST(backends_version_ready_errors),
         TEST(the_environment),
         TEST(activity_and_pools_of_each_worker),
+        TEST(pools_sums_the_slabs_of_a_name),
         TEST(rates_are_what_came_since_the_last_tick),
         TEST(two_ticks_at_one_time_are_one),
         TEST(averages_are_plain_at_first_and_then_fade),
