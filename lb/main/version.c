@@ -3,9 +3,14 @@
 
 #include "lb/io/io.h"
 
+#define PCRE2_CODE_UNIT_WIDTH 8
 #include <ares.h>
 #include <libconfig.h>
 #include <liburing.h>
+#include <openssl/crypto.h>
+#include <pcre2.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <sys/utsname.h>
 
 /* Newer versions of liburing say which they are. */
@@ -46,13 +51,25 @@ static void print_engines(FILE *out)
     fprintf(out, "engine:    io = \"auto\" takes %s\n", probe.uring ? "io_uring" : "epoll");
 }
 
+/* Whether the library has a compiler for this processor; a hardened unit may forbid its use. */
+static bool regex_jit(void)
+{
+    uint32_t jit = 0;
+
+    return pcre2_config(PCRE2_CONFIG_JIT, &jit) == 0 && jit != 0;
+}
+
 void version_print_build(FILE *out)
 {
     version_print(out);
     fprintf(out, "compiler:  %s%s\n", __VERSION__, SANITIZER);
-    fprintf(out,
-            "features:  tcp, proxy-protocol v1 v2, splice, health tcp http, stats socket, dns\n");
-    fprintf(out, "libraries: " LIBURING ", libconfig %d.%d.%d, c-ares %s\n", LIBCONFIG_VER_MAJOR,
-            LIBCONFIG_VER_MINOR, LIBCONFIG_VER_REVISION, ares_version(NULL));
+    fprintf(
+        out,
+        "features:  tcp, http/1.1, proxy-protocol v1 v2, splice, health tcp http, stats socket, "
+        "dns, regex%s\n",
+        regex_jit() ? " (compiled)" : "");
+    fprintf(out, "libraries: " LIBURING ", libconfig %d.%d.%d, c-ares %s, pcre2 %d.%d, %s\n",
+            LIBCONFIG_VER_MAJOR, LIBCONFIG_VER_MINOR, LIBCONFIG_VER_REVISION, ares_version(NULL),
+            PCRE2_MAJOR, PCRE2_MINOR, OpenSSL_version(OPENSSL_VERSION));
     print_engines(out);
 }
