@@ -80,6 +80,7 @@ static enum take take_trailers(struct h1_body *b, struct stream *s, struct arena
         return s->eof || s->error != 0 ? TAKE_LOST : TAKE_MORE;
     if (r != H1_DONE) {
         *out_reason = h1_result_code(r);
+        b->broken = true;
         return TAKE_BAD;
     }
     if (head.n_fields > 0) {
@@ -126,6 +127,7 @@ static enum take take_chunked(struct h1_body *b, struct stream *s, struct arena 
             b->in_trailers = true;
         } else if (r != CHUNKED_MORE) {
             *out_reason = chunked_result_code(r);
+            b->broken = true;
             return TAKE_BAD;
         }
     }
@@ -139,6 +141,8 @@ enum take h1_body_take(struct h1_body *b, struct stream *s, struct arena *arena,
                        const char **out_reason, uint64_t *raw)
 {
     *out = NULL;
+    if (b->broken)
+        return TAKE_BAD;
     if (b->ended)
         return TAKE_END;
     switch ((enum http_body)b->kind) {

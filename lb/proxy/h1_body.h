@@ -27,6 +27,7 @@ struct h1_body {
     uint8_t kind; /* enum http_body */
     bool in_trailers;
     bool ended;
+    bool broken; /* it was malformed: what follows it means nothing */
 };
 
 void h1_body_begin(struct h1_body *b, enum http_body kind, uint64_t length);

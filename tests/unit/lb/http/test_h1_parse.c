@@ -485,6 +485,22 @@ static void lines_may_end_in_lf_where_it_is_allowed_and_only_in_responses(void *
     free(x.mem);
 }
 
+static void sixty_four_options_in_connection_are_read(void **state)
+{
+    struct strbuf text = {0};
+    struct parsed x;
+
+    (void)state;
+    strbuf_add_cstr(&text, "GET / HTTP/1.1\r\nHost: h\r\nConnection: ");
+    for (int i = 0; i < 63; i++)
+        strbuf_add_cstr(&text, "a,");
+    strbuf_add_cstr(&text, "close\r\n\r\n"); /* one more is a row of the table */
+    good(&x, REQUEST_HEAD, text.p);
+    assert_false(x.head.keep_alive);
+    free(x.mem);
+    strbuf_fini(&text);
+}
+
 /* ---- trailers ---- */
 
 static void trailers_lose_what_may_not_stand_there(void **state)
@@ -537,6 +553,7 @@ int main(void)
         cmocka_unit_test(the_body_of_a_response_depends_on_what_it_answers),
         cmocka_unit_test(a_status_line_is_taken_apart),
         cmocka_unit_test(lines_may_end_in_lf_where_it_is_allowed_and_only_in_responses),
+        cmocka_unit_test(sixty_four_options_in_connection_are_read),
         cmocka_unit_test(trailers_lose_what_may_not_stand_there),
         cmocka_unit_test(a_trailer_section_may_be_empty_and_is_as_strict),
     };
