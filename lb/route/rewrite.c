@@ -242,8 +242,9 @@ int route_rewrite_path(const struct route_rewrite *w, struct route_scratch *s,
     s->text[0] = '/';
     if (path.len > cap)
         return -EMSGSIZE;
-    /* There can be dot segments now ("/files/$1" and a group that matched ".."). */
-    if (uri_normalise(path, w->keep_encoded_slash, out, &normal) != URI_OK)
+    /* Dot segments can only be a client's ("/files/$query_name"): they would lead out of the folder
+     * that the operator has named. */
+    if (uri_normalise(path, w->keep_encoded_slash, out, &normal) != URI_OK || normal.had_dots)
         return -EBADMSG;
     return copy(normal.text, out, cap);
 }
