@@ -532,6 +532,20 @@ void io_reset(struct io *io, int fd)
     close(fd);
 }
 
+/* A peer that has reset the connection is connected no more, but the kernel still knows who it was.
+ * It refuses to give fewer bytes than are asked for, so the longer kind of name comes first. */
+static int name_of_lost_peer(int fd, struct sockaddr_storage *out, socklen_t *out_len)
+{
+    const socklen_t lens[] = {sizeof(struct sockaddr_in6), sizeof(struct sockaddr_in)};
+
+    for (size_t i = 0; i < ARRAY_LEN(lens); i++) {
+        *out_len = lens[i];
+        if (getsockopt(fd, SOL_SOCKET, SO_PEERNAME, out, out_len) == 0)
+            return 0;
+    }
+    return -ENOTCONN;
+}
+
 static int name_of(struct io *io, int fd, bool peer, struct sockaddr_storage *out,
                    socklen_t *out_len)
 {
@@ -540,6 +554,8 @@ static int name_of(struct io *io, int fd, bool peer, struct sockaddr_storage *ou
     socklen_t len = sizeof(*out);
     int r = peer ? getpeername(fd, (struct sockaddr *)out, &len)
                  : getsockname(fd, (struct sockaddr *)out, &len);
+    if (r < 0 && peer && errno == ENOTCONN)
+        return name_of_lost_peer(fd, out, out_len);
     if (r < 0)
         return -errno;
     *out_len = len;

@@ -157,6 +157,7 @@ int io_shutdown(struct io *io, int fd, int how); /* 0 or -errno; at once */
 /* No op may be armed on fd. close: as close(2). reset: the peer sees a reset (TCP). */
 void io_close(struct io *io, int fd);
 void io_reset(struct io *io, int fd);
+/* 0 or -errno. The peer's is known also after it has reset the connection (TCP; not simulated). */
 int io_peer_name(struct io *io, int fd, struct sockaddr_storage *out_addr, socklen_t *out_len);
 int io_local_name(struct io *io, int fd, struct sockaddr_storage *out_addr, socklen_t *out_len);
 

@@ -70,7 +70,7 @@ void session_client_address(struct session *s, int fd, struct addr *out)
             addr_from_sockaddr(out, (struct sockaddr *)&ss, len);
             peer_set(&s->client, out);
         } else {
-            s->client.family = AF_UNIX;
+            s->client.family = s->local_port != 0 ? AF_INET : AF_UNIX; /* 0.0.0.0:0: not known */
         }
     }
     peer_get(&s->client, out);

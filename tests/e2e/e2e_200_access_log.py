@@ -2,7 +2,9 @@
 
 import contextlib
 import json
+import os
 import re
+import signal
 
 from harness import *
 
@@ -55,6 +57,17 @@ def test_access_reasons(t):
     recv_exact(c, 1)
     reset(c)
     s.wait_access(r" CD ")
+
+
+def test_access_names_a_client_that_reset_before_it_was_accepted(t):
+    for listen in (t.address(), ("::1", t.port())):
+        s, front = t.simple([t.backend(answers)], listen=listen)
+        os.kill(s.pid, signal.SIGSTOP)
+        c = connect(front)
+        host, port = c.getsockname()[:2]
+        reset(c)
+        os.kill(s.pid, signal.SIGCONT)
+        s.wait_access(r"^%s:%d \[" % (re.escape(host), port))
 
 
 def test_access_retries_are_shown(t):

@@ -465,6 +465,33 @@ static void every_connection_is_accepted(void **state)
     probe_free(p);
 }
 
+static void a_peer_that_reset_before_it_was_accepted_has_a_name(void **state)
+{
+    struct fixture *f = *state;
+    const int families[] = {AF_INET, AF_INET6};
+
+    for (size_t i = 0; i < ARRAY_LEN(families); i++) {
+        struct sockaddr_storage a, own, peer;
+        socklen_t len, own_len = sizeof(own), peer_len;
+        int l = listen_tcp(families[i], &a, &len, 8);
+        int far = socket(families[i], SOCK_STREAM | SOCK_CLOEXEC, 0);
+        struct probe *p = probe_new(f, on_accept);
+
+        assert_int_equal(connect(far, (void *)&a, len), 0);
+        assert_int_equal(getsockname(far, (void *)&own, &own_len), 0);
+        far_reset(far);
+        io_accept(f->io, &p->op, l);
+        turn_until(f, p->n_fds == 1);
+        assert_int_equal(io_peer_name(f->io, p->fds[0], &peer, &peer_len), 0);
+        assert_int_equal(peer_len, own_len);
+        assert_memory_equal(&peer, &own, own_len);
+        cancel_and_join(p);
+        io_close(f->io, p->fds[0]);
+        close(l);
+        probe_free(p);
+    }
+}
+
 static void accept_ends_when_descriptors_run_out_and_can_start_again(void **state)
 {
     enum { N = 20, MAY = 5 };
@@ -1960,6 +1987,7 @@ static const struct CMUnitTest tests[] = {
     T(a_refused_connect_says_so),
     T(a_full_unix_backlog_is_eagain),
     T(every_connection_is_accepted),
+    T(a_peer_that_reset_before_it_was_accepted_has_a_name),
     T(accept_ends_when_descriptors_run_out_and_can_start_again),
     T(nobody_is_accepted_after_a_cancel),
     T(those_who_wait_are_accepted_without_an_operation),
