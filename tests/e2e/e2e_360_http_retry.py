@@ -214,7 +214,7 @@ def test_a_body_that_was_sent_in_part_is_sent_again_whole(t):
     """A backend dies with half of it, the client sends the rest later."""
     bad = [t.backend(resets_after_first) for _ in range(2)]
     good = t.backend(app(lambda r, b: answer(body=r.body)))
-    s, front = front_of(t, *bad, good)
+    s, front = front_of(t, *bad, good, retries="attempts = 2; budget = 100; budget_min = 100;")
     for chunked in (False, True) * 3:
         before = sum(len(seen(b)) for b in bad)
         with Client(front) as c:
