@@ -3,6 +3,7 @@ operator sees."""
 
 import contextlib
 import socket
+import struct
 import threading
 import time
 
@@ -180,6 +181,44 @@ def test_health_checks_send_the_proxy_header_where_traffic_does(t):
     s, front = t.simple([t.backend(handler)], pool='send_proxy = "v1"; health = { type = "http"; %s };'
                                                    % FAST)
     check_match(r"^PROXY (TCP4 |UNKNOWN)", heads[0].decode())
+
+
+def proxy_header_of_tcp_checks(t, version, talk):
+    """Of each check connection: (what came before the talk, both addresses as the backend sees them)."""
+    seen = []
+
+    def handler(conn, b):
+        head = recv_line(conn) if version == 1 else recv_exact(conn, 16)
+        if version == 2:
+            head += recv_exact(conn, struct.unpack(">H", head[14:])[0])
+        if "send" in talk:
+            check_eq(recv_line(conn), b"PING\n")
+        if "expect" in talk:
+            conn.sendall(b"PONG\n")
+        rest = recv_all(conn)
+        seen.append((head, rest, conn.getpeername() + conn.getsockname()))
+    b = t.backend(handler)
+    s, front = t.simple([b], pool='send_proxy = "v%d"; health = { type = "tcp"; %s %s };' %
+                                  (version, talk, FAST))
+    wait_until(lambda: len(seen) >= 2, "two checks that came to their end")
+    check_eq(s.status("app", b.name), "UP")
+    return seen
+
+
+TALKS = ("", 'send = "PING\\n";', 'expect = "PONG";', 'send = "PING\\n"; expect = "PONG";')
+
+
+def test_health_tcp_checks_send_proxy_v1_with_their_own_addresses(t):
+    for talk in TALKS:
+        for head, rest, (host, port, own_host, own_port) in proxy_header_of_tcp_checks(t, 1, talk):
+            line = "PROXY TCP4 %s %s %d %d\r\n" % (host, own_host, port, own_port)
+            check_eq((head, rest), (line.encode(), b""), talk)
+
+
+def test_health_tcp_checks_send_proxy_v2_local(t):
+    for talk in TALKS:
+        for head, rest, _ in proxy_header_of_tcp_checks(t, 2, talk):
+            check_eq((head[:13], rest), (b"\r\n\r\n\x00\r\nQUIT\n\x20", b""), talk)
 
 
 def test_health_on_down_close_ends_established_connections(t):
