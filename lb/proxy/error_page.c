@@ -1,5 +1,6 @@
 /* error_page.c - responses that sluice makes itself: errors, redirects, fixed answers, those of
  * filters. Bodies are plain and small unless the listener has an error page for the status. */
+#include "lb/http/date.h"
 #include "lb/proxy/exchange_priv.h"
 
 #include <errno.h>
@@ -21,11 +22,15 @@ static bool add(struct exchange *x, struct str name, struct str value)
     return http_head_add(&x->response, &x->arena, name, value) == 0;
 }
 
-/* RFC 9110 section 15.5.6: a 405 says what is allowed; and what the answer asks for. */
+/* RFC 9110 section 6.6.1: who makes a response dates it; section 15.5.6: a 405 says what is allowed.
+ * And what the answer asks for. */
 static bool add_fields(struct exchange *x, const struct answer *a, struct str type)
 {
-    char text[16];
+    char text[16], date[DATE_IMF_LEN + 1];
 
+    date_imf(io_wall_us(exchange_io(x)) / 1000000, date);
+    if (!add(x, STR("Date"), (struct str){date, DATE_IMF_LEN}))
+        return false;
     if (type.len > 0 && !add(x, STR("Content-Type"), type))
         return false;
     if (a->location.len > 0 && !add(x, STR("Location"), a->location))

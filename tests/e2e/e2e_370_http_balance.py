@@ -130,11 +130,12 @@ def test_backups_are_used_when_no_active_one_is_up(t):
 def test_a_backend_without_any_left_is_503_with_retry_after(t):
     s, front = start(t, pool_of(t, 1))
     s.ok("set server app/b1 state maint")
+    wait_until(lambda: fetch(front).status == 503, "503 without a backend")
     r = fetch(front)
     check_eq(r.status, 503)
     check(int(r.header("retry-after")) >= 1, "Retry-After", r.header("retry-after"))
     s.ok("set server app/b1 state ready")
-    check_eq(fetch(front).status, 200)
+    wait_until(lambda: fetch(front).status == 200, "200 with one again")
 
 
 # ---- limits and queues ---------------------------------------------------------------------------
