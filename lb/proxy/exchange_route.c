@@ -11,6 +11,8 @@
 #include <errno.h>
 #include <string.h>
 
+#define FORWARDED_BYTES 4096 /* what the fields that we add may need, at most */
+
 static void no_memory(struct exchange *x)
 {
     exchange_fail(x, END_RESOURCE, NULL, -ENOMEM);
@@ -271,7 +273,10 @@ static size_t make_preface(struct exchange *x, char out[static PROXY_WRITE_MAX])
 
     if (version == PROXY_OFF)
         return 0;
-    session_local_address(x->session, client ? client->fd : -1, &local);
+    if (x->session->dst.family != 0)
+        peer_get(&x->session->dst, &local);
+    else
+        session_local_address(x->session, client ? client->fd : -1, &local);
     return proxy_write(version, x->client, &local, (uint8_t *)out);
 }
 
@@ -459,7 +464,10 @@ void exchange_route(struct exchange *x)
     counter_add(&x->session->listener->stats->routes[i].rows[x->proxy->worker].requests, 1);
     http_strip_hop_by_hop(&x->request, x->request.upgrade);
     if (!exchange_forward(x)) {
-        no_memory(x);
+        if (x->request.used > HTTP_HEAD_BYTES_MAX - FORWARDED_BYTES)
+            exchange_refuse(x, 431, "head-too-large", END_BAD_REQUEST);
+        else
+            no_memory(x);
         return;
     }
     if (x->route->filters.n == 0) {

@@ -332,6 +332,7 @@ static void read_proxy_header(struct h1_session *s)
     }
     if (!h.local) {
         peer_set(&s->base.client, &h.src);
+        peer_set(&s->base.dst, &h.dst);
         s->base.local_port = addr_port(&h.dst);
     }
     stream_consume(t, (uint32_t)h.header_len);

@@ -43,6 +43,7 @@ struct session {
     uint64_t id, accepted_us;
     uint16_t local_port; /* that the client has connected to; 0: a unix socket */
     struct peer client;  /* as a PROXY header says, else who is connected */
+    struct peer dst;     /* mode http: where to, as a PROXY header says; family 0: it has not */
 };
 
 void session_init(struct session *s, const struct session_ops *ops, struct proxy *p,
