@@ -92,7 +92,6 @@ static void backend_subtract(struct backend_counters *c, const struct backend_co
     subtract(&c->reuses, &base->reuses);
     subtract(&c->idle_closed, &base->idle_closed);
     subtract(&c->budget_refused, &base->budget_refused);
-    subtract(&c->ejections, &base->ejections);
     subtract(&c->sticky_kept, &base->sticky_kept);
     subtract(&c->sticky_moved, &base->sticky_moved);
     subtract(&c->sticky_set, &base->sticky_set);

@@ -94,7 +94,6 @@ void backend_counters_add(const struct backend_counters *row, struct backend_cou
     sum_add(&sum->idle, &row->idle);
     sum_add(&sum->idle_closed, &row->idle_closed);
     sum_add(&sum->budget_refused, &row->budget_refused);
-    sum_add(&sum->ejections, &row->ejections);
     sum_add(&sum->sticky_kept, &row->sticky_kept);
     sum_add(&sum->sticky_moved, &row->sticky_moved);
     sum_add(&sum->sticky_set, &row->sticky_set);

@@ -67,7 +67,6 @@ struct backend_counters {
     counter idle;                         /* gauge: idle connections of this worker */
     counter idle_closed;                  /* idle connections that the backend closed */
     counter budget_refused;               /* retries that the budget did not allow */
-    counter ejections;                    /* times taken out for its failures */
     counter sticky_kept;                  /* the cookie's backend was used */
     counter sticky_moved;                 /* it could not be, another one was */
     counter sticky_set;                   /* responses that set the cookie */

@@ -94,6 +94,9 @@ static void count_backend(struct exchange *x, uint64_t total_us)
     case END_CLIENT_LEFT_QUEUE:
         counter_add(&b->client_aborts, 1);
         break;
+    case END_INTERNAL:
+        counter_add(&b->internal_errors, 1);
+        break;
     default:
         break;
     }
