@@ -303,6 +303,7 @@ def test_drain_takes_those_who_were_there_only(t):
     r = fetch(front)
     other = {"b1": "b2", "b2": "b1"}[r.body.decode()]
     s.ok("set server app/%s state drain" % r.body.decode())
+    wait_until(lambda: asked(front, 4) == {other: 4}, "others go elsewhere")
     for _ in range(5):
         again = with_cookie(front, cookie_of(r))
         check_eq((again.body, again.header("set-cookie")), (r.body, None))
