@@ -22,8 +22,8 @@ static bool add(struct exchange *x, struct str name, struct str value)
     return http_head_add(&x->response, &x->arena, name, value) == 0;
 }
 
-/* RFC 9110 section 6.6.1: who makes a response dates it; section 15.5.6: a 405 says what is allowed.
- * And what the answer asks for. */
+/* RFC 9110 section 6.6.1: who makes a response dates it; section 15.5.6: a 405 says what is
+ * allowed. And what the answer asks for. */
 static bool add_fields(struct exchange *x, const struct answer *a, struct str type)
 {
     char text[16], date[DATE_IMF_LEN + 1];
