@@ -151,16 +151,12 @@ static void run_linger(struct h1_session *s)
         close_session(s, t->error != 0);
         return;
     }
-    if (s->discard) {
-        s->discarded += t->in_bytes;
-        stream_consume(t, t->in_bytes);
-    }
-    if (!stream_sent_all(t))
-        return;
-    if (!s->discard || t->eof)
-        close_session(s, false);
-    else if (s->discarded > LINGER_BYTES)
+    s->discarded += t->in_bytes;
+    stream_consume(t, t->in_bytes);
+    if (s->discarded > LINGER_BYTES)
         close_session(s, true);
+    else if (stream_sent_all(t) && (!s->discard || t->eof))
+        close_session(s, false);
 }
 
 /* ---- heads ---- */
@@ -354,7 +350,7 @@ static bool has_left(const struct h1_session *s)
 
     if (conf_of(s)->half_close || x->state == X_TUNNEL || x->state == X_ANSWER)
         return false;
-    return t->peer_ended || (t->eof && x->request_taken);
+    return t->peer_ended || (t->eof && (x->request_taken || x->state == X_SEEKING));
 }
 
 static void run_exchange(struct h1_session *s)
@@ -448,7 +444,7 @@ static void on_timer(struct timer *timer)
 
 static enum take front_take(struct exchange *x, struct io_buf **out)
 {
-    return h1_body_take(&x->in_body, &session_of(x)->stream, &x->arena, out, &x->trailers,
+    return h1_body_take(&x->in_body, &session_of(x)->stream, &x->arena, out, &x->request_trailers,
                         &x->reason, &x->in_bytes);
 }
 
@@ -573,20 +569,37 @@ static void front_upgrade(struct exchange *x)
     session_of(x)->keep = false;
 }
 
+/* A client that knows how long the response is sees that it is not whole from an orderly end, and
+ * gets what there was of it. */
+static bool may_end_orderly(const struct exchange *x)
+{
+    switch ((enum session_end)x->end) {
+    case END_SERVER_ABORT:
+    case END_SERVER_TIMEOUT:
+    case END_BAD_BODY:
+        return x->response_begun && !x->client_left && x->answered_us != 0 &&
+               (x->out.body == HTTP_BODY_LENGTH || x->out.body == HTTP_BODY_CHUNKED);
+    default:
+        return false;
+    }
+}
+
 static void front_over(struct exchange *x)
 {
     struct h1_session *s = session_of(x);
     struct stream *t = &s->stream;
-    bool cut = x->cut, upgraded = x->response.status == 101 && x->answered_us != 0;
+    bool cut = x->cut, orderly = may_end_orderly(x),
+         upgraded = x->response.status == 101 && x->answered_us != 0;
     bool unread = s->unread || !x->request_taken;
 
-    x->out_bytes = t->sent + t->out_bytes - x->out_base;
+    uint64_t out = t->sent + t->out_bytes; /* less than before when what was queued was lost */
+    x->out_bytes = out > x->out_base ? out - x->out_base : 0;
     exchange_free(&s->exchange);
     if (s->state == H1_CLOSING)
         free_if_idle(s);
-    else if (cut)
+    else if (cut && !orderly)
         close_session(s, true);
-    else if (s->keep && !unread && !(t->eof && t->in == NULL))
+    else if (!cut && s->keep && !unread && !(t->eof && t->in == NULL))
         go_idle(s);
     else if (upgraded)
         linger(s, false);
