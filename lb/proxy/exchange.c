@@ -290,11 +290,10 @@ static bool over_limit(const struct exchange *x)
 
 static void request_complete(struct exchange *x)
 {
-    if (!wire_h1_send_end(&x->wire, x->trailers)) {
+    if (!wire_h1_send_end(&x->wire, x->request_trailers)) {
         exchange_fail(x, END_RESOURCE, NULL, -ENOMEM);
         return;
     }
-    x->trailers = NULL;
     x->request_done = true;
     x->ops->pull(x, true);
     if (x->state == X_SENDING) {
@@ -402,7 +401,7 @@ static void pump_request(struct exchange *x)
             return;
         }
         backend->tell_sent = x->request_spliced;
-        if (!x->request_spliced)
+        if (!x->request_spliced || x->ops->raw(x)->no_splice)
             x->ops->pull(x, true);
         if (!pump_request_piece(x))
             return;

@@ -88,8 +88,9 @@ struct exchange {
     struct arena arena;
     struct http_head request;
     struct http_head response;
-    struct http_head *trailers; /* of the side that was taken from last; NULL: none */
-    struct filter_exchange *fx; /* NULL: its route needs none */
+    struct http_head *trailers;         /* of the response; NULL: none */
+    struct http_head *request_trailers; /* kept: they may be sent again */
+    struct filter_exchange *fx;         /* NULL: its route needs none */
     struct seek seek;
     struct wire_h1 wire;
     struct h1_body in_body; /* the front's */

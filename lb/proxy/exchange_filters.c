@@ -60,10 +60,11 @@ static bool trailers(struct exchange *x, bool request)
     const struct filter_chain *c = &x->route->filters;
     uint32_t at = 0;
 
-    if (x->trailers == NULL)
+    if ((request ? x->request_trailers : x->trailers) == NULL)
         return true;
-    enum filter_verdict v = request ? filter_chain_request_trailers(c, x->fx, &at, x->trailers)
-                                    : filter_chain_response_trailers(c, x->fx, &at, x->trailers);
+    enum filter_verdict v = request
+                                ? filter_chain_request_trailers(c, x->fx, &at, x->request_trailers)
+                                : filter_chain_response_trailers(c, x->fx, &at, x->trailers);
     return v == FILTER_PASS;
 }
 

@@ -379,6 +379,10 @@ void exchange_pump_response(struct exchange *x)
         tunnel_over(x);
         return;
     }
+    if (x->response_done && (x->wire.conn->stream.tx_dead || x->wire.conn->stream.error != 0)) {
+        payload_lost(x); /* an upgraded one, and the backend takes no more */
+        return;
+    }
     while ((x->state == X_RESPONSE || x->state == X_TUNNEL) && !x->response_done &&
            !exchange_body_waits(x, false)) {
         struct stream *backend = &x->wire.conn->stream;

@@ -92,7 +92,9 @@ uint64_t wire_h1_progress(const struct wire_h1 *w)
 
 uint64_t wire_h1_out_bytes(const struct wire_h1 *w)
 {
-    return w->conn != NULL ? stream_of(w)->sent + stream_of(w)->out_bytes - w->sent_at : 0;
+    uint64_t out = w->conn != NULL ? stream_of(w)->sent + stream_of(w)->out_bytes : 0;
+
+    return out > w->sent_at ? out - w->sent_at : 0; /* what was queued before may be lost */
 }
 
 bool wire_h1_reached_kernel(const struct wire_h1 *w)
