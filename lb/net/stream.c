@@ -342,6 +342,7 @@ static void on_watch(struct stream *s, int res)
         return;
     }
     s->no_watch = true;
+    s->peer_ended = s->peer_ended || (s->watch_end && res > 0); /* unix sockets say it so only */
     if (res < 0)
         s->error = res;
     else if (res & POLLERR)

@@ -195,6 +195,7 @@ void conn_cache_give(struct backend_conn **connection, uint32_t timeout_s, bool 
         return;
     }
     *connection = NULL;
+    stream_flush(&conn->stream); /* the end of a request that was answered before */
     if (l->n >= conf->idle_max)
         close_idle(list_entry(l->idle.prev, struct backend_conn, node));
     conn->owner = NULL;
