@@ -136,7 +136,9 @@ static bool extend(struct forward *f, enum http_field_id id, struct str name, st
          o = http_find(f->head, id, o)) {
         struct str value = http_value(f->head, o);
         if (n + value.len + 2 + element.len > sizeof(list))
-            break;
+            n = 0; /* the nearest are those that are believed */
+        if (value.len + 2 + element.len > sizeof(list))
+            continue;
         memcpy(list + n, value.p, value.len);
         memcpy(list + n + value.len, ", ", 2);
         n += value.len + 2;
