@@ -246,12 +246,23 @@ static void start_exchange(struct h1_session *s, const struct http_head *head)
     exchange_step(x);
 }
 
+/* A slow client may still be taking the end of the last response. */
+static void end_idle(struct h1_session *s)
+{
+    if (stream_sent_all(&s->stream))
+        close_session(s, false);
+    else
+        linger(s, false);
+}
+
 static void head_ended_early(struct h1_session *s)
 {
     struct stream *t = &s->stream;
 
-    if (s->state == H1_IDLE || t->error != 0)
+    if (t->error != 0 || t->tx_dead)
         close_session(s, t->error != 0);
+    else if (s->state == H1_IDLE)
+        end_idle(s);
     else
         refuse(s, 0, "client-left", END_CLIENT_LEFT_HEAD);
 }
@@ -432,7 +443,8 @@ static void on_timer(struct timer *timer)
         close_session(s, true);
         break;
     case H1_IDLE:
-        close_session(s, false);
+        end_idle(s);
+        run(s);
         break;
     case H1_EXCHANGE:
     case H1_CLOSING:
