@@ -28,17 +28,33 @@ static uint32_t turn_number(const struct stream *s)
 
 /* ---- chains ---- */
 
+/* A peer that sends a few bytes at a time must not hold a buffer for each. */
+static bool merge_in(struct stream *s, const struct io_buf *b)
+{
+    struct io_buf *last = s->in_last;
+
+    if (last == NULL || b->len > MERGE_MAX || io_buf_room(io_of(s), last) < b->len)
+        return false;
+    memcpy(last->data + last->len, b->data, b->len);
+    last->len += b->len;
+    return true;
+}
+
 static void push_in(struct stream *s, struct io_buf *first)
 {
-    for (struct io_buf *b = first; b != NULL; b = b->next) {
+    for (struct io_buf *b = first, *next; b != NULL; b = next) {
+        next = b->next;
         s->in_bytes += b->len;
-        if (b->next == NULL) {
-            if (s->in_last != NULL)
-                s->in_last->next = first;
-            else
-                s->in = first;
-            s->in_last = b;
+        if (merge_in(s, b)) {
+            io_buf_put(io_of(s), b);
+            continue;
         }
+        b->next = NULL;
+        if (s->in_last != NULL)
+            s->in_last->next = b;
+        else
+            s->in = b;
+        s->in_last = b;
     }
 }
 
@@ -333,6 +349,15 @@ static void keep_in(struct stream *s)
     }
 }
 
+/* What is received may stay here for long: when receive buffers are short it stays in memory of its
+ * own size, so that those who wait cannot starve those who would let them go on. */
+static struct io_buf *keep(struct stream *s, struct io_buf *chain)
+{
+    for (struct io_buf **at = &chain; *at != NULL; at = &(*at)->next)
+        *at = io_buf_keep(io_of(s), *at);
+    return chain;
+}
+
 static void on_watch(struct stream *s, int res)
 {
     if (res == -ECANCELED)
@@ -422,7 +447,7 @@ static void on_rx(struct op *op, int res)
         if (s->stopping)
             io_buf_put_chain(io_of(s), chain);
         else
-            push_in(s, chain);
+            push_in(s, keep(s, chain));
     } else if (was == STREAM_RX_WATCH) {
         on_watch(s, res);
     } else if (was == STREAM_RX_SPLICE && res > 0) {
