@@ -48,7 +48,9 @@ void loop_run(struct loop *l);
 /* One turn, waiting at most max_wait_ms (-1: as long as the timers allow). For tests. */
 int loop_turn(struct loop *l, int max_wait_ms);
 void loop_stop(struct loop *l);
-void loop_post(struct loop *l, struct loop_msg *msg);    /* any thread */
+/* Any thread. The loop must live until this returns, which may be after the message was run: who
+ * ends a loop by a message keeps it until its poster is through. */
+void loop_post(struct loop *l, struct loop_msg *msg);
 void loop_defer(struct loop *l, struct loop_task *task); /* no effect if already put off */
 static inline uint64_t loop_now_ms(const struct loop *l)
 {

@@ -235,9 +235,10 @@ void worker_cut(struct worker *w)
 
 void workers_stop(struct process *p)
 {
-    pthread_barrier_init(&p->workers_done, NULL, p->n_started);
+    pthread_barrier_init(&p->workers_done, NULL, p->n_started + 1);
     for (uint32_t i = 0; i < p->n_started; i++)
         post(&p->workers[i], &p->workers[i].finish_msg, on_finish);
+    pthread_barrier_wait(&p->workers_done); /* a post may still wake whom its message has ended */
     for (uint32_t i = 0; i < p->n_started; i++) {
         struct worker *w = &p->workers[i];
         pthread_join(w->thread, NULL);

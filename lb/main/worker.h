@@ -41,7 +41,7 @@ void worker_leave(struct worker *w); /* responses say that theirs is the last */
 void worker_drain(struct worker *w);
 void worker_cut(struct worker *w); /* ends all sessions */
 /* Asks all threads to end once nothing is armed (drain first), then joins them. None frees anything
- * before all have come to their end, as they signal each other. */
+ * before all have come to their end and have all been asked, as they are signalled till then. */
 void workers_stop(struct process *p);
 
 /* Health thread: the pool's view is a new one; waiting sessions try again. Many become one message.

@@ -150,7 +150,7 @@ struct house {
     pthread_t thread;
     struct loop_msg stop_msg;
     bool stopping;
-    _Atomic bool started;
+    _Atomic bool started, may_free;
     _Atomic uint32_t ready, downs, rebuilds;
     _Atomic uint32_t ejections; /* seen by rebuilds */
     _Atomic bool too_many;      /* more than half of the pool was ejected */
@@ -200,6 +200,7 @@ static void *run(void *arg)
     while (!h->stopping || !checker_stopped(h->checker))
         sl_assert(loop_turn(&h->loop, -1) >= 0);
     epoch_leave(&h->reader);
+    wait_for(atomic_load(&h->may_free)); /* see loop_post() */
     checker_free(&h->checker);
     loop_fini(&h->loop);
     epoch_reader_unregister(&h->reader);
@@ -240,6 +241,7 @@ static void house_free(struct house *h)
 {
     h->stop_msg.fn = on_stop;
     loop_post(&h->loop, &h->stop_msg);
+    atomic_store(&h->may_free, true);
     pthread_join(h->thread, NULL);
     table_free(&h->table);
     epoch_domain_free(&h->epochs);
