@@ -604,7 +604,8 @@ class Test:
         # ::1 is there once for all: tests that run at the same time begin at different ports
         self.ports = iter(range(20001 + pid % 450 * 20, 30001))
         self.backends, self.sluices, self.processes = [], [], []
-        self.sanitized = b"__asan_init" in open(binary, "rb").read() if binary else False
+        code = open(binary, "rb").read() if binary else b""
+        self.sanitized = b"__asan_init" in code or b"__tsan_init" in code
 
     def port(self):
         """A free port on this test's own address (on ::1 too)."""
