@@ -295,7 +295,7 @@ static void request_complete(struct exchange *x)
         return;
     }
     x->request_done = true;
-    x->ops->pull(x, true);
+    x->ops->pull(x, false);
     if (x->state == X_SENDING) {
         x->sent_us = exchange_now_us(x);
         exchange_deadline(x, x->pool->conf->http.response_head_timeout_ms != 0
@@ -401,7 +401,7 @@ static void pump_request(struct exchange *x)
             return;
         }
         backend->tell_sent = x->request_spliced;
-        if (!x->request_spliced || x->ops->raw(x)->no_splice)
+        if (!x->request_taken && (!x->request_spliced || x->ops->raw(x)->no_splice))
             x->ops->pull(x, true);
         if (!pump_request_piece(x))
             return;

@@ -51,6 +51,7 @@ struct h1_session {
     bool reset; /* when it is closed */
     bool running, again;
     bool discard; /* H1_LINGER: wait for the client's end */
+    bool lingers; /* ... and our last answer is out */
     bool unread;  /* what comes behind this exchange's head cannot be understood */
     bool freeing;
     bool draining;
@@ -133,7 +134,8 @@ static void linger(struct h1_session *s, bool discard)
     s->state = H1_LINGER;
     s->discard = discard;
     s->stream.tell_sent = true;
-    set_deadline(s, discard ? LINGER_MS : conf_of(s)->body_timeout_ms);
+    s->lingers = false;
+    set_deadline(s, conf_of(s)->body_timeout_ms);
     if (discard) {
         stream_shutdown(&s->stream);
         stream_read(&s->stream, STREAM_READ);
@@ -172,7 +174,8 @@ static void go_idle(struct h1_session *s)
     else
         set_deadline(s, s->sequence == 0 ? conf_of(s)->request_head_timeout_ms
                                          : conf_of(s)->idle_timeout_ms);
-    stream_read(&s->stream, STREAM_READ);
+    /* With many requests here already, each of them must not bring in more. */
+    stream_read(&s->stream, s->stream.in_bytes < STREAM_HIGH_WATER ? STREAM_READ : STREAM_WATCH);
     s->again = s->stream.in != NULL || s->stream.eof || s->stream.error != 0;
 }
 
@@ -307,6 +310,8 @@ static void read_head(struct h1_session *s)
     }
     if (t->eof)
         head_ended_early(s);
+    else
+        stream_read(t, STREAM_READ);
 }
 
 /* ---- the PROXY header ---- */

@@ -126,3 +126,25 @@ def test_trailers_are_sent_again_with_the_request(t):
         check_eq(c.response().status, 200)
     check_eq(len(seen_raw), 2, "sent twice")
     check_eq(seen_raw[1], seen_raw[0], "the same both times")
+
+
+def test_what_comes_behind_pipelined_requests_is_not_stored(t):
+    """The client reads none of its answers and goes on sending: that is not stored for it."""
+    s, front = start(t, [t.backend(app(lambda r, b: answer(body=b"x" * 8000)))])
+    before = status_kb(s.process.pid, "VmRSS")
+    clients = []
+    for _ in range(4):
+        c = connect(front, rcvbuf=4096)
+        c.settimeout(0.5)
+        clients.append(c)
+        # the answers fill the kernel's buffers, and the last is the connection's last
+        for _ in range(2000):
+            c.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        with contextlib.suppress(OSError):
+            c.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            for _ in range(400):
+                c.sendall(bytes(1 << 16))
+    grown = status_kb(s.process.pid, "VmRSS") - before
+    check(grown < 20000, "memory has grown by %d kB" % grown)
+    for c in clients:
+        c.close()
