@@ -153,11 +153,16 @@ static void run_linger(struct h1_session *s)
         close_session(s, t->error != 0);
         return;
     }
-    s->discarded += t->in_bytes;
+    if (!s->lingers && stream_sent_all(t)) { /* from here on it is the client's to end it */
+        s->lingers = true;
+        set_deadline(s, LINGER_MS);
+    }
+    if (s->lingers)
+        s->discarded += t->in_bytes;
     stream_consume(t, t->in_bytes);
     if (s->discarded > LINGER_BYTES)
         close_session(s, true);
-    else if (stream_sent_all(t) && (!s->discard || t->eof))
+    else if (s->lingers && (!s->discard || t->eof))
         close_session(s, false);
 }
 
