@@ -99,7 +99,8 @@ uint64_t wire_h1_out_bytes(const struct wire_h1 *w)
 
 bool wire_h1_reached_kernel(const struct wire_h1 *w)
 {
-    return wire_h1_progress(w) > w->sent_at;
+    /* A send under way may have been taken, although nobody has said so yet. */
+    return stream_of(w)->tx.armed || wire_h1_progress(w) > w->sent_at;
 }
 
 /* ---- the response ---- */
