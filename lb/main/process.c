@@ -56,8 +56,8 @@ static void on_backend_down(void *ctx, uint32_t slot)
     struct process *p = ctx;
     struct backend_slot *s = table_slot(p->table, slot);
 
-    if (!p->conf->pools[s->pool].close_on_down)
-        return;
+    if (!p->conf->pools[s->pool].close_on_down && p->conf->pools[s->pool].mode != MODE_HTTP)
+        return; /* there is nothing to end: no sessions, no idle connections */
     for (uint32_t i = 0; i < p->n_started; i++)
         worker_backend_down(&p->workers[i], s);
 }

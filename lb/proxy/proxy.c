@@ -160,6 +160,7 @@ void proxy_backend_down(struct proxy *p, struct backend_slot *slot)
         if (s->ops->cut_by(s, slot))
             s->ops->end(s, END_DOWN);
     }
+    conn_cache_drop(&p->cache, slot); /* it may come back as another machine */
 }
 
 void proxy_pool_changed(struct proxy *p, uint32_t pool)
