@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define LOOKS            4           /* at progress, within a timeout */
 #define REPLAY_BYTES_MAX (16u << 10) /* payload that is kept to be sent again */
 
 static const char *const state_names[] = {
@@ -47,9 +48,10 @@ void exchange_deadline(struct exchange *x, uint64_t timeout_ms)
         x->deadline_ms = 0;
         return;
     }
+    uint64_t look = exchange_now_ms(x) + timeout_ms / LOOKS + 1;
     x->deadline_ms = exchange_now_ms(x) + timeout_ms;
-    if (!timer_pending(&x->timer) || x->deadline_ms < x->timer.at_ms)
-        timer_start(w, &x->timer, x->deadline_ms);
+    if (!timer_pending(&x->timer) || look < x->timer.at_ms)
+        timer_start(w, &x->timer, look);
 }
 
 void exchange_enter(struct exchange *x, enum exchange_state state)
@@ -410,7 +412,7 @@ static void pump_request(struct exchange *x)
 
 /* ---- time ---- */
 
-static uint64_t body_timeout_ms(const struct exchange *x)
+uint64_t exchange_body_timeout_ms(const struct exchange *x)
 {
     if (x->state == X_TUNNEL)
         return x->listener->conf->tunnel_timeout_ms;
@@ -430,6 +432,8 @@ static void timed_out(struct exchange *x)
     } else if (x->state == X_SENDING) {
         bool backend = x->request_done || wire_h1_blocked(&x->wire) ||
                        (client != NULL && stream_splice_blocked(client));
+        if (backend)
+            exchange_report(x, false);
         exchange_fail(x, backend ? END_RESPONSE_TIMEOUT : END_BODY_TIMEOUT, NULL, 0);
     } else {
         bool slow_client = x->ops->blocked(x) || (wire_h1_is_open(&x->wire) &&
@@ -438,24 +442,34 @@ static void timed_out(struct exchange *x)
     }
 }
 
+/* A slow receiver may be taking a long send bit by bit, of which no event tells: so it is looked at
+ * several times before it is given up. */
+static void look_at_progress(struct exchange *x, uint64_t now)
+{
+    uint64_t progress = x->ops->progress(x);
+
+    if (wire_h1_is_open(&x->wire))
+        progress += wire_h1_progress(&x->wire);
+    if (progress != x->progress)
+        x->active_ms = now;
+    x->progress = progress;
+}
+
 static void on_timer(struct timer *timer)
 {
     struct exchange *x = container_of(timer, struct exchange, timer);
     uint64_t now = exchange_now_ms(x);
-    uint64_t limit = body_timeout_ms(x);
+    uint64_t limit = exchange_body_timeout_ms(x);
 
     if (x->deadline_ms == 0)
         return;
-    if (x->deadline_ms <= now && !(x->state == X_SENDING && x->request_done)) {
-        uint64_t progress =
-            x->ops->progress(x) + (wire_h1_is_open(&x->wire) ? wire_h1_progress(&x->wire) : 0);
-        if (progress != x->progress)
-            x->active_ms = now; /* a slow receiver is taking a long send bit by bit */
-        x->progress = progress;
+    if (!(x->state == X_SENDING && x->request_done)) {
+        look_at_progress(x, now);
         x->deadline_ms = x->active_ms + limit;
     }
     if (x->deadline_ms > now) {
-        timer_start(&x->proxy->loop->timers, timer, x->deadline_ms);
+        uint64_t look = now + limit / LOOKS + 1;
+        timer_start(&x->proxy->loop->timers, timer, x->deadline_ms < look ? x->deadline_ms : look);
         return;
     }
     timed_out(x);

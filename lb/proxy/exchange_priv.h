@@ -36,6 +36,9 @@ void exchange_enter(struct exchange *x, enum exchange_state state);
 /* Runs exchange_step() now, or once more where it is running already. */
 void exchange_kick(struct exchange *x);
 void exchange_deadline(struct exchange *x, uint64_t timeout_ms); /* 0: none */
+uint64_t exchange_body_timeout_ms(const struct exchange *x);
+/* How the backend did, for ejection and, where response times count, for the next picks. */
+void exchange_report(struct exchange *x, bool ok);
 /* Before the response has begun: answers with what fits the reason; after: cuts it. */
 void exchange_fail(struct exchange *x, enum session_end why, const char *reason, int error);
 

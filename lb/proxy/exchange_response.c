@@ -12,8 +12,7 @@
 
 #define HEAD_FIELDS_MAX 256
 
-/* How the backend did, for ejection and, where response times count, for the next picks. */
-static void report(struct exchange *x, bool ok)
+void exchange_report(struct exchange *x, bool ok)
 {
     uint64_t now = exchange_now_us(x), from = x->sent_us != 0 ? x->sent_us : x->headed_us;
     struct backend_slot *slot = x->seek.slot;
@@ -31,7 +30,7 @@ static void report(struct exchange *x, bool ok)
 
 static void bad_response(struct exchange *x, const char *reason)
 {
-    report(x, false);
+    exchange_report(x, false);
     counter_add(&exchange_backend_row(x)->response_errors, 1);
     exchange_fail(x, END_BAD_RESPONSE, reason, 0);
 }
@@ -72,7 +71,7 @@ void exchange_wire_lost(struct exchange *x)
         return;
     }
     if (!dead_on_reuse)
-        report(x, false);
+        exchange_report(x, false);
     if (may && x->seek.tries_left > 0) {
         if (!reached || retry_budget_take(x->pool->budget, exchange_now_us(x))) {
             again(x);
@@ -185,7 +184,7 @@ void exchange_response_resume(struct exchange *x)
 static void note_answer(struct exchange *x)
 {
     x->answered_us = exchange_now_us(x);
-    report(x, x->response.status < 500);
+    exchange_report(x, x->response.status < 500);
     counter_add(&exchange_backend_row(x)->responses[response_class_of(x->response.status)], 1);
 }
 
@@ -287,7 +286,7 @@ static void payload_lost(struct exchange *x)
     int error = x->wire.conn->stream.error;
 
     if (x->state != X_TUNNEL) {
-        report(x, false);
+        exchange_report(x, false);
         counter_add(&exchange_backend_row(x)->server_aborts, 1);
     }
     x->cut = true;
@@ -361,7 +360,7 @@ static bool pump_piece(struct exchange *x)
     case TAKE_BAD:
         x->reason = reason;
         x->bad_payload_of_backend = true;
-        report(x, false);
+        exchange_report(x, false);
         counter_add(&exchange_backend_row(x)->response_errors, 1);
         x->cut = true;
         exchange_finish(x, END_BAD_BODY);

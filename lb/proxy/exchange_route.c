@@ -328,7 +328,7 @@ void exchange_open_wire(struct exchange *x, struct backend_conn *conn)
     x->request_done = false;
     exchange_enter(x, X_SENDING);
     x->active_ms = exchange_now_ms(x);
-    exchange_deadline(x, exchange_conf(x)->body_timeout_ms);
+    exchange_deadline(x, exchange_body_timeout_ms(x));
     if (!exchange_send_head(x))
         no_memory(x);
     exchange_kick(x);
