@@ -43,10 +43,11 @@ if command -v "${CC:-cc}" >/dev/null; then
     want libconfig-dev header libconfig.h
     want libc-ares-dev header ares.h
     want libpcre2-dev file /usr/include/pcre2.h
-    want libssl-dev header openssl/evp.h
+    want libssl-dev header openssl/ssl.h
+    want libnghttp2-dev header nghttp2/nghttp2.h
     want libcrypt-dev header crypt.h
 else # no compiler yet, so no way to look: apt skips what is there
-    missing+=(liburing-dev libconfig-dev libc-ares-dev libpcre2-dev libssl-dev libcrypt-dev)
+    missing+=(liburing-dev libconfig-dev libc-ares-dev libpcre2-dev libssl-dev libnghttp2-dev libcrypt-dev)
 fi
 if [[ $level == test ]]; then
     if command -v "${CC:-cc}" >/dev/null; then

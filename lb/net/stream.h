@@ -14,6 +14,7 @@
 
 struct stream;
 struct stream_gather;
+struct stream_tls;
 
 /* Something changed. May be the last touch of s in this turn: the owner may stop it, and free it if
  * nothing is armed. Never called from inside stream_*(). */
@@ -50,6 +51,7 @@ struct stream {
     stream_fn *event;
     struct io_buf *in, *in_last;   /* received, not yet taken */
     struct io_buf *out, *out_last; /* to be sent */
+    struct stream_tls *tls;        /* stream_tls.h; NULL: plain */
     struct stream_gather *gather;  /* the vector of a send of several buffers */
     struct io_pipe *pipe;          /* while it splices to another stream */
     struct io_buf *some;           /* STREAM_RX_SOME: is received into */

@@ -4,6 +4,7 @@
 
 #include "lb/net/addr.h"
 #include "lb/net/proxy_proto.h"
+#include "lb/net/tls_conf.h"
 #include "lb/proxy/http_conf.h"
 #include "lb/upstream/pool_conf.h"
 
@@ -16,6 +17,7 @@ struct listener_conf {
     uint32_t n_binds;
     char *pool_name;
     uint32_t pool;                   /* index into conf->pools */
+    struct tls_server_conf *tls;     /* NULL: none */
     enum proxy_proto proxy_protocol; /* PROXY_OFF: not accepted */
     struct addr_net *proxy_from;     /* empty: from anybody */
     uint32_t n_proxy_from;

@@ -6,6 +6,7 @@
 #include "health/health_conf.h"
 #include "lb/net/addr.h"
 #include "lb/net/proxy_proto.h"
+#include "lb/net/tls_conf.h"
 
 struct backend_conf {
     char *name;
@@ -19,6 +20,9 @@ struct backend_conf {
 };
 
 enum pool_mode { MODE_TCP, MODE_HTTP };
+
+/* What its backends speak, mode http. */
+enum pool_protocol { PROTOCOL_HTTP1, PROTOCOL_HTTP2 };
 
 /* May a request go out on a connection that has carried one already? */
 enum reuse {
@@ -64,6 +68,8 @@ struct http_pool_conf {
 struct pool_conf {
     char *name;
     enum pool_mode mode;
+    enum pool_protocol protocol;
+    struct tls_client_conf *tls; /* NULL: in clear */
     struct http_pool_conf http;
     struct balancer_conf balance;
     enum hash_key hash_key;

@@ -1,0 +1,60 @@
+/* stream_tls.h - TLS on a stream: between stream_tls_accept() or _connect() and the end, what the
+ * owner takes and queues is plaintext, what goes over the descriptor is not.
+ *
+ * The handshake runs by itself once the owner reads (STREAM_READ); what he queues meanwhile waits.
+ * One event tells that it is over: stream_tls_ready(), or s->error is set (-EPROTO, or what the
+ * descriptor said) and stream_tls_reason() says why. From then on everything is as stream.h says,
+ * but that nothing is spliced. A peer that ends without close_notify has `eof` like any other, and
+ * stream_tls_truncated(): a message that only the end delimits may be cut (RFC 8446 section 6.1).
+ * `sent` and `out_bytes` count plaintext. An idle connection holds no buffer of OpenSSL's either.
+ */
+#ifndef SLUICE_NET_STREAM_TLS_H
+#define SLUICE_NET_STREAM_TLS_H
+
+#include "lb/base/str.h"
+#include "lb/net/stream.h"
+#include "lb/net/tls.h"
+
+/* Before anything is read or queued, but bytes that were received (after a PROXY header) are taken
+ * along. A reference to t is kept. False: no memory. */
+bool stream_tls_accept(struct stream *s, struct tls_server *t) WARN_UNUSED;
+/* member: whose session to resume. name: what its certificate must be for, and SNI, where the
+ * configuration does not say one: a host name or an address's text (no SNI then). alpn: wire
+ * format, empty: what the configuration says. */
+bool stream_tls_connect(struct stream *s, struct tls_client *t, uint32_t member, struct str name,
+                        struct str alpn) WARN_UNUSED;
+
+static inline bool stream_is_tls(const struct stream *s)
+{
+    return s->tls != NULL;
+}
+/* True of a stream without TLS too. */
+bool stream_tls_ready(const struct stream *s);
+/* A few words, for the log: "certificate has expired", "no shared cipher", "unknown name"; "" when
+ * nothing is wrong. Valid as long as the stream. */
+const char *stream_tls_reason(const struct stream *s);
+/* It ended without close_notify. An answer that says its own length is whole none the less. */
+bool stream_tls_truncated(const struct stream *s);
+/* What was agreed on; empty: nothing. Of the connection. */
+struct str stream_tls_alpn(const struct stream *s);
+
+/* Facts for the log and for variables. Texts are of the connection, "" where there is none. */
+struct tls_facts {
+    struct str version; /* "TLSv1.3" */
+    struct str cipher;  /* "TLS_AES_128_GCM_SHA256" */
+    struct str sni;
+    struct str alpn;
+    bool resumed;
+    bool early;                /* the request came as 0-RTT and the handshake is not over */
+    struct str client_verify;  /* "NONE", "SUCCESS", "FAILED:reason" */
+    struct str client_subject; /* RFC 2253 */
+    struct str client_issuer;
+    struct str client_serial;
+    struct str client_fingerprint; /* SHA-256, hexadecimal */
+};
+/* Made when first asked for; false: no memory. */
+bool stream_tls_facts(struct stream *s, struct tls_facts *out);
+/* Server side: bytes that have come so far may be replayed by somebody (0-RTT). */
+bool stream_tls_early(const struct stream *s);
+
+#endif

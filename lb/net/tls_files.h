@@ -1,0 +1,45 @@
+/* tls_files.h - the files that TLS settings name, read and understood: once for the checks of a
+ * configuration and for all the workers' contexts, and again when they have changed.
+ *
+ * Knows names and dates of certificates, so that mistakes are told before anything is served: a key
+ * that does not fit its certificate, one that has expired, a private key that others may read. */
+#ifndef SLUICE_NET_TLS_FILES_H
+#define SLUICE_NET_TLS_FILES_H
+
+#include "lb/base/str.h"
+#include "lb/net/tls_conf.h"
+
+#include <stdint.h>
+
+/* What a certificate says; texts are the files'. */
+struct tls_cert_info {
+    const char *file;    /* of the certificate */
+    const char *subject; /* RFC 2253 */
+    const char *issuer;
+    const char *serial;       /* hexadecimal */
+    const char *fingerprint;  /* SHA-256, hexadecimal */
+    const char *key_type;     /* "RSA 2048", "EC P-256", "ED25519" */
+    const char *const *names; /* DNS names, lower-case; wildcards as "*.example.com" */
+    uint32_t n_names;
+    int64_t not_before_s, not_after_s; /* wall clock */
+};
+
+struct tls_server_files;
+struct tls_client_files;
+
+/* NULL with a line per mistake in errors; warnings are lines too, where the result is not NULL
+ * (`FILE:LINE: warning: SETTING: ...`). now_s: wall clock. */
+struct tls_server_files *tls_server_files_read(const struct tls_server_conf *conf, int64_t now_s,
+                                               struct strbuf *errors);
+void tls_server_files_free(struct tls_server_files **f);
+const struct tls_cert_info *tls_server_files_cert(const struct tls_server_files *f, uint32_t i);
+/* Whether any of the files has another content, or is another file, than when they were read: by
+ * device, inode, size and time. */
+bool tls_server_files_changed(const struct tls_server_conf *conf, const struct tls_server_files *f);
+
+struct tls_client_files *tls_client_files_read(const struct tls_client_conf *conf, int64_t now_s,
+                                               struct strbuf *errors);
+void tls_client_files_free(struct tls_client_files **f);
+bool tls_client_files_changed(const struct tls_client_conf *conf, const struct tls_client_files *f);
+
+#endif
