@@ -6,6 +6,7 @@
 #include "lb/net/proxy_proto.h"
 #include "lb/net/tls_conf.h"
 #include "lb/proxy/http_conf.h"
+#include "lb/proxy/sni_conf.h"
 #include "lb/upstream/pool_conf.h"
 
 struct listener_conf {
@@ -15,9 +16,13 @@ struct listener_conf {
     struct addr_spec *binds;
     char **bind_texts;
     uint32_t n_binds;
-    char *pool_name;
-    uint32_t pool;                   /* index into conf->pools */
-    struct tls_server_conf *tls;     /* NULL: none */
+    char *pool_name;             /* NULL with sni: a name that no rule has is refused */
+    uint32_t pool;               /* index into conf->pools */
+    struct tls_server_conf *tls; /* NULL: none */
+    /* Mode tcp: the pool by the ClientHello's name, exact before the longest wildcard. Without tls
+     * the hello is looked at and passed on unchanged. No host stands in two rules. */
+    struct sni_rule *sni;
+    uint32_t n_sni;
     enum proxy_proto proxy_protocol; /* PROXY_OFF: not accepted */
     struct addr_net *proxy_from;     /* empty: from anybody */
     uint32_t n_proxy_from;
