@@ -113,7 +113,7 @@ $(OUT)/tests/bench/bench_%: $(OUT)/tests/bench/bench_%.o $(OUT)/libsluice.a
 $(OUT)/tests/bench/%: tests/bench/%.c $(OUT)/compile.stamp
 	@mkdir -p $(@D)
 	$(call show,CC,$<)
-	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP $(LDFLAGS_ALL) -o $@ $< -lm
+	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP $(LDFLAGS_ALL) -o $@ $< -lssl -lcrypto -lm
 
 -include $(ALL_OBJ:.o=.d) $(BENCH_BIN:=.d)
 

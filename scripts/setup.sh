@@ -73,6 +73,9 @@ if [[ $level == bench ]]; then
     want python3 cmd python3
     want haproxy cmd haproxy
     want nginx cmd nginx
+    want nghttp2-client cmd h2load
+    want h2o cmd h2o
+    want openssl cmd openssl
     want libnginx-mod-stream file /usr/lib/nginx/modules/ngx_stream_module.so
 fi
 if [[ $level == fuzz ]]; then

@@ -7,7 +7,8 @@ BENCH_SECONDS (2); medians of the rounds. CPU is what the scheduler counted (sch
 of the proxy in the very window of the load, divided by the requests answered in it. Each proxy with
 its best settings as far as we found them (see PEERS below), access logs and checks off.
 
-Scenarios: small bulk conn latency memory idle pool checks. Prints a table per scenario, with the ratio
+Scenarios: small bulk conn latency memory idle pool checks, http_* for mode http, https_* and h2_small
+(secure.py) over TLS. Prints a table per scenario, with the ratio
 to the better peer, and writes build/bench.json.
 """
 
@@ -15,6 +16,7 @@ import argparse
 import contextlib
 import json
 import os
+import pwd
 import re
 import shutil
 import signal
@@ -25,6 +27,9 @@ import sys
 import tempfile
 import threading
 import time
+
+import confs
+import secure
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PROXY_CORE, LOAD_CORE = 1, 0
@@ -155,104 +160,6 @@ def upload_slowly(proxy, seconds):
 
 # ---- the proxies ---------------------------------------------------------------------------------
 
-def sluice_conf(engine, port, backends, balance="round_robin", health='type = "none";'):
-    rows = ",\n".join('    { name = "b%d"; address = "%s"; }' % (i, b)
-                      for i, b in enumerate(backends))
-    return """workers = 1;
-io = "%s";
-log = { level = "warn"; access = "off"; };
-pools = ( { name = "app"; mode = "tcp"; balance = "%s"; health = { %s };
-  backends = (
-%s ); } );
-listeners = ( { name = "front"; mode = "tcp"; bind = "127.0.0.1:%d"; pool = "app"; } );
-""" % (engine, balance, health, rows, port)
-
-
-# What is best for bulk differs by the machine, so that scenario runs several settings (BULK_PEERS)
-# and the ratios are to the best of them. tune.pipesize 1m halves the calls of splicing.
-HAPROXY = """global
-  nbthread 1
-  maxconn 6000
-  maxpipes 512
-  tune.pipesize 1048576
-  tune.bufsize %(bufsize)d
-defaults
-  mode tcp
-  timeout connect 5s
-  timeout client 1h
-  timeout server 1h
-  %(splice)s
-listen front
-  bind 127.0.0.1:%(port)d
-%(servers)s
-"""
-
-# reuseport has no effect with one worker but costs nothing; proxy_buffer_size 64k is its best for
-# bulk (16k: a quarter more CPU), and it only allocates per session.
-NGINX = """worker_processes 1;
-daemon off;
-pid %(dir)s/nginx.pid;
-error_log %(dir)s/nginx.log crit;
-worker_rlimit_nofile 20000;
-load_module %(module)s;
-events { worker_connections 12000; use epoll; multi_accept on; }
-stream {
-  access_log off;
-  upstream app { %(servers)s }
-  server { listen 127.0.0.1:%(port)d reuseport backlog=4096; proxy_pass app; tcp_nodelay on;
-           proxy_buffer_size %(buffer)s; proxy_timeout 1h; }
-}
-"""
-
-# Mode http: keep-alive on both sides, connections to the origin reused by any client.
-SLUICE_HTTP = """workers = 1;
-io = "%(engine)s";
-log = { level = "warn"; access = "off"; };
-pools = ( { name = "app"; mode = "http"; reuse = "always"; health = { type = "none"; };
-  backends = (
-%(rows)s ); } );
-listeners = ( { name = "front"; mode = "http"; bind = "127.0.0.1:%(port)d"; pool = "app"; } );
-"""
-
-HAPROXY_HTTP = """global
-  nbthread 1
-  maxconn 6000
-  maxpipes 512
-  tune.pipesize 1048576
-  tune.bufsize %(bufsize)d
-defaults
-  mode http
-  timeout connect 5s
-  timeout client 1h
-  timeout server 1h
-  http-reuse always
-  %(splice)s
-listen front
-  bind 127.0.0.1:%(port)d
-%(servers)s
-"""
-
-NGINX_HTTP = """worker_processes 1;
-daemon off;
-pid %(dir)s/nginx.pid;
-error_log %(dir)s/nginx.log crit;
-worker_rlimit_nofile 20000;
-events { worker_connections 12000; use epoll; multi_accept on; }
-http {
-  access_log off;
-  keepalive_requests 1000000000;
-  keepalive_timeout 1h;
-  tcp_nodelay on;
-  client_body_temp_path %(dir)s/body; proxy_temp_path %(dir)s/proxy;
-  fastcgi_temp_path %(dir)s/f; uwsgi_temp_path %(dir)s/u; scgi_temp_path %(dir)s/s;
-  upstream app { %(servers)s keepalive 512; keepalive_requests 1000000000; }
-  server { listen 127.0.0.1:%(port)d reuseport backlog=4096;
-           location / { proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection "";
-                        proxy_buffering %(buffering)s; proxy_buffers 16 %(buffer)s;
-                        proxy_buffer_size 16k; } }
-}
-"""
-
 HTTP_BULK_PEERS = {
     "haproxy auto": {},
     "haproxy resp": {"splice": "option splice-response"},
@@ -301,32 +208,58 @@ class Proxy:
             f.write(text)
         return path
 
-    def start_sluice(self, bench, backends, mode="tcp", **kw):
+    def certificate(self, bench, mode):
+        """Puts it into this proxy's folder; whether there is to be one."""
+        if mode != "https":
+            return False
+        for name in ("cert.pem", "key.pem", "both.pem"):
+            shutil.copy(os.path.join(bench.certificate(), name), self.dir)
+        return True
+
+    def start_sluice(self, bench, backends, mode="tcp", workers=1, **kw):
         engine = "epoll" if "epoll" in self.name else "uring"
-        if mode == "http":
-            rows = ",\n".join('    { name = "b%d"; address = "%s"; }' % (i, b)
-                              for i, b in enumerate(backends))
-            return [bench.sluice, "-c", self.write("sluice.conf", SLUICE_HTTP % {
-                "engine": engine, "port": self.port, "rows": rows})]
-        return [bench.sluice, "-c",
-                self.write("sluice.conf", sluice_conf(engine, self.port, backends, **kw))]
+        if mode == "tcp":
+            return [bench.sluice, "-c", self.write("sluice.conf", confs.sluice_conf(
+                engine, self.port, backends, **kw))]
+        rows = ",\n".join('    { name = "b%d"; address = "%s"; }' % (i, b)
+                          for i, b in enumerate(backends))
+        tls = confs.SLUICE_TLS % {"dir": self.dir} if self.certificate(bench, mode) else ""
+        return [bench.sluice, "-c", self.write("sluice.conf", confs.SLUICE_HTTP % {
+            "engine": engine, "port": self.port, "rows": rows, "tls": tls, "workers": workers})]
 
     def start_haproxy(self, bench, backends, bufsize=16384, splice="option splice-auto",
-                      mode="tcp"):
+                      mode="tcp", workers=1):
         servers = "\n".join("  server b%d %s" % (i, b) for i, b in enumerate(backends))
-        return ["/usr/sbin/haproxy", "-db", "-f",
-                self.write("haproxy.cfg", (HAPROXY_HTTP if mode == "http" else HAPROXY) % {"port": self.port, "servers": servers,
-                                                     "bufsize": bufsize, "splice": splice})]
+        tls = ""
+        if self.certificate(bench, mode):
+            tls = " ssl crt %s/both.pem alpn h2,http/1.1" % self.dir
+        return ["/usr/sbin/haproxy", "-db", "-f", self.write(
+            "haproxy.cfg", (confs.HAPROXY if mode == "tcp" else confs.HAPROXY_HTTP) % {
+                "port": self.port, "servers": servers, "bufsize": bufsize, "splice": splice,
+                "tls": tls, "workers": workers})]
 
     def start_nginx(self, bench, backends, buffer="64k", buffering="on", mode="tcp"):
         servers = " ".join("server %s;" % b for b in backends)
-        conf = (NGINX_HTTP if mode == "http" else NGINX) % {
-            "dir": self.dir, "port": self.port, "servers": servers, "buffer": buffer,
+        tls = ""
+        conf = confs.NGINX if mode == "tcp" else confs.NGINX_HTTP
+        if self.certificate(bench, mode):
+            tls = " ssl http2"
+            conf = conf.replace("http {", "http {\n  ssl_certificate %(dir)s/cert.pem;\n"
+                                "  ssl_certificate_key %(dir)s/key.pem;\n"
+                                "  http2_max_concurrent_streams 256;", 1)
+        conf = conf % {
+            "dir": self.dir, "port": self.port, "servers": servers, "buffer": buffer, "tls": tls,
             "buffering": buffering, "module": "/usr/lib/nginx/modules/ngx_stream_module.so"}
         if os.geteuid() == 0:
             conf = "user root;\n" + conf  # so that it can read its folder
         return ["/usr/sbin/nginx", "-p", self.dir, "-e", self.dir + "/nginx.log", "-c",
                 self.write("nginx.conf", conf)]
+
+    def start_h2o(self, bench, backends, mode="https"):
+        self.certificate(bench, mode)
+        return ["/usr/bin/h2o", "-m", "worker", "-c", self.write("h2o.conf", confs.H2O % {
+            "dir": self.dir, "port": self.port, "backend": backends[0],
+            "user": pwd.getpwuid(os.geteuid()).pw_name})]
 
     def start_relay(self, bench, backends, mode="tcp"):
         return [bench.tool("relay"), "127.0.0.1:%d" % self.port, backends[0]]
@@ -364,14 +297,20 @@ AIMS = {
     ("http", "bulk"): "aim: 0.75",
     ("http", "conn"): "aim: 0.85",
     ("http", "memory"): "aim: at most 512 bytes",
+    ("https", "small"): "aim: 0.80",
+    ("https", "bulk"): "aim: 1.0",
 }
 
 
 def prefix(mode):
-    return "http_" if mode == "http" else ""
+    return "" if mode == "tcp" else mode + "_"
 
 
-class Bench:
+def tls_option(mode):
+    return ["-T"] if mode == "https" else []
+
+
+class Bench(secure.Scenarios):
     def __init__(self, args):
         self.rounds, self.seconds = args.rounds, args.seconds
         self.sluice = os.path.abspath(os.path.join(ROOT, args.sluice))
@@ -489,16 +428,17 @@ class Bench:
     def small(self, mode="tcp"):
         origin = self.origin(13)
         proxies = self.start(self.sluices() + ["haproxy", "nginx", "relay"], [origin], mode)
-        rows = self.interleave(proxies + [Direct(origin)], "-c", 64)
+        rows = self.interleave(proxies + [Direct(origin)][:mode != "https"], "-c", 64, *tls_option(mode))
         self.stop(proxies)
         self.keep(prefix(mode) + "small", self.cpu_table(prefix(mode) + "small: 64 connections, 13-byte bodies", rows, "request",
                                           AIMS[mode, "small"]))
 
     def bulk(self, mode="tcp"):
         origin = self.origin(MIB)
-        peers = HTTP_BULK_PEERS if mode == "http" else BULK_PEERS
+        peers = BULK_PEERS if mode == "tcp" else HTTP_BULK_PEERS
         proxies = self.start(self.sluices() + list(peers) + ["relay"], [origin], mode, **peers)
-        rows = self.interleave(proxies + [Direct(origin)], "-c", 16)
+        rows = self.interleave(proxies + [Direct(origin)][:mode != "https"], "-c", 16,
+                               *tls_option(mode))
         self.stop(proxies)
         values = self.cpu_table(prefix(mode) + "bulk: 16 connections, 1 MiB bodies", rows, "MiB",
                                 AIMS[mode, "bulk"])
@@ -668,7 +608,7 @@ class Bench:
 
 SCENARIOS = ("small", "bulk", "conn", "latency", "memory", "idle", "pool", "checks",
              "http_small", "http_bulk", "http_conn", "http_latency", "http_memory", "http_uploads",
-             "http_user")
+             "http_user") + secure.SCENARIOS
 
 
 def main():

@@ -7,6 +7,7 @@
  *     -i N   N more connections that do one request each and then stay idle
  *     -p PID[,PID...]  processes whose CPU time is measured over the same window
  *     -m     only the -i connections: opens them, says so ("idle\n"), waits for the end of stdin
+ *     -T     over TLS (no certificate is checked); -R: resumed sessions, where it connects again
  *
  * Closed loop: each connection has one request under way, always. Open loop: requests have their
  * times whatever happens; one that finds no free connection waits, and its latency counts from the
@@ -18,6 +19,7 @@
 #include <fcntl.h>
 #include <math.h>
 #include <netinet/tcp.h>
+#include <openssl/ssl.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -32,11 +34,12 @@
 #define HEAD_MAX 1024
 #define NS       1000000000ull
 
-enum conn_state { CONN_CLOSED, CONN_CONNECTING, CONN_IDLE, CONN_WAITING };
+enum conn_state { CONN_CLOSED, CONN_CONNECTING, CONN_HANDSHAKE, CONN_IDLE, CONN_WAITING };
 
 struct conn {
     int fd;
     enum conn_state state;
+    SSL *ssl;     /* NULL: in clear */
     bool parked;  /* one of -i: no second request */
     bool in_free; /* stands in the list of free connections */
     bool in_body;
@@ -57,7 +60,7 @@ struct histogram {
 static struct {
     int connections, idle;
     double seconds, warmup, rate;
-    bool close_each, only_idle;
+    bool close_each, only_idle, tls, resume;
     char *pids;
     struct sockaddr_in to;
 } opt = {.connections = 64, .seconds = 4, .warmup = 0.5};
@@ -71,6 +74,9 @@ static struct histogram hist;
 static uint64_t now_ns, measure_from, measure_to, requests, errors, body_bytes, connects;
 static uint64_t sent_n, open_start; /* open loop: requests whose time has come */
 static int parked_ready;
+static SSL_CTX *tls;
+static SSL_SESSION *tls_session; /* the latest, to be resumed */
+static uint64_t resumed;
 
 static void fail(const char *what)
 {
@@ -144,6 +150,51 @@ static uint64_t watched_cpu_ns(void)
     return total;
 }
 
+static int on_session(SSL *ssl, SSL_SESSION *session)
+{
+    (void)ssl;
+    SSL_SESSION_free(tls_session);
+    tls_session = session;
+    return 1; /* ours now */
+}
+
+static void tls_start(void)
+{
+    tls = SSL_CTX_new(TLS_client_method());
+    if (tls == NULL)
+        fail("TLS");
+    SSL_CTX_set_mode(tls, SSL_MODE_RELEASE_BUFFERS);
+    if (opt.resume) {
+        SSL_CTX_set_session_cache_mode(tls, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+        SSL_CTX_sess_set_new_cb(tls, on_session);
+    }
+}
+
+/* As recv(2) and send(2), on whatever the connection is. */
+static ssize_t conn_recv(struct conn *c, void *buf, size_t size)
+{
+    size_t n;
+
+    if (c->ssl == NULL)
+        return recv(c->fd, buf, size, 0);
+    if (SSL_read_ex(c->ssl, buf, size, &n))
+        return (ssize_t)n;
+    int why = SSL_get_error(c->ssl, 0);
+    if (why == SSL_ERROR_ZERO_RETURN)
+        return 0;
+    errno = why == SSL_ERROR_WANT_READ ? EAGAIN : ECONNRESET;
+    return -1;
+}
+
+static ssize_t conn_send(struct conn *c, const void *data, size_t len)
+{
+    size_t n;
+
+    if (c->ssl == NULL)
+        return send(c->fd, data, len, MSG_NOSIGNAL);
+    return SSL_write_ex(c->ssl, data, len, &n) ? (ssize_t)n : -1;
+}
+
 static void conn_open(struct conn *c)
 {
     c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -157,6 +208,15 @@ static void conn_open(struct conn *c)
     if (epoll_ctl(epfd, EPOLL_CTL_ADD, c->fd, &ev) < 0)
         fail("epoll_ctl");
     c->state = CONN_CONNECTING;
+    if (opt.tls) {
+        c->ssl = SSL_new(tls);
+        if (c->ssl == NULL || !SSL_set_fd(c->ssl, c->fd))
+            fail("TLS");
+        SSL_set_connect_state(c->ssl);
+        SSL_set_tlsext_host_name(c->ssl, "bench.example");
+        if (tls_session != NULL)
+            SSL_set_session(c->ssl, tls_session);
+    }
     c->head_len = 0;
     c->in_body = false;
     connects++;
@@ -164,6 +224,10 @@ static void conn_open(struct conn *c)
 
 static void conn_close(struct conn *c)
 {
+    if (c->ssl != NULL) /* or its session would not be resumed */
+        SSL_set_shutdown(c->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+    SSL_free(c->ssl);
+    c->ssl = NULL;
     close(c->fd);
     c->fd = -1;
     c->state = CONN_CLOSED;
@@ -175,7 +239,7 @@ static void request_send(struct conn *c, uint64_t due)
     c->state = CONN_WAITING;
     c->head_len = 0;
     c->in_body = false;
-    ssize_t n = send(c->fd, request, request_len, MSG_NOSIGNAL);
+    ssize_t n = conn_send(c, request, request_len);
     if (n != (ssize_t)request_len) { /* a new request always fits */
         errors++;
         conn_close(c);
@@ -266,14 +330,14 @@ static void on_readable(struct conn *c)
 {
     static char buf[256 << 10];
     for (;;) {
-        ssize_t n = recv(c->fd, buf, sizeof(buf), 0);
+        ssize_t n = conn_recv(c, buf, sizeof(buf));
         if (n > 0) {
             if (!answer_feed(c, buf, (size_t)n)) {
                 conn_failed(c);
                 return;
             }
             /* A short answer has come whole; asking again would only cost a call. */
-            if ((size_t)n < sizeof(buf) && !opt.close_each && c->body_left == 0)
+            if ((size_t)n < sizeof(buf) && !opt.close_each && c->body_left == 0 && c->ssl == NULL)
                 return;
             continue;
         }
@@ -290,8 +354,32 @@ static void on_readable(struct conn *c)
     }
 }
 
+static void conn_connected(struct conn *c)
+{
+    if (c->parked)
+        request_send(c, clock_ns());
+    else
+        conn_ready(c);
+}
+
+static void on_handshake(struct conn *c)
+{
+    int rc = SSL_do_handshake(c->ssl);
+
+    if (rc == 1) {
+        resumed += SSL_session_reused(c->ssl) != 0;
+        conn_connected(c);
+    } else if (SSL_get_error(c->ssl, rc) != SSL_ERROR_WANT_READ) {
+        conn_failed(c);
+    }
+}
+
 static void on_event(struct conn *c, uint32_t events)
 {
+    if (c->state == CONN_HANDSHAKE) {
+        on_handshake(c);
+        return;
+    }
     if (c->state == CONN_CONNECTING) {
         int err = 0;
         socklen_t len = sizeof(err);
@@ -302,10 +390,12 @@ static void on_event(struct conn *c, uint32_t events)
         }
         if (!(events & EPOLLOUT))
             return;
-        if (c->parked)
-            request_send(c, clock_ns());
-        else
-            conn_ready(c);
+        if (c->ssl == NULL) {
+            conn_connected(c);
+            return;
+        }
+        c->state = CONN_HANDSHAKE;
+        on_handshake(c);
         return;
     }
     if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
@@ -385,7 +475,7 @@ static double fraction(const char *text)
 static void parse_options(int argc, char **argv)
 {
     int o;
-    while ((o = getopt(argc, argv, "c:t:w:r:i:p:km")) != -1) {
+    while ((o = getopt(argc, argv, "c:t:w:r:i:p:kmTR")) != -1) {
         switch (o) {
         case 'c':
             opt.connections = (int)fraction(optarg);
@@ -411,6 +501,12 @@ static void parse_options(int argc, char **argv)
         case 'm':
             opt.only_idle = true;
             break;
+        case 'T':
+            opt.tls = true;
+            break;
+        case 'R':
+            opt.resume = true;
+            break;
         default:
             exit(2);
         }
@@ -434,6 +530,8 @@ int main(int argc, char **argv)
     parse_options(argc, argv);
     prctl(PR_SET_TIMERSLACK, 1);
     epfd = epoll_create1(EPOLL_CLOEXEC);
+    if (opt.tls)
+        tls_start();
     if (opt.only_idle)
         opt.connections = 0;
     request_len = (size_t)snprintf(request, sizeof(request),
@@ -465,7 +563,8 @@ int main(int argc, char **argv)
     do
         turn(NS / 100);
     while (now_ns < warm_until);
-    uint64_t errors_before = errors, bytes_before = body_bytes, connects_before = connects;
+    uint64_t errors_before = errors, bytes_before = body_bytes, connects_before = connects,
+             resumed_before = resumed;
     uint64_t cpu = watched_cpu_ns();
     measure_from = clock_ns();
     measure_to = measure_from + (uint64_t)(opt.seconds * (double)NS);
@@ -483,15 +582,16 @@ int main(int argc, char **argv)
         turn(NS / 1000);
 
     printf("{\"requests\": %llu, \"seconds\": %.4f, \"rate\": %.1f, \"errors\": %llu, "
-           "\"connects\": %llu, \"bytes\": %llu, \"cpu_ns\": %llu, \"mean_us\": %.1f, "
+           "\"connects\": %llu, \"resumed\": %llu, \"bytes\": %llu, \"cpu_ns\": %llu, \"mean_us\": "
+           "%.1f, "
            "\"p50_us\": %.1f, \"p90_us\": %.1f, \"p99_us\": %.1f, \"p999_us\": %.1f, "
            "\"max_us\": %.1f}\n",
            (unsigned long long)requests, (double)took / NS,
            (double)requests / ((double)took / (double)NS),
            (unsigned long long)(errors - errors_before), (unsigned long long)connects,
-           (unsigned long long)bytes, (unsigned long long)cpu,
-           hist.n ? (double)hist.sum / (double)hist.n / 1000 : 0, hist_at_us(&hist, 0.5),
-           hist_at_us(&hist, 0.9), hist_at_us(&hist, 0.99), hist_at_us(&hist, 0.999),
-           (double)hist.max / 1000);
+           (unsigned long long)(resumed - resumed_before), (unsigned long long)bytes,
+           (unsigned long long)cpu, hist.n ? (double)hist.sum / (double)hist.n / 1000 : 0,
+           hist_at_us(&hist, 0.5), hist_at_us(&hist, 0.9), hist_at_us(&hist, 0.99),
+           hist_at_us(&hist, 0.999), (double)hist.max / 1000);
     return 0;
 }
