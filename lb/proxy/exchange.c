@@ -84,6 +84,14 @@ static void drop_replay(struct exchange *x)
     x->replay_bytes = 0;
 }
 
+void exchange_close_wire(struct exchange *x, bool reset)
+{
+    if (!wire_is_open(&x->wire))
+        return;
+    x->wire_out_bytes += x->wire.ops->out_bytes(&x->wire);
+    wire_close(&x->wire, reset);
+}
+
 /* Leaves the backend: its connection, its place, those who are waited for. */
 void exchange_leave_backend(struct exchange *x, bool reset)
 {
@@ -91,8 +99,7 @@ void exchange_leave_backend(struct exchange *x, bool reset)
 
     if (client != NULL && client->rx_state == STREAM_RX_SPLICE)
         stream_splice_stop(client);
-    x->wire_out_bytes += wire_h1_out_bytes(&x->wire);
-    wire_h1_close(&x->wire, reset);
+    exchange_close_wire(x, reset);
     seek_stop(&x->seek);
     if (seek_idle(&x->seek))
         seek_fini(&x->seek);
@@ -106,7 +113,7 @@ void exchange_finish(struct exchange *x, enum session_end why)
     if (x->state == X_OVER)
         return;
     x->end = (uint8_t)why;
-    exchange_leave_backend(x, x->cut && x->wire.conn != NULL);
+    exchange_leave_backend(x, x->cut && wire_is_open(&x->wire));
     exchange_enter(x, X_OVER);
 }
 
@@ -195,7 +202,7 @@ void exchange_fail(struct exchange *x, enum session_end why, const char *reason,
         exchange_finish(x, why);
         return;
     }
-    exchange_leave_backend(x, x->wire.conn != NULL);
+    exchange_leave_backend(x, wire_is_open(&x->wire));
     const struct answer a = {.status = status, .retry_after_s = retry_after_s(x, status)};
     if (!exchange_answer(x, &a)) {
         x->cut = true;
@@ -223,7 +230,7 @@ void exchange_refuse_late(struct exchange *x, uint16_t status, const char *reaso
         exchange_finish(x, why);
         return;
     }
-    exchange_leave_backend(x, x->wire.conn != NULL);
+    exchange_leave_backend(x, wire_is_open(&x->wire));
     exchange_refuse(x, status, reason, why);
 }
 
@@ -292,7 +299,7 @@ static bool over_limit(const struct exchange *x)
 
 static void request_complete(struct exchange *x)
 {
-    if (!wire_h1_send_end(&x->wire, x->request_trailers)) {
+    if (!x->wire.ops->send_end(&x->wire, x->request_trailers)) {
         exchange_fail(x, END_RESOURCE, NULL, -ENOMEM);
         return;
     }
@@ -309,10 +316,10 @@ static void request_complete(struct exchange *x)
 /* True while the kernel moves the payload by itself. */
 static bool splice_request(struct exchange *x)
 {
-    struct stream *client = x->ops->raw(x);
+    struct stream *client = x->ops->raw(x), *backend = wire_raw(&x->wire);
     uint64_t n;
 
-    if (client == NULL || exchange_sees_body(x, true) || x->state == X_TUNNEL)
+    if (client == NULL || backend == NULL || exchange_sees_body(x, true) || x->state == X_TUNNEL)
         return false;
     if (client->spliced > 0) {
         n = client->spliced;
@@ -328,14 +335,14 @@ static bool splice_request(struct exchange *x)
         return false;
     x->request_spliced = x->replay_broken = true;
     drop_replay(x);
-    x->wire.conn->stream.tell_sent = true;
-    return stream_splice(client, &x->wire.conn->stream, n);
+    backend->tell_sent = true;
+    return stream_splice(client, backend, n);
 }
 
 static bool request_goes_on(const struct exchange *x)
 {
     return (x->state == X_SENDING || x->state == X_RESPONSE || x->state == X_TUNNEL) &&
-           !x->request_done && wire_h1_is_open(&x->wire) && !x->wire.conn->stream.tx_dead;
+           !x->request_done && wire_is_open(&x->wire) && x->wire.ops->takes(&x->wire);
 }
 
 /* One piece; false: there is no more to do now. */
@@ -380,7 +387,7 @@ static bool pump_request_piece(struct exchange *x)
         x->replay_broken = true;
     if ((some || t == TAKE_END) && exchange_filter_body(x, true, &chain, t == TAKE_END) != FILTERED)
         return false;
-    if (chain != NULL && !wire_h1_send_body(&x->wire, chain)) {
+    if (chain != NULL && !x->wire.ops->send_body(&x->wire, chain)) {
         exchange_fail(x, END_RESOURCE, NULL, -ENOMEM);
         return false;
     }
@@ -391,18 +398,15 @@ static bool pump_request_piece(struct exchange *x)
 
 static void pump_request(struct exchange *x)
 {
-    struct stream *backend;
-
     while (request_goes_on(x) && !exchange_body_waits(x, true)) {
         if (splice_request(x))
             return;
-        backend = &x->wire.conn->stream;
-        if (wire_h1_blocked(&x->wire)) {
-            backend->tell_sent = true;
+        if (x->wire.ops->blocked(&x->wire)) {
             x->ops->pull(x, false);
             return;
         }
-        backend->tell_sent = x->request_spliced;
+        if (x->request_spliced) /* more may be, as soon as it is through */
+            wire_raw(&x->wire)->tell_sent = true;
         if (!x->request_taken && (!x->request_spliced || x->ops->raw(x)->no_splice))
             x->ops->pull(x, true);
         if (!pump_request_piece(x))
@@ -430,14 +434,15 @@ static void timed_out(struct exchange *x)
         x->cut = true;
         exchange_finish(x, END_CLIENT_TIMEOUT);
     } else if (x->state == X_SENDING) {
-        bool backend = x->request_done || wire_h1_blocked(&x->wire) ||
+        bool backend = x->request_done || x->wire.ops->blocked(&x->wire) ||
                        (client != NULL && stream_splice_blocked(client));
         if (backend)
             exchange_report(x, false);
         exchange_fail(x, backend ? END_RESPONSE_TIMEOUT : END_BODY_TIMEOUT, NULL, 0);
     } else {
-        bool slow_client = x->ops->blocked(x) || (wire_h1_is_open(&x->wire) &&
-                                                  stream_splice_blocked(&x->wire.conn->stream));
+        const struct stream *backend = wire_raw(&x->wire);
+        bool slow_client =
+            x->ops->blocked(x) || (backend != NULL && stream_splice_blocked(backend));
         exchange_fail(x, slow_client ? END_CLIENT_TIMEOUT : END_SERVER_TIMEOUT, "body-timeout", 0);
     }
 }
@@ -448,8 +453,8 @@ static void look_at_progress(struct exchange *x, uint64_t now)
 {
     uint64_t progress = x->ops->progress(x);
 
-    if (wire_h1_is_open(&x->wire))
-        progress += wire_h1_progress(&x->wire);
+    if (wire_is_open(&x->wire))
+        progress += x->wire.ops->progress(&x->wire);
     if (progress != x->progress)
         x->active_ms = now;
     x->progress = progress;
@@ -487,7 +492,7 @@ static void wait_for_client(struct exchange *x)
 
 static bool idle(const struct exchange *x)
 {
-    return seek_idle(&x->seek) && !wire_h1_is_open(&x->wire);
+    return seek_idle(&x->seek) && !wire_is_open(&x->wire);
 }
 
 static void run_state(struct exchange *x)
@@ -526,14 +531,14 @@ void exchange_step(struct exchange *x)
         x->again = false;
         run_state(x);
     } while (x->again);
-    wire_h1_flush(&x->wire);
+    wire_flush(&x->wire);
     x->ops->flush(x);
     x->in_step = false;
     if (x->state == X_OVER && idle(x))
         x->ops->over(x);
 }
 
-void exchange_wire_event(struct wire_h1 *w)
+void exchange_wire_event(struct wire *w)
 {
     exchange_step(w->exchange);
 }

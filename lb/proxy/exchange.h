@@ -1,5 +1,5 @@
 /* exchange.h - one request with its response, between a client's side (*front*: h1_session.c) and a
- * backend's (*wire*: wire_h1.c), whatever versions of HTTP they speak.
+ * backend's (*wire*: wire.h), whatever versions of HTTP they speak.
  *
  * Both sides are pulled: the front takes request payload out of what its client has sent when the
  * exchange asks, the wire response payload. So nothing is stored in between, and who is slow slows
@@ -92,7 +92,10 @@ struct exchange {
     struct http_head *request_trailers; /* kept: they may be sent again */
     struct filter_exchange *fx;         /* NULL: its route needs none */
     struct seek seek;
-    struct wire_h1 wire;
+    union {
+        struct wire wire; /* of whichever it is */
+        struct wire_h1 wire_h1;
+    };
     struct h1_body in_body; /* the front's */
     uint64_t out_base;      /* the front's */
     struct timer timer;
@@ -175,6 +178,6 @@ void exchange_start_refused(struct exchange *x, uint16_t status, const char *rea
 const char *exchange_state_name(const struct exchange *x);
 
 /* From the wire: something happened there. */
-void exchange_wire_event(struct wire_h1 *w);
+void exchange_wire_event(struct wire *w);
 
 #endif

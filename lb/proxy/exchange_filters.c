@@ -51,7 +51,7 @@ static void answer(struct exchange *x)
         exchange_finish(x, END_DENIED);
         return;
     }
-    exchange_leave_backend(x, x->wire.conn != NULL);
+    exchange_leave_backend(x, wire_is_open(&x->wire));
     exchange_answer_filter(x);
 }
 

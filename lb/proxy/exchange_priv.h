@@ -48,6 +48,7 @@ void exchange_refuse(struct exchange *x, uint16_t status, const char *reason, en
 void exchange_refuse_late(struct exchange *x, uint16_t status, const char *reason,
                           enum session_end why);
 void exchange_finish(struct exchange *x, enum session_end why);
+void exchange_close_wire(struct exchange *x, bool reset);
 void exchange_leave_backend(struct exchange *x, bool reset);
 /* Starts the wire's part: the request is sent on this connection. */
 void exchange_open_wire(struct exchange *x, struct backend_conn *conn);

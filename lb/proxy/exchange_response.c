@@ -45,8 +45,7 @@ static bool resendable(const struct exchange *x)
 
 static void again(struct exchange *x)
 {
-    x->wire_out_bytes += wire_h1_out_bytes(&x->wire);
-    wire_h1_close(&x->wire, true);
+    exchange_close_wire(x, true);
     x->replay_again = true;
     x->request_done = false;
     exchange_enter(x, X_SEEKING);
@@ -57,9 +56,8 @@ static void again(struct exchange *x)
  * else is the budget's. */
 void exchange_wire_lost(struct exchange *x)
 {
-    const struct stream *s = &x->wire.conn->stream;
-    int error = s->error != 0 ? s->error : s->tx_error;
-    bool reached = wire_h1_reached_kernel(&x->wire);
+    int error = x->wire.ops->error(&x->wire);
+    bool reached = x->wire.ops->maybe_seen(&x->wire);
     bool may = resendable(x) &&
                (!reached || http_method_is_idempotent((enum http_method)x->request.method));
     bool dead_on_reuse = x->wire.reused && !x->resent;
@@ -148,7 +146,7 @@ static void begin_response(struct exchange *x)
                                  : exchange_conf(x)->body_timeout_ms);
         return;
     }
-    wire_h1_upgrade(&x->wire);
+    x->wire.ops->upgrade(&x->wire);
     x->ops->upgrade(x);
     x->request_taken = x->request_done = false;
     exchange_enter(x, X_TUNNEL);
@@ -194,7 +192,7 @@ static void final_head(struct exchange *x, const struct http_head *h)
         exchange_fail(x, END_RESOURCE, NULL, -ENOMEM);
         return;
     }
-    wire_h1_head_taken(&x->wire, &x->response);
+    x->wire.ops->head_taken(&x->wire, &x->response);
     note_answer(x);
     http_strip_hop_by_hop(&x->response, x->response.status == 101);
     if (x->fx == NULL) {
@@ -221,8 +219,8 @@ void exchange_read_head(struct exchange *x)
     struct http_head h;
 
     while (x->state == X_SENDING) {
-        switch (wire_h1_read_head(&x->wire, (enum http_method)x->request.method, fields,
-                                  HEAD_FIELDS_MAX, &h, &reason)) {
+        switch (x->wire.ops->read_head(&x->wire, (enum http_method)x->request.method, fields,
+                                       HEAD_FIELDS_MAX, &h, &reason)) {
         case WIRE_MORE:
             return;
         case WIRE_LOST:
@@ -245,7 +243,7 @@ void exchange_read_head(struct exchange *x)
             return;
         }
         bool passed = pass_interim(x, &h);
-        wire_h1_head_taken(&x->wire, &h);
+        x->wire.ops->head_taken(&x->wire, &h);
         if (!passed) {
             exchange_fail(x, END_RESOURCE, NULL, -ENOMEM);
             return;
@@ -283,7 +281,7 @@ static void response_complete(struct exchange *x)
 
 static void payload_lost(struct exchange *x)
 {
-    int error = x->wire.conn->stream.error;
+    int error = x->wire.ops->error(&x->wire);
 
     if (x->state != X_TUNNEL) {
         exchange_report(x, false);
@@ -300,22 +298,22 @@ enum splicing { SPLICING_NOT, SPLICING_SOON, SPLICING };
  * before is gone. */
 static enum splicing splice_response(struct exchange *x)
 {
-    struct stream *backend = &x->wire.conn->stream, *client = x->ops->raw(x);
+    struct stream *backend = wire_raw(&x->wire), *client = x->ops->raw(x);
     uint64_t n;
 
-    if (client == NULL || exchange_sees_body(x, false) || x->out.body == HTTP_BODY_CHUNKED ||
-        x->state == X_TUNNEL)
+    if (client == NULL || backend == NULL || exchange_sees_body(x, false) ||
+        x->out.body == HTTP_BODY_CHUNKED || x->state == X_TUNNEL)
         return SPLICING_NOT;
     if (backend->spliced > 0) {
         n = backend->spliced;
         backend->spliced = 0;
         x->out_payload += n;
         x->active_ms = exchange_now_ms(x);
-        wire_h1_spliced(&x->wire, n);
+        x->wire.ops->spliced(&x->wire, n);
     }
     if (backend->rx_state == STREAM_RX_SPLICE)
         return SPLICING;
-    n = wire_h1_spliceable(&x->wire);
+    n = x->wire.ops->spliceable(&x->wire);
     if (n == 0 || n == UINT64_MAX || backend->no_splice || (n < SPLICE_MIN && !x->spliced))
         return SPLICING_NOT;
     x->spliced = true;
@@ -336,7 +334,7 @@ static bool pump_piece(struct exchange *x)
     if (exchange_body_resumed(x, false, &chain, &last)) {
         t = last ? TAKE_END : TAKE_MORE;
     } else {
-        t = wire_h1_take(&x->wire, &x->arena, &chain, &x->trailers, &reason);
+        t = x->wire.ops->take(&x->wire, &x->arena, &chain, &x->trailers, &reason);
         if (chain != NULL) {
             x->out_payload += io_chain_bytes(chain);
             x->active_ms = exchange_now_ms(x);
@@ -378,23 +376,22 @@ void exchange_pump_response(struct exchange *x)
         tunnel_over(x);
         return;
     }
-    if (x->response_done && (x->wire.conn->stream.tx_dead || x->wire.conn->stream.error != 0)) {
+    if (x->response_done && (!x->wire.ops->takes(&x->wire) || x->wire.ops->error(&x->wire) != 0)) {
         payload_lost(x); /* an upgraded one, and the backend takes no more */
         return;
     }
     while ((x->state == X_RESPONSE || x->state == X_TUNNEL) && !x->response_done &&
            !exchange_body_waits(x, false)) {
-        struct stream *backend = &x->wire.conn->stream;
         enum splicing splicing = splice_response(x);
         if (splicing == SPLICING)
             return;
         if (x->ops->blocked(x)) {
-            if (splicing == SPLICING_NOT && backend->in_bytes >= STREAM_HIGH_WATER)
-                stream_read(backend, STREAM_WATCH);
+            if (splicing == SPLICING_NOT)
+                x->wire.ops->pull(&x->wire, false);
             return;
         }
         if (splicing == SPLICING_NOT)
-            stream_read(backend, STREAM_READ);
+            x->wire.ops->pull(&x->wire, true);
         if (!pump_piece(x))
             return;
     }

@@ -284,33 +284,32 @@ bool exchange_send_head(struct exchange *x)
 {
     const struct http_head *h = &x->request;
     bool length_changes = x->fx != NULL && x->fx->request_length_changes;
-    struct h1_framing framing = {
-        .connection = h->upgrade                                 ? H1_CONN_UPGRADE
-                      : x->pool->conf->http.reuse == REUSE_NEVER ? H1_CONN_CLOSE
-                                                                 : H1_CONN_DEFAULT,
+    char preface[PROXY_WRITE_MAX];
+    struct wire_request r = {
+        .head = h,
+        .method = http_str(h, h->method_text),
+        .target = x->target,
+        .host = x->host_out,
+        .scheme = str_of(x->scheme),
         .body = (enum http_body)h->body,
         .content_length = h->content_length,
         .has_content_length = h->has_content_length,
         .te_trailers = h->te_trailers,
+        .upgrade = h->upgrade,
+        .last = x->pool->conf->http.reuse == REUSE_NEVER,
+        .preface = {preface, make_preface(x, preface)},
     };
-    const struct h1_request_line line = {
-        .method = http_str(h, h->method_text),
-        .target = x->target,
-        .host = x->host_out,
-    };
-    char preface[PROXY_WRITE_MAX];
 
-    if (length_changes && framing.body == HTTP_BODY_LENGTH)
-        framing.body = HTTP_BODY_CHUNKED;
-    size_t n = make_preface(x, preface);
-    return wire_h1_send_head(&x->wire, h, &line, &framing, (struct str){preface, n});
+    if (length_changes && r.body == HTTP_BODY_LENGTH)
+        r.body = HTTP_BODY_CHUNKED;
+    return x->wire.ops->send_head(&x->wire, &r);
 }
 
 void exchange_open_wire(struct exchange *x, struct backend_conn *conn)
 {
     struct backend_counters *row = exchange_backend_row(x);
 
-    wire_h1_open(&x->wire, x, conn);
+    wire_h1_open(&x->wire_h1, x, conn);
     x->wire.reusable = x->pool->conf->http.reuse != REUSE_NEVER &&
                        x->pool->conf->send_proxy == PROXY_OFF && !x->request.upgrade;
     counter_add(&row->requests, 1);

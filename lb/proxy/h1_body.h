@@ -5,20 +5,13 @@
 
 #include "lb/http/chunked.h"
 #include "lb/http/h1_parse.h"
+#include "lb/proxy/take.h"
 
 struct arena;
 struct io_buf;
 struct stream;
 
 #define SPLICE_MIN (256u << 10) /* payload that is worth splicing */
-
-/* What taking payload brought. */
-enum take {
-    TAKE_MORE, /* more will come; the chain may be empty */
-    TAKE_END,  /* that was the last */
-    TAKE_BAD,  /* malformed: the reason says how */
-    TAKE_LOST, /* the connection ended before the message did */
-};
 
 struct h1_body {
     uint64_t left; /* HTTP_BODY_LENGTH: payload still to come */

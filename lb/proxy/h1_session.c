@@ -4,6 +4,7 @@
  * The client is read all the time (up to STREAM_HIGH_WATER bytes ahead), so that its leaving is
  * seen while a response is awaited. A session without an exchange holds no memory but its own. */
 #include "lb/base/log.h"
+#include "lb/http/h1_write.h"
 #include "lb/net/proxy_proto.h"
 #include "lb/net/stream.h"
 #include "lb/proxy/exchange_priv.h"
@@ -738,7 +739,8 @@ static bool cut_by(const struct session *base, const struct backend_slot *slot)
 static void view(struct session *base, struct proxy_session_view *out)
 {
     struct h1_session *s = of_base(base);
-    const struct exchange *x = s->exchange;
+    struct exchange *x = s->exchange;
+    const struct stream *backend = x != NULL ? wire_raw(&x->wire) : NULL;
 
     out->idle_ms = s->state == H1_IDLE ? (now_us(s) - s->since_us) / 1000 : 0;
     out->client_fd = s->stream.fd;
@@ -748,9 +750,9 @@ static void view(struct session *base, struct proxy_session_view *out)
         return;
     out->bytes_in = x->in_bytes;
     out->in_spliced = s->stream.rx_state == STREAM_RX_SPLICE;
-    if (x->wire.conn != NULL) {
-        out->backend_fd = x->wire.conn->stream.fd;
-        out->out_spliced = x->wire.conn->stream.rx_state == STREAM_RX_SPLICE;
+    if (backend != NULL) {
+        out->backend_fd = backend->fd;
+        out->out_spliced = backend->rx_state == STREAM_RX_SPLICE;
     }
 }
 

@@ -1,14 +1,28 @@
 /* wire_h1.c - see wire_h1.h */
 #include "lb/proxy/wire_h1.h"
 
+#include "lb/http/h1_write.h"
 #include "lb/proxy/exchange.h"
 #include "lb/proxy/proxy_priv.h"
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define RESPONSE_HEAD_BYTES  (64u * 1024 - 1)
 #define RESPONSE_HEAD_FIELDS 256
+
+static const struct wire_ops wire_h1_ops;
+
+static struct wire_h1 *of(struct wire *w)
+{
+    return container_of(w, struct wire_h1, wire);
+}
+
+static const struct wire_h1 *of_const(const struct wire *w)
+{
+    return container_of(w, const struct wire_h1, wire);
+}
 
 static struct stream *stream_of(const struct wire_h1 *w)
 {
@@ -18,14 +32,18 @@ static struct stream *stream_of(const struct wire_h1 *w)
 static void on_event(struct stream *s)
 {
     struct backend_conn *conn = container_of(s, struct backend_conn, stream);
+    struct wire_h1 *w = conn->owner;
 
-    exchange_wire_event(conn->owner);
+    exchange_wire_event(&w->wire);
 }
 
 void wire_h1_open(struct wire_h1 *w, struct exchange *x, struct backend_conn *conn)
 {
-    *w = (struct wire_h1){.conn = conn, .exchange = x, .keep = true};
-    w->reused = conn->requests > 0;
+    *w = (struct wire_h1){
+        .wire = {.ops = &wire_h1_ops, .exchange = x, .reused = conn->requests > 0},
+        .conn = conn,
+        .keep = true,
+    };
     conn->requests++;
     conn->owner = w;
     conn->stream.event = on_event;
@@ -37,31 +55,44 @@ void wire_h1_open(struct wire_h1 *w, struct exchange *x, struct backend_conn *co
 
 /* ---- the request ---- */
 
-bool wire_h1_send_head(struct wire_h1 *w, const struct http_head *h,
-                       const struct h1_request_line *line, const struct h1_framing *framing,
-                       struct str preface)
+static bool send_head(struct wire *wire, const struct wire_request *r)
 {
-    size_t size = preface.len + h1_request_size(h, line);
+    struct wire_h1 *w = of(wire);
+    const struct h1_request_line line = {r->method, r->target, r->host};
+    const struct h1_framing framing = {
+        .connection = r->upgrade ? H1_CONN_UPGRADE
+                      : r->last  ? H1_CONN_CLOSE
+                                 : H1_CONN_DEFAULT,
+        .body = r->body,
+        .content_length = r->content_length,
+        .has_content_length = r->has_content_length,
+        .te_trailers = r->te_trailers,
+    };
+    size_t size = r->preface.len + h1_request_size(r->head, &line);
     struct io_buf *b = io_buf_new(stream_of(w)->env->loop->io, (uint32_t)size);
 
     if (b == NULL)
         return false;
-    if (preface.len > 0)
-        memcpy(b->data, preface.p, preface.len);
-    b->len = (uint32_t)preface.len;
-    b->len += (uint32_t)h1_write_request(h, line, framing, (char *)b->data + b->len);
-    w->request_body = (uint8_t)framing->body;
+    if (r->preface.len > 0)
+        memcpy(b->data, r->preface.p, r->preface.len);
+    b->len = (uint32_t)r->preface.len;
+    b->len += (uint32_t)h1_write_request(r->head, &line, &framing, (char *)b->data + b->len);
+    w->request_body = (uint8_t)r->body;
     stream_queue(stream_of(w), b);
     return true;
 }
 
-bool wire_h1_send_body(struct wire_h1 *w, struct io_buf *chain)
+static bool send_body(struct wire *wire, struct io_buf *chain)
 {
+    struct wire_h1 *w = of(wire);
+
     return h1_body_send(stream_of(w), (enum http_body)w->request_body, chain);
 }
 
-bool wire_h1_send_end(struct wire_h1 *w, const struct http_head *trailers)
+static bool send_end(struct wire *wire, const struct http_head *trailers)
 {
+    struct wire_h1 *w = of(wire);
+
     w->request_ended = true;
     if (w->raw) {
         stream_shutdown(stream_of(w));
@@ -70,37 +101,45 @@ bool wire_h1_send_end(struct wire_h1 *w, const struct http_head *trailers)
     return h1_body_send_end(stream_of(w), (enum http_body)w->request_body, trailers);
 }
 
-void wire_h1_flush(struct wire_h1 *w)
+static void flush(struct wire *wire)
 {
-    if (w->conn != NULL)
-        stream_flush(stream_of(w));
+    stream_flush(stream_of(of(wire)));
 }
 
-bool wire_h1_blocked(const struct wire_h1 *w)
+static bool blocked(struct wire *wire)
 {
-    const struct stream *s = stream_of(w);
+    struct stream *s = stream_of(of(wire));
 
-    return s->out_bytes >= STREAM_HIGH_WATER || (s->out_bytes > 0 && stream_blocked(s));
+    s->tell_sent = s->out_bytes >= STREAM_HIGH_WATER || (s->out_bytes > 0 && stream_blocked(s));
+    return s->tell_sent;
 }
 
-uint64_t wire_h1_progress(const struct wire_h1 *w)
+static bool takes(const struct wire *wire)
 {
-    const struct stream *s = stream_of(w);
+    return !stream_of(of_const(wire))->tx_dead;
+}
+
+static uint64_t progress(const struct wire *wire)
+{
+    const struct stream *s = stream_of(of_const(wire));
 
     return s->sent + (s->tx.armed ? s->tx.send.done : 0);
 }
 
-uint64_t wire_h1_out_bytes(const struct wire_h1 *w)
+static uint64_t out_bytes(const struct wire *wire)
 {
-    uint64_t out = w->conn != NULL ? stream_of(w)->sent + stream_of(w)->out_bytes : 0;
+    const struct wire_h1 *w = of_const(wire);
+    uint64_t out = stream_of(w)->sent + stream_of(w)->out_bytes;
 
     return out > w->sent_at ? out - w->sent_at : 0; /* what was queued before may be lost */
 }
 
-bool wire_h1_reached_kernel(const struct wire_h1 *w)
+static bool maybe_seen(const struct wire *wire)
 {
+    const struct wire_h1 *w = of_const(wire);
+
     /* A send under way may have been taken, although nobody has said so yet. */
-    return stream_of(w)->tx.armed || wire_h1_progress(w) > w->sent_at;
+    return stream_of(w)->tx.armed || progress(wire) > w->sent_at;
 }
 
 /* ---- the response ---- */
@@ -111,15 +150,14 @@ static enum wire_read lost_or_more(struct wire_h1 *w)
 
     if (s->eof || s->error != 0)
         return WIRE_LOST;
-    if (w->some)
-        stream_read(s, STREAM_READ_SOME);
+    stream_read(s, w->some ? STREAM_READ_SOME : STREAM_READ);
     return WIRE_MORE;
 }
 
-enum wire_read wire_h1_read_head(struct wire_h1 *w, enum http_method to, struct http_field *fields,
-                                 uint16_t max_fields, struct http_head *out,
-                                 const char **out_reason)
+static enum wire_read read_head(struct wire *wire, enum http_method to, struct http_field *fields,
+                                uint16_t max_fields, struct http_head *out, const char **out_reason)
 {
+    struct wire_h1 *w = of(wire);
     struct stream *s = stream_of(w);
     const struct h1_limits limits = {
         .head_bytes = RESPONSE_HEAD_BYTES,
@@ -129,7 +167,7 @@ enum wire_read wire_h1_read_head(struct wire_h1 *w, enum http_method to, struct 
 
     if (s->in == NULL)
         return lost_or_more(w);
-    w->head_begun = true;
+    wire->head_begun = true;
     for (;;) {
         *out = (struct http_head){.fields = fields, .max_fields = max_fields};
         enum h1_result r =
@@ -166,12 +204,12 @@ static uint32_t keep_alive_seconds(const struct http_head *h)
     return 0;
 }
 
-void wire_h1_head_taken(struct wire_h1 *w, const struct http_head *h)
+static void head_taken(struct wire *wire, const struct http_head *h)
 {
-    struct stream *s = stream_of(w);
+    struct wire_h1 *w = of(wire);
 
-    w->in_bytes += w->parser.at;
-    stream_consume(s, w->parser.at);
+    wire->in_bytes += w->parser.at;
+    stream_consume(stream_of(w), w->parser.at);
     w->parser = (struct h1_parser){0};
     if (h->status < 200 && h->status != 101)
         return;
@@ -181,25 +219,60 @@ void wire_h1_head_taken(struct wire_h1 *w, const struct http_head *h)
     w->keep_alive_s = w->keep ? keep_alive_seconds(h) : 0;
 }
 
-enum take wire_h1_take(struct wire_h1 *w, struct arena *arena, struct io_buf **out,
-                       struct http_head **out_trailers, const char **out_reason)
+static enum take take(struct wire *wire, struct arena *arena, struct io_buf **out,
+                      struct http_head **out_trailers, const char **out_reason)
 {
-    return h1_body_take(&w->body, stream_of(w), arena, out, out_trailers, out_reason, &w->in_bytes);
+    struct wire_h1 *w = of(wire);
+
+    return h1_body_take(&w->body, stream_of(w), arena, out, out_trailers, out_reason,
+                        &wire->in_bytes);
 }
 
-uint64_t wire_h1_spliceable(const struct wire_h1 *w)
+static void pull(struct wire *wire, bool want)
 {
-    return h1_body_spliceable(&w->body);
+    struct stream *s = stream_of(of(wire));
+
+    if (want)
+        stream_read(s, STREAM_READ);
+    else if (s->in_bytes >= STREAM_HIGH_WATER)
+        stream_read(s, STREAM_WATCH);
 }
 
-void wire_h1_spliced(struct wire_h1 *w, uint64_t n)
+static int error(const struct wire *wire)
 {
-    w->in_bytes += n;
-    h1_body_spliced(&w->body, n);
+    const struct stream *s = stream_of(of_const(wire));
+
+    return s->error != 0 ? s->error : s->tx_error;
 }
 
-void wire_h1_upgrade(struct wire_h1 *w)
+static const char *reason(const struct wire *wire)
 {
+    (void)wire;
+    return NULL;
+}
+
+/* ---- around us ---- */
+
+static struct stream *raw(struct wire *wire)
+{
+    return stream_of(of(wire));
+}
+
+static uint64_t spliceable(const struct wire *wire)
+{
+    return h1_body_spliceable(&of_const(wire)->body);
+}
+
+static void spliced(struct wire *wire, uint64_t n)
+{
+    wire->in_bytes += n;
+    h1_body_spliced(&of(wire)->body, n);
+}
+
+static void upgrade(struct wire *wire)
+{
+    struct wire_h1 *w = of(wire);
+
     w->raw = true;
     w->keep = false;
     w->request_ended = false;
@@ -207,13 +280,37 @@ void wire_h1_upgrade(struct wire_h1 *w)
     h1_body_begin(&w->body, HTTP_BODY_CLOSE, 0);
 }
 
-void wire_h1_close(struct wire_h1 *w, bool reset)
+/* The connection goes back to the cache when it can carry another request, else it is closed. */
+static void close_wire(struct wire *wire, bool reset)
 {
-    if (w->conn == NULL)
-        return;
-    w->conn->last_client = w->exchange->session->id;
-    if (w->keep && !reset && w->body.ended && w->request_ended && w->reusable)
+    struct wire_h1 *w = of(wire);
+
+    w->conn->last_client = wire->exchange->session->id;
+    if (w->keep && !reset && w->body.ended && w->request_ended && wire->reusable)
         conn_cache_give(&w->conn, w->keep_alive_s, w->bulk);
     else
         backend_conn_close(&w->conn, reset);
 }
+
+static const struct wire_ops wire_h1_ops = {
+    .send_head = send_head,
+    .send_body = send_body,
+    .send_end = send_end,
+    .flush = flush,
+    .blocked = blocked,
+    .takes = takes,
+    .progress = progress,
+    .out_bytes = out_bytes,
+    .maybe_seen = maybe_seen,
+    .read_head = read_head,
+    .head_taken = head_taken,
+    .take = take,
+    .pull = pull,
+    .error = error,
+    .reason = reason,
+    .raw = raw,
+    .spliceable = spliceable,
+    .spliced = spliced,
+    .upgrade = upgrade,
+    .close = close_wire,
+};
