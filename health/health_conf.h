@@ -3,6 +3,7 @@
 #define SLUICE_HEALTH_HEALTH_CONF_H
 
 #include "lb/net/addr.h"
+#include "lb/net/tls_conf.h"
 
 enum check_type { CHECK_TYPE_NONE, CHECK_TYPE_TCP, CHECK_TYPE_HTTP };
 
@@ -28,6 +29,8 @@ struct health_conf {
     const char *body; /* NULL, or substring that the body must contain */
     struct status_range status[16];
     uint32_t n_status;
+    struct tls_client_conf *tls; /* merged with the pool's; NULL: in clear */
+    bool plain;                  /* that was said, whatever the pool has */
 };
 
 #endif

@@ -15,9 +15,10 @@
 #define LIMIT_CONFIG_BYTES (16u << 20) /* a configuration larger than this is a mistake */
 
 #define LIMIT_CONFIG_DEPTH    16 /* groups and lists within each other; the deepest setting has 8 */
-#define LIMIT_CONFIG_GROUP    256   /* settings in one group; the largest group of ours has 25 */
+#define LIMIT_CONFIG_GROUP    256   /* settings in one group; the largest group of ours has 29 */
 #define LIMIT_ROUTES          65536 /* of one listener; of everything within one route: */
 #define LIMIT_ROUTE_LIST      4096  /* hosts, paths, networks, headers */
+#define LIMIT_CERTIFICATES    4096  /* of one listener */
 #define LIMIT_ERROR_PAGE      65536 /* bytes of a file that is sent in one go, kept in memory */
 #define LIMIT_CONFIG_INCLUDES 10    /* files within files */
 #define LIMIT_CONFIG_PROBLEMS 1000  /* reported in one go */

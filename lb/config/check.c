@@ -80,7 +80,7 @@ static int by_name(const void *a, const void *b)
         order = strcmp(x->name, y->name);
     if (order != 0)
         return order;
-    return x->index < y->index ? -1 : 1;
+    return (x->index > y->index) - (x->index < y->index);
 }
 
 void check_names(const struct check *c, struct named *items, uint32_t n, const char *prefix,
@@ -366,6 +366,7 @@ static void check_pool(const struct check *c, uint32_t p)
     check_health(c, p);
     check_weights(c, p);
     check_http_pool(c, p);
+    check_tls_pool(c, p);
 }
 
 /* ---- listeners ---- */
@@ -473,6 +474,54 @@ static void check_listener_limits(const struct check *c, uint32_t i)
             l->max_per_source, l->max_connections);
 }
 
+/* A host that two rules have. */
+static void check_sni_hosts(const struct check *c, uint32_t i, const char *list)
+{
+    const struct listener_conf *l = &c->own->conf.listeners[i];
+    uint32_t n = 0;
+
+    for (uint32_t k = 0; k < l->n_sni; k++)
+        n += l->sni[k].n_hosts;
+    struct named *items = xcalloc(n + 1, sizeof(*items));
+    n = 0;
+    for (uint32_t k = 0; k < l->n_sni; k++)
+        for (uint32_t h = 0; h < l->sni[k].n_hosts; h++)
+            items[n++] =
+                (struct named){l->sni[k].hosts[h], {l->sni[k].file, (uint32_t)l->sni[k].line}, k};
+    qsort(items, n, sizeof(*items), by_name);
+    for (uint32_t k = 1; k < n; k++) {
+        const struct named *a = &items[k - 1], *b = &items[k];
+        char label[16];
+        snprintf(label, sizeof(label), "#%u", b->index + 1);
+        if (strcmp(a->name, b->name) == 0)
+            check_tell(c, PROBLEM_ERROR,
+                       check_element(check_listener_setting(c, i), "sni", b->index), list, label,
+                       "host",
+                       "found \"%s\" a second time, expected each host once (first at %s:%u)",
+                       b->name, a->place.file, a->place.line);
+    }
+    free(items);
+}
+
+static void check_sni(const struct check *c, uint32_t i)
+{
+    struct listener_conf *l = &c->own->conf.listeners[i];
+    char *list = xasprintf("listeners[%s].sni", l->name);
+
+    for (uint32_t k = 0; k < l->n_sni; k++) {
+        struct sni_rule *rule = &l->sni[k];
+        const config_setting_t *setting = check_element(check_listener_setting(c, i), "sni", k);
+        char label[16];
+        snprintf(label, sizeof(label), "#%u", k + 1);
+        if (rule->pool_name != NULL && check_find_pool(c, setting, list, label, "pool",
+                                                       rule->pool_name, MODE_TCP, &rule->pool))
+            check_loop(c, i, rule->pool, setting, list, label);
+    }
+    if (l->n_sni > 0)
+        check_sni_hosts(c, i, list);
+    free(list);
+}
+
 static void check_tcp_listener(const struct check *c, uint32_t i)
 {
     struct listener_conf *l = &c->own->conf.listeners[i];
@@ -480,8 +529,10 @@ static void check_tcp_listener(const struct check *c, uint32_t i)
     bool known = l->pool_name != NULL && check_find_pool(c, setting, "listeners", l->name, "pool",
                                                          l->pool_name, l->mode, &l->pool);
 
-    if (l->mode == MODE_TCP && check_member(setting, "pool") == NULL)
-        listener_error(c, i, "pool", "not found, expected the name of a pool");
+    if (l->mode == MODE_TCP && check_member(setting, "pool") == NULL &&
+        check_member(setting, "sni") == NULL)
+        listener_error(c, i, "pool", "not found, expected the name of a pool, or sni");
+    check_sni(c, i);
     if (l->tunnel_timeout_ms == 0)
         l->tunnel_timeout_ms =
             known ? c->own->conf.pools[l->pool].tunnel_timeout_ms : c->own->tunnel_timeout_ms;
@@ -535,6 +586,7 @@ static void check_listener(const struct check *c, uint32_t i)
                        "found networks, but proxy_protocol is \"off\", expected \"v1\", \"v2\" or "
                        "\"any\" there");
     check_listener_limits(c, i);
+    check_tls_listener(c, i);
 }
 
 /* ---- all of it ---- */

@@ -32,8 +32,7 @@ void check_http_pool(const struct check *c, uint32_t p)
 
 /* ---- files ---- */
 
-/* Files are named relative to the folder of the main file. */
-static char *absolute(const struct check *c, char *file)
+char *check_absolute(const struct check *c, char *file)
 {
     if (file == NULL || file[0] == '/' || c->own->dir == NULL)
         return file;
@@ -108,7 +107,7 @@ static void load_error_page(const struct check *c, uint32_t listener, uint32_t i
         check_tell(c, PROBLEM_ERROR, setting, list, name, "file",
                    "found \"%s\" in a text without a file, where nothing can be read", page->file);
     } else if (page->file != NULL) {
-        page->file = absolute(c, page->file);
+        page->file = check_absolute(c, page->file);
         int err = read_page(page->file, &body);
         if (err == -EFBIG)
             check_tell(c, PROBLEM_ERROR, setting, list, name, "file",
@@ -260,7 +259,7 @@ static void fill_filters(const struct route_check *r)
     struct filters_conf *f = &r->conf->filters;
 
     if (f->basic_auth != NULL)
-        f->basic_auth->file = absolute(r->c, f->basic_auth->file);
+        f->basic_auth->file = check_absolute(r->c, f->basic_auth->file);
     try_filters(r);
     if (f->ratelimit != NULL && f->ratelimit->burst == 0 && f->ratelimit->per_ms > 0) {
         uint64_t second = (uint64_t)f->ratelimit->n * 1000 / f->ratelimit->per_ms;
@@ -457,9 +456,14 @@ void check_http_listener(const struct check *c, uint32_t i)
     bool routes = check_member(setting, "routes") != NULL;
     bool pool = check_member(setting, "pool") != NULL;
 
+    bool redirect = l->http.redirect_https != 0;
+
     if (routes && pool)
         listener_error(c, i, "pool", "found beside routes, expected one of the two");
-    else if (!routes && !pool)
+    else if (pool && redirect)
+        listener_error(c, i, "redirect_https",
+                       "found beside pool, which takes all requests, expected one of the two");
+    else if (!routes && !pool && !redirect)
         listener_error(c, i, "routes", "not found, expected routes, or pool for all requests");
     else if (routes)
         check_routes(c, i);
@@ -468,4 +472,5 @@ void check_http_listener(const struct check *c, uint32_t i)
     merge_tunnel_timeout(c, l);
     for (uint32_t k = 0; k < l->http.n_error_pages; k++)
         load_error_page(c, i, k);
+    check_https(c, i);
 }

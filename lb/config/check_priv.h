@@ -65,6 +65,14 @@ void check_idle(const struct check *c, uint32_t pool, const char *setting, bool 
     check_tell(c, PROBLEM_WARNING, check_listener_setting(c, i), "listeners",                      \
                (c)->own->conf.listeners[i].name, setting, __VA_ARGS__)
 
+/* Files are named relative to the folder of the main file. */
+char *check_absolute(const struct check *c, char *file);
+
+/* check_tls.c */
+void check_tls_listener(const struct check *c, uint32_t i);
+void check_tls_pool(const struct check *c, uint32_t p);
+void check_https(const struct check *c, uint32_t i); /* redirect_https and hsts */
+
 /* check_http.c */
 void check_http_pool(const struct check *c, uint32_t p);     /* an index */
 void check_http_listener(const struct check *c, uint32_t i); /* likewise */

@@ -19,7 +19,7 @@ static void dump_objects(const struct schema_row *row, const void *base, enum po
     const char *object = *(const char *const *)(const void *)((const char *)base + row->offset);
     uint32_t n = *(const uint32_t *)(const void *)((const char *)base + row->offset2);
 
-    if (n == 0 && (row->flags & SCHEMA_OPTIONAL) != 0)
+    if (n == 0 && ((row->flags & SCHEMA_OPTIONAL) != 0 || row->min > 0))
         return;
     line(out, indent, schema_name(row), n == 0 ? " = ();" : " = (");
     for (uint32_t i = 0; i < n; i++, object += row->size) {
@@ -58,7 +58,7 @@ static void dump_settings(const char *parent, const void *base, enum pool_mode m
         const char *name = schema_name(row);
         if ((row->flags & SCHEMA_IS_MODE) != 0)
             memcpy(&mode, (const char *)base + row->offset, sizeof(mode));
-        if (row->mode == SCHEMA_HTTP_ONLY && mode != MODE_HTTP)
+        if (!schema_fits_mode(row, mode == MODE_HTTP))
             continue;
         if (row->type == SCHEMA_GROUPS) {
             dump_objects(row, base, mode, indent, out);
@@ -68,6 +68,8 @@ static void dump_settings(const char *parent, const void *base, enum pool_mode m
             const void *object = *(void *const *)(const void *)((const char *)base + row->offset);
             if (object != NULL)
                 dump_group(row, object, mode, indent, out);
+            else if (row->offset2 != 0 && *((const bool *)base + row->offset2))
+                line(out, indent, name, " = false;");
         } else {
             strbuf_clear(&value);
             if (value_print(row, base, &value))

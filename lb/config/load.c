@@ -329,21 +329,60 @@ static void store_place(struct load *l, const char *path, void *object, uint32_t
     } else if (strcmp(path, "listeners.routes") == 0) {
         ((struct http_route_conf *)object)->route.file = place.file;
         ((struct http_route_conf *)object)->route.line = (int)place.line;
+    } else if (strcmp(path, "listeners.tls") == 0) {
+        ((struct tls_server_conf *)object)->file = place.file;
+        ((struct tls_server_conf *)object)->line = (int)place.line;
+    } else if (strcmp(path, "listeners.tls.certificates") == 0) {
+        ((struct tls_cert_conf *)object)->file = place.file;
+        ((struct tls_cert_conf *)object)->line = (int)place.line;
+    } else if (strcmp(path, "pools.tls") == 0 || strcmp(path, "pools.health.tls") == 0) {
+        ((struct tls_client_conf *)object)->file = place.file;
+        ((struct tls_client_conf *)object)->line = (int)place.line;
+    } else if (strcmp(path, "listeners.sni") == 0) {
+        ((struct sni_rule *)object)->file = place.file;
+        ((struct sni_rule *)object)->line = (int)place.line;
     } else if (strcmp(path, "tests") == 0) {
         ((struct conf_test *)object)->file = place.file;
         ((struct conf_test *)object)->line = (int)place.line;
     }
 }
 
-/* An object behind a pointer. */
-static void load_object(struct load *l, const struct schema_row *row,
+static void *new_object(struct load *l, const struct schema_row *row,
                         const config_setting_t *setting, void *base)
 {
     void *object = conf_arena_alloc(&l->own->arena, row->size);
 
     *(void **)(void *)((char *)base + row->offset) = object;
+    store_place(l, row->path, object, node_of(setting)->line);
     store_defaults(l, row->path, object);
-    load_group(l, setting, row->path, object);
+    return object;
+}
+
+/* An object behind a pointer. */
+static void load_object(struct load *l, const struct schema_row *row,
+                        const config_setting_t *setting, void *base)
+{
+    load_group(l, setting, row->path, new_object(l, row, setting, base));
+}
+
+/* Where an object is wanted: true is one without a setting, false none. */
+static void load_switch(struct load *l, const struct schema_row *row,
+                        const config_setting_t *setting, void *base)
+{
+    struct schema_row as_bool = {.type = SCHEMA_BOOL, .size = sizeof(bool)};
+    struct value_error error = {0};
+    struct value v;
+    bool on = false;
+
+    if (!to_value(l, row, setting, &v))
+        return;
+    if (!value_store(&as_bool, &v, &l->own->arena, &on, &error))
+        wrong_type(l, row, setting, NULL);
+    else if (on)
+        new_object(l, row, setting, base);
+    else if (row->offset2 != 0)
+        *((bool *)base + row->offset2) = true;
+    strbuf_fini(&error.text);
 }
 
 static void load_groups(struct load *l, const struct schema_row *row,
@@ -450,13 +489,16 @@ static void load_setting(struct load *l, const struct schema_row *row,
 {
     size_t before = push(l, schema_name(row));
 
-    if (row->mode == SCHEMA_HTTP_ONLY && l->mode_known && l->mode != MODE_HTTP) {
+    if (l->mode_known && !schema_fits_mode(row, l->mode == MODE_HTTP)) {
         mistake(l, node_of(setting)->line,
-                "found a setting of mode \"http\", expected it with that mode only");
+                "found a setting of mode \"%s\", expected it with that mode only",
+                row->mode == SCHEMA_HTTP_ONLY ? "http" : "tcp");
     } else if (row->type == SCHEMA_GROUPS) {
         load_groups(l, row, setting, base);
     } else if (!schema_is_group(row)) {
         load_scalar(l, row, setting, base);
+    } else if ((row->flags & SCHEMA_OR_BOOL) != 0 && !config_setting_is_group(setting)) {
+        load_switch(l, row, setting, base);
     } else if (!config_setting_is_group(setting)) {
         wrong_type(l, row, setting, NULL);
     } else if (row->type == SCHEMA_OBJECT) {

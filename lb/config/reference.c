@@ -58,6 +58,8 @@ static void group(FILE *out, const struct schema_row *row)
                 (row->flags & SCHEMA_SINGLE) != 0 ? "One group, or a list of groups"
                                                   : "A list of groups",
                 schema_name(row), (row->flags & SCHEMA_REQUIRED) != 0 ? " **Required.**" : "");
+    else if ((row->flags & SCHEMA_OR_BOOL) != 0)
+        fprintf(out, " A group, `true` or `false`: `%s = { ... };`", schema_name(row));
     else
         fprintf(out, " A group: `%s = { ... };`", schema_name(row));
     if (row->absent != NULL)
@@ -82,7 +84,7 @@ void conf_print_reference(FILE *out)
           "it "
           "is allowed, is\n"
           "  no limit. Rates: `\"100/s\"`, `\"10/m\"`, `\"5000/h\"`. Percentages: `\"10%\"`.\n"
-          "- Settings of `mode = \"http\"` are mistakes elsewhere.\n"
+          "- Settings of one mode are mistakes in the other.\n"
           "- In any string `${NAME}` and `${NAME:-default}` stand for the environment (unset "
           "without a\n"
           "  default is an error), `$$` for a dollar. Where a number or a boolean is wanted, a "

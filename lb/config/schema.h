@@ -30,6 +30,7 @@ enum schema_type {
     SCHEMA_HASH_KEY,     /* enum hash_key, its name at offset2 */
     SCHEMA_SERVERS,
     SCHEMA_STATUSES,
+    SCHEMA_HTTPS_PORT, /* false, true (443) or a port */
 };
 
 enum schema_flags {
@@ -45,10 +46,13 @@ enum schema_flags {
     SCHEMA_LOWER = 256,    /* strings: kept in lower case */
     SCHEMA_SECONDS = 512,  /* duration: the field is in seconds */
     SCHEMA_IS_MODE = 1024, /* what rows with a mode of the same object go by */
+    /* Object: true is one without a setting, false none; the bool at offset2, where there is one,
+     * keeps that it was false. */
+    SCHEMA_OR_BOOL = 2048,
 };
 
 /* Where a setting of a pool or listener may stand. */
-enum schema_mode { SCHEMA_ANY_MODE, SCHEMA_HTTP_ONLY };
+enum schema_mode { SCHEMA_ANY_MODE, SCHEMA_HTTP_ONLY, SCHEMA_TCP_ONLY };
 
 enum schema_reload { SCHEMA_RELOAD, SCHEMA_RESTART }; /* how a change takes effect */
 
@@ -93,6 +97,8 @@ const struct schema_row *schema_find(const char *parent, struct str name);
 const struct schema_row *schema_at(const char *path);  /* it must be there */
 bool schema_is_group(const struct schema_row *row);    /* of any of the three kinds */
 const char *schema_name(const struct schema_row *row); /* the last part of its path */
+/* Whether it may stand in a pool or listener of this mode. */
+bool schema_fits_mode(const struct schema_row *row, bool http);
 /* Whether the design has this setting for a version to come. */
 bool schema_is_later(const char *parent, struct str name);
 

@@ -368,6 +368,41 @@ bool text_is_file(struct str s, struct strbuf *why)
     return s.len > 0 && s.p[s.len - 1] != '/';
 }
 
+/* Instead of a file the response may be fetched by versions to come. */
+bool text_is_ocsp_file(struct str s, struct strbuf *why)
+{
+    if (str_eq_cstr(s, "fetch")) {
+        strbuf_add_cstr(why, "OCSP responses are not fetched in this version yet");
+        return false;
+    }
+    return text_is_file(s, why);
+}
+
+bool text_is_sni_host(struct str s, struct strbuf *why)
+{
+    if (str_eq_cstr(s, "*")) {
+        strbuf_add_cstr(why, "the listener's pool takes what no rule has");
+        return false;
+    }
+    return s.len > 0 && s.p[0] != '[' && text_is_host_pattern(s, why);
+}
+
+bool text_is_server_name(struct str s, struct strbuf *why)
+{
+    if (s.len > 0 && (s.p[s.len - 1] == '.' || s.p[0] == '.')) {
+        strbuf_add_cstr(why, "a dot at its end");
+        return false;
+    }
+    return s.len > 0 && s.len <= 253 && consists_of(s, "-._") && !str_contains(s, STR(".."));
+}
+
+/* RFC 7301, section 3.1: any bytes, but names that are written are visible ones. */
+bool text_is_alpn(struct str s, struct strbuf *why)
+{
+    (void)why;
+    return s.len > 0 && s.len <= 255 && is_visible(s);
+}
+
 bool text_is_ratelimit_key(struct str s, struct strbuf *why)
 {
     static const char *const prefixes[] = {"header:", "cookie:"};

@@ -61,7 +61,8 @@ void value_expected(const struct schema_row *row, struct strbuf *out)
     switch (row->type) {
     case SCHEMA_GROUP:
     case SCHEMA_OBJECT:
-        strbuf_add_cstr(out, "a group: { name = value; ... }");
+        strbuf_addf(out, "%sa group: { name = value; ... }",
+                    (row->flags & SCHEMA_OR_BOOL) != 0 ? "true, false or " : "");
         break;
     case SCHEMA_GROUPS:
         strbuf_addf(out, "%sa list of groups: ( { ... }, { ... } )",
@@ -136,6 +137,9 @@ void value_expected(const struct schema_row *row, struct strbuf *out)
     case SCHEMA_STATUSES:
         strbuf_addf(out, "status codes from %lld to %lld such as \"200-399\" or \"200,204\"",
                     (long long)row->min, (long long)row->max);
+        break;
+    case SCHEMA_HTTPS_PORT:
+        strbuf_add_cstr(out, "true, false or a port");
         break;
     }
 }
@@ -562,6 +566,8 @@ static bool print_enum(const struct schema_row *row, const void *base, struct st
         uint32_t n = get_number(row, base);
         while (w->word != NULL && (uint32_t)w->value != n)
             w++;
+        if (w->word == NULL && row->def == NULL && (row->flags & SCHEMA_REQUIRED) == 0)
+            return false; /* not given */
         sl_assert(w->word != NULL);
     }
     strbuf_addf(out, "\"%s\"", w->word);
@@ -799,8 +805,12 @@ static bool print_strings(const struct schema_row *row, const void *base, struct
     char *const *texts = *(char **const *)field_of(row, base);
     uint32_t n = list_length(row, base);
 
-    if (n == 0)
+    if (n == 0 && (row->min > 0 || texts == NULL)) /* not given */
         return false;
+    if (n == 0) {
+        strbuf_add_cstr(out, "[]");
+        return true;
+    }
     strbuf_add_cstr(out, n > 1 ? "[ " : "");
     for (uint32_t i = 0; i < n; i++) {
         strbuf_add_cstr(out, i > 0 ? ", " : "");
@@ -1081,6 +1091,39 @@ static bool print_statuses(const struct schema_row *row, const void *base, struc
     return true;
 }
 
+/* ---- a port of https, or whether to the usual one ---- */
+
+enum { HTTPS_PORT = 443 };
+
+static bool store_https_port(const struct store *s, const struct value *v)
+{
+    bool number = v->kind == VALUE_INT || (v->kind == VALUE_STRING && v->from_env);
+    uint64_t port;
+
+    if (v->kind == VALUE_BOOL)
+        put_number(s, v->boolean ? HTTPS_PORT : 0);
+    else if (number && str_eq_cstr(v->text, "true"))
+        put_number(s, HTTPS_PORT);
+    else if (number && str_eq_cstr(v->text, "false"))
+        put_number(s, 0);
+    else if (number && str_u64(v->text, 65535, &port) == 0 && port > 0)
+        put_number(s, (uint32_t)port);
+    else
+        return refuse(s, v, NULL);
+    return true;
+}
+
+static bool print_https_port(const struct schema_row *row, const void *base, struct strbuf *out)
+{
+    uint32_t port = get_number(row, base);
+
+    if (port == 0)
+        strbuf_add_cstr(out, "false");
+    else
+        strbuf_addf(out, "%u", port);
+    return true;
+}
+
 /* ---- the table of types ---- */
 
 static const struct value_type types[] = {
@@ -1103,6 +1146,7 @@ static const struct value_type types[] = {
     [SCHEMA_HASH_KEY] = {store_hash_key, print_hash_key},
     [SCHEMA_SERVERS] = {store_servers, print_servers},
     [SCHEMA_STATUSES] = {store_statuses, print_statuses},
+    [SCHEMA_HTTPS_PORT] = {store_https_port, print_https_port},
 };
 
 bool value_store(const struct schema_row *row, const struct value *v, struct conf_arena *arena,
@@ -1126,7 +1170,8 @@ void value_store_default(const struct schema_row *row, struct conf_arena *arena,
         return;
     v.text = str_of(row->def);
     /* Numbers and booleans convert as those of the environment do. */
-    v.from_env = row->type == SCHEMA_INT || row->type == SCHEMA_BOOL;
+    v.from_env =
+        row->type == SCHEMA_INT || row->type == SCHEMA_BOOL || row->type == SCHEMA_HTTPS_PORT;
     if (row->type == SCHEMA_NETWORKS || row->type == SCHEMA_SERVERS)
         v.kind = VALUE_LIST; /* an empty one: no row has another */
     bool ok = value_store(row, &v, arena, base, &error);
@@ -1136,7 +1181,8 @@ void value_store_default(const struct schema_row *row, struct conf_arena *arena,
 void value_print_text(const struct schema_row *row, const char *text, struct strbuf *out)
 {
     bool as_is = row->type == SCHEMA_INT || row->type == SCHEMA_BOOL ||
-                 row->type == SCHEMA_NETWORKS || row->type == SCHEMA_SERVERS;
+                 row->type == SCHEMA_HTTPS_PORT || row->type == SCHEMA_NETWORKS ||
+                 row->type == SCHEMA_SERVERS;
 
     if (as_is)
         strbuf_add_cstr(out, text);

@@ -21,6 +21,12 @@ struct error_page_conf {
         *type; /* by the name's ending: text/html; charset=utf-8, text/plain, application/json */
 };
 
+/* Strict-Transport-Security, on connections with TLS. */
+struct hsts_conf {
+    uint32_t max_age_s;
+    bool subdomains, preload;
+};
+
 struct http_listener_conf {
     struct http_route_conf *routes;
     uint32_t n_routes;
@@ -31,9 +37,15 @@ struct http_listener_conf {
     bool half_close;         /* a client that ends its stream with a request in flight is waiting */
     bool keep_encoded_slash; /* encoded_slash = "keep" */
     bool forwarded;          /* also write RFC 7239's Forwarded; default false */
-    uint32_t head_bytes;     /* limits.header_bytes */
-    uint32_t fields;         /* limits.headers */
-    uint64_t body_bytes;     /* limits.body_bytes; 0: no limit */
+    /* Requests that no route takes (there may be none) are answered 308 to this port of https; 0:
+     * they are not. */
+    uint16_t redirect_https;
+    bool h2_cleartext;                /* clients without TLS may begin with HTTP/2's preface */
+    uint32_t h2_max_streams;          /* of a connection; what SETTINGS say */
+    struct hsts_conf *hsts;           /* NULL: none */
+    uint32_t head_bytes;              /* limits.header_bytes */
+    uint32_t fields;                  /* limits.headers */
+    uint64_t body_bytes;              /* limits.body_bytes; 0: no limit */
     uint32_t request_head_timeout_ms; /* from its first byte, or from accept */
     uint32_t body_timeout_ms;         /* without progress, either direction */
     uint32_t

@@ -63,6 +63,7 @@ struct http_pool_conf {
         uint32_t max_percent;
     } ejection;
     bool accept_bare_lf;
+    uint32_t h2_max_streams; /* of a connection to a backend, which may say less */
 };
 
 struct pool_conf {

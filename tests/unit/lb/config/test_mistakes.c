@@ -100,8 +100,8 @@ static const struct mistake mistakes[] = {
             "\"pools.health.interval\"?)")},
     {"a setting that nothing comes near to", "drain = { zzzzzzzz = 1; };\n" POOL LISTENER,
      ERR(1, "drain.zzzzzzzz: found an unknown setting, expected delay or deadline")},
-    {"a setting of a version to come", POOL LISTENER_WITH("bind = \"127.0.0.1:80\"; tls = { };"),
-     ERR(3, "listeners[web].tls: found a setting that is not available in this version yet")},
+    {"a setting of a version to come", "state_file = \"x\";\n" POOL LISTENER,
+     ERR(1, "state_file: found a setting that is not available in this version yet")},
     {"a mode of a version to come",
      "pools = ( { name = \"app\"; mode = \"udp\"; backends = ( { name = "
      "\"a\"; address = \"127.0.0.1:1\"; } ); } );\n" LISTENER,
@@ -109,7 +109,7 @@ static const struct mistake mistakes[] = {
             "\"http\" or \"tcp\"")},
     {"a protocol of a version to come", HTTP_POOL_WITH("protocol = \"fastcgi\";") HTTP_LISTENER,
      ERR(2, "pools[app].protocol: found \"fastcgi\", which is not available in this version yet, "
-            "expected \"http1\"")},
+            "expected \"http1\" or \"http2\"")},
     {"a hash key that tcp does not have",
      POOL_WITH("balance = \"hash\"; hash = { key = \"uri\"; };") LISTENER,
      ERR(2, "pools[app].hash.key: found a key of requests, expected \"source\" in mode \"tcp\"")},
@@ -281,9 +281,9 @@ static const struct mistake mistakes[] = {
     {"a comment without its end", "pin = true;\n/* and so on\n",
      SYNTAX(2, "found a comment that never ends, expected \"*/\"") QUOTE(2, "/* and so on")},
     {"groups deeper than any setting",
-     "a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = "
+     "q = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = "
      "1;}}}}}}}}}}}}}}}};\n",
-     ERR(1, "a: found an unknown setting, expected workers, io, pin, user, group, encoded_slash, "
+     ERR(1, "q: found an unknown setting, expected workers, io, pin, user, group, encoded_slash, "
             "stats, log, drain, limits, resolver, timeouts, pools, listeners or tests")
          ERR(1, "listeners: not found, expected a list of groups: ( { ... }, { ... } )")},
     {"groups one deeper than that",

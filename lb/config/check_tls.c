@@ -1,0 +1,208 @@
+/* check_tls.c - what TLS asks beyond the single settings: of listeners, of pools and of their
+ * checks; and what plain listeners say of https. */
+#include "lb/base/limits.h"
+#include "lb/config/check_priv.h"
+
+#include <libconfig.h>
+#include <stdio.h>
+
+enum { TLS_1_2 = 0x0303, TLS_1_3 = 0x0304 };
+#define YEAR_S (8760u * 3600)
+
+static const char *version_name(uint16_t version)
+{
+    return version == TLS_1_2 ? "1.2" : "1.3";
+}
+
+static bool has(char *const *names, uint32_t n, const char *name)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (strcmp(names[i], name) == 0)
+            return true;
+    return false;
+}
+
+/* ---- listeners ---- */
+
+static bool given(const struct check *c, uint32_t i, const char *setting)
+{
+    return check_member(check_member(check_listener_setting(c, i), "tls"), setting) != NULL;
+}
+
+static void use_absolute(const struct check *c, struct tls_server_conf *tls)
+{
+    for (uint32_t k = 0; k < tls->n_certs; k++) {
+        tls->certs[k].cert = check_absolute(c, tls->certs[k].cert);
+        tls->certs[k].key = check_absolute(c, tls->certs[k].key);
+        tls->certs[k].ocsp = check_absolute(c, tls->certs[k].ocsp);
+    }
+    tls->client_ca = check_absolute(c, tls->client_ca);
+    tls->crl = check_absolute(c, tls->crl);
+    tls->ticket_keys = check_absolute(c, tls->ticket_keys);
+}
+
+/* Clients may choose h2 in mode http unless it is said otherwise. */
+static void check_alpn(const struct check *c, uint32_t i)
+{
+    struct listener_conf *l = &c->own->conf.listeners[i];
+    struct tls_server_conf *tls = l->tls;
+
+    if (l->mode == MODE_HTTP && !given(c, i, "alpn")) {
+        tls->n_alpn = 2;
+        tls->alpn = conf_arena_alloc(&c->own->arena, 2 * sizeof(*tls->alpn));
+        tls->alpn[0] = conf_arena_str(&c->own->arena, STR("h2"));
+        tls->alpn[1] = conf_arena_str(&c->own->arena, STR("http/1.1"));
+    }
+    for (uint32_t k = 0; k < tls->n_alpn; k++) {
+        const char *name = tls->alpn[k];
+        if (has(tls->alpn, k, name))
+            listener_error(c, i, "tls.alpn", "found \"%s\" twice, expected each name once", name);
+        else if (l->mode == MODE_HTTP && strcmp(name, "h2") != 0 && strcmp(name, "http/1.1") != 0)
+            listener_error(c, i, "tls.alpn",
+                           "found \"%s\", expected \"h2\" and \"http/1.1\" only in mode \"http\"",
+                           name);
+    }
+}
+
+static void check_versions(const struct check *c, uint32_t i)
+{
+    const struct tls_server_conf *tls = c->own->conf.listeners[i].tls;
+    uint16_t from = tls->min_version, to = tls->max_version;
+
+    if (from == 0)
+        from = tls->profile == TLS_MODERN ? TLS_1_3 : TLS_1_2;
+    if (to != 0 && from > to)
+        listener_error(c, i, "tls.max_version",
+                       "found \"%s\", expected at least the oldest version, which is \"%s\"%s",
+                       version_name(to), version_name(from),
+                       tls->min_version == 0 ? " in this profile" : "");
+    if (tls->ciphers != NULL && from == TLS_1_3)
+        listener_warning(c, i, "tls.ciphers",
+                         "has no effect: they are of TLS 1.2, and the oldest version is \"1.3\"; "
+                         "ciphersuites are those of TLS 1.3");
+    if (tls->ciphersuites != NULL && to == TLS_1_2)
+        listener_warning(c, i, "tls.ciphersuites",
+                         "has no effect: they are of TLS 1.3, and the newest version is \"1.2\"");
+}
+
+static void check_client_certificates(const struct check *c, uint32_t i)
+{
+    static const char *const needs_verify[] = {"client_ca", "crl"};
+    const struct tls_server_conf *tls = c->own->conf.listeners[i].tls;
+
+    if (tls->verify != TLS_VERIFY_OFF) {
+        if (!given(c, i, "client_ca"))
+            listener_error(c, i, "tls.client_ca",
+                           "not found beside verify = \"%s\", expected the file with the "
+                           "authorities of clients",
+                           tls->verify == TLS_VERIFY_REQUIRED ? "required" : "optional");
+        return;
+    }
+    for (size_t k = 0; k < 2; k++)
+        if (given(c, i, needs_verify[k])) {
+            char setting[32];
+            snprintf(setting, sizeof(setting), "tls.%s", needs_verify[k]);
+            listener_error(c, i, setting,
+                           "found beside verify = \"off\", expected \"optional\" or \"required\" "
+                           "there");
+        }
+}
+
+static void check_tickets(const struct check *c, uint32_t i)
+{
+    const struct listener_conf *l = &c->own->conf.listeners[i];
+
+    if (!l->tls->tickets && given(c, i, "ticket_keys"))
+        listener_error(c, i, "tls.ticket_keys",
+                       "found beside tickets = false, expected one of the "
+                       "two");
+    if (l->tls->early_data && l->mode == MODE_TCP)
+        listener_error(c, i, "tls.early_data",
+                       "found true in mode \"tcp\", expected it in mode \"http\" only: bytes that "
+                       "somebody may send again are safe only where requests can be told apart");
+    else if (l->tls->early_data && !l->tls->tickets)
+        listener_error(c, i, "tls.early_data",
+                       "found beside tickets = false, expected tickets: it comes with them");
+    else if (l->tls->early_data && l->tls->max_version == TLS_1_2)
+        listener_error(c, i, "tls.early_data",
+                       "found beside max_version = \"1.2\", expected \"1.3\" there");
+}
+
+void check_tls_listener(const struct check *c, uint32_t i)
+{
+    struct listener_conf *l = &c->own->conf.listeners[i];
+
+    if (l->tls == NULL || l->mode == MODE_MISTAKEN)
+        return;
+    use_absolute(c, l->tls);
+    check_alpn(c, i);
+    check_versions(c, i);
+    check_client_certificates(c, i);
+    check_tickets(c, i);
+}
+
+void check_https(const struct check *c, uint32_t i)
+{
+    const struct listener_conf *l = &c->own->conf.listeners[i];
+    const struct hsts_conf *hsts = l->http.hsts;
+
+    if (l->tls != NULL && l->http.redirect_https != 0)
+        listener_error(c, i, "redirect_https",
+                       "found on a listener with tls, expected it on one without: its clients use "
+                       "https already");
+    if (hsts == NULL)
+        return;
+    if (l->tls == NULL)
+        listener_error(c, i, "hsts",
+                       "found on a listener without tls, where browsers ignore it, expected it on "
+                       "the one with tls");
+    if (hsts->preload && (!hsts->subdomains || hsts->max_age_s < YEAR_S))
+        listener_error(c, i, "hsts.preload",
+                       "found true, expected it with subdomains = true and a max_age of at least "
+                       "\"8760h\" only, as lists of browsers want it");
+}
+
+/* ---- pools ---- */
+
+/* of: "tls" or "health.tls". */
+static void check_client(const struct check *c, uint32_t p, struct tls_client_conf *tls,
+                         const char *of, bool http)
+{
+    const struct pool_conf *pool = &c->own->conf.pools[p];
+    char setting[32];
+
+    tls->ca = check_absolute(c, tls->ca);
+    tls->cert = check_absolute(c, tls->cert);
+    tls->key = check_absolute(c, tls->key);
+    snprintf(setting, sizeof(setting), "%s.%s", of, tls->cert != NULL ? "key" : "cert");
+    if ((tls->cert != NULL) != (tls->key != NULL))
+        pool_error(c, p, setting, "not found beside %s, expected both or none",
+                   tls->cert != NULL ? "cert" : "key");
+    snprintf(setting, sizeof(setting), "%s.max_version", of);
+    if (tls->max_version != 0 && tls->min_version > tls->max_version)
+        pool_error(c, p, setting, "found \"%s\", expected at least min_version, which is \"%s\"",
+                   version_name(tls->max_version), version_name(tls->min_version));
+    snprintf(setting, sizeof(setting), "%s.ca", of);
+    if (!tls->verify && tls->ca != NULL)
+        pool_error(c, p, setting, "found beside verify = false, expected one of the two");
+    snprintf(setting, sizeof(setting), "%s.alpn", of);
+    const char *wanted = pool->protocol == PROTOCOL_HTTP2 ? "h2" : "http/1.1";
+    for (uint32_t k = 0; http && k < tls->n_alpn; k++)
+        if (strcmp(tls->alpn[k], wanted) != 0)
+            pool_error(c, p, setting, "found \"%s\", expected \"%s\", as protocol is \"%s\"",
+                       tls->alpn[k], wanted, pool->protocol == PROTOCOL_HTTP2 ? "http2" : "http1");
+}
+
+/* Checks go as the connections do, unless they say otherwise. */
+void check_tls_pool(const struct check *c, uint32_t p)
+{
+    struct pool_conf *pool = &c->own->conf.pools[p];
+    struct health_conf *health = &pool->health;
+
+    if (pool->tls != NULL)
+        check_client(c, p, pool->tls, "tls", pool->mode == MODE_HTTP);
+    if (health->tls != NULL)
+        check_client(c, p, health->tls, "health.tls", false);
+    else if (!health->plain)
+        health->tls = pool->tls;
+}
