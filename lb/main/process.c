@@ -417,7 +417,7 @@ static int build_listener(struct process *p, uint32_t i)
     stats->n_rows = p->n_workers;
     *l = (struct proxy_listener){.conf = conf, .stats = stats};
     if (conf->mode == MODE_TCP)
-        l->pool = p->pools[conf->pool];
+        l->pool = conf->pool_name != NULL ? p->pools[conf->pool] : NULL;
     else if (!build_routes(p, l))
         return -EINVAL;
     if (conf->max_per_source != 0)
@@ -558,7 +558,12 @@ static void log_listener(const struct listener_conf *l)
 {
     for (uint32_t i = 0; i < l->n_binds; i++) {
         if (l->mode == MODE_TCP)
-            log_info("listener %s: %s, to pool %s", l->name, l->bind_texts[i], l->pool_name);
+            log_info("listener %s: %s, to %s%s%s", l->name, l->bind_texts[i],
+                     l->n_sni > 0 ? "pools by SNI" : "",
+                     l->pool_name == NULL ? ""
+                     : l->n_sni > 0       ? ", else pool "
+                                          : "pool ",
+                     l->pool_name != NULL ? l->pool_name : "");
         else
             log_info("listener %s: %s, http, %u route%s", l->name, l->bind_texts[i],
                      l->http.n_routes, l->http.n_routes == 1 ? "" : "s");
