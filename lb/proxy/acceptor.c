@@ -61,7 +61,7 @@ void acceptor_pause(struct acceptor *a)
 static void start_session(struct acceptor *a, int fd)
 {
     if (a->listener->http != NULL)
-        h1_session_start(a->proxy, a, fd);
+        http_session_start(a->proxy, a, fd);
     else
         tcp_session_start(a->proxy, a, fd);
 }

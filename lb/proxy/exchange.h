@@ -81,6 +81,7 @@ struct filter_run {
 struct exchange {
     const struct front_ops *ops;
     struct session *session; /* the front's base: who asks */
+    void *front;             /* the front's own, where it has several exchanges at a time */
     struct proxy *proxy;
     const struct http_listener *listener;
     const struct http_route *route; /* NULL: none was chosen */

@@ -28,7 +28,7 @@ static void http_init(struct proxy *p)
     conn_cache_init(&p->cache, p->loop, &p->streams, p->shared->pools, p->shared->n_pools,
                     p->worker);
     arena_pool_init(&p->arenas);
-    slab_init(&p->h1_sessions, "h1 session", h1_session_size(), 0);
+    slab_init(&p->http_sessions, "http session", http_session_size(), 0);
     slab_init(&p->exchanges, "exchange", sizeof(struct exchange), 0);
     p->routing = route_scratch_new();
     p->fields = xcalloc(LIMIT_HTTP_FIELDS, sizeof(*p->fields));
@@ -41,7 +41,7 @@ static void http_fini(struct proxy *p)
     free(p->fields);
     route_scratch_free(&p->routing);
     slab_fini(&p->exchanges);
-    slab_fini(&p->h1_sessions);
+    slab_fini(&p->http_sessions);
     arena_pool_fini(&p->arenas);
     conn_cache_fini(&p->cache);
     stream_env_fini(&p->streams);

@@ -46,7 +46,7 @@ struct proxy {
     struct stream_env streams;
     struct conn_cache cache;
     struct arena_pool arenas;
-    struct slab h1_sessions, exchanges;
+    struct slab http_sessions, exchanges;
     struct route_scratch *routing;
     struct http_field *fields; /* of the head being parsed */
     char *text;                /* of a template being expanded: ROUTE_TEXT_MAX + 1 bytes */
@@ -77,8 +77,8 @@ size_t tcp_dial_size(void);
 /* Takes the descriptor over, also when it refuses the connection. */
 void tcp_session_start(struct proxy *p, struct acceptor *a, int fd);
 
-/* h1_session.c: sessions of mode http */
-size_t h1_session_size(void);
-void h1_session_start(struct proxy *p, struct acceptor *a, int fd);
+/* http_session.c: sessions of mode http (http_session.h) */
+size_t http_session_size(void);
+void http_session_start(struct proxy *p, struct acceptor *a, int fd);
 
 #endif
