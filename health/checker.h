@@ -12,6 +12,7 @@
 struct checker;
 struct epoch_domain;
 struct loop;
+struct tls_client;
 
 /* What the checker needs from those above it. Called on the health thread. */
 struct checker_hooks {
@@ -30,6 +31,9 @@ struct checker_pool_conf {
     struct outlier_conf ejection;
     uint32_t slow_start_ms;
     enum { CHECK_PROXY_OFF, CHECK_PROXY_V1, CHECK_PROXY_V2 } send_proxy;
+    /* Where health.tls is set: the context to use, which is another one when its files have
+     * changed; the health thread's own. Sessions are kept by the backend's number, sid - 1. */
+    struct tls_client *const *tls;
 };
 
 /* The caller owns `loop` (initialised with its engine) and runs it in a thread of its own choosing,

@@ -413,9 +413,10 @@ static int build_listener(struct process *p, uint32_t i)
     stats->iid = i + 1;
     stats->mode = conf->mode == MODE_HTTP ? "http" : "tcp";
     stats->max_connections = conf->max_connections;
+    stats->tls = conf->tls != NULL;
     stats->rows = xaligned(p->n_workers * sizeof(stats->rows[0]));
     stats->n_rows = p->n_workers;
-    *l = (struct proxy_listener){.conf = conf, .stats = stats};
+    *l = (struct proxy_listener){.conf = conf, .index = i, .stats = stats};
     if (conf->mode == MODE_TCP)
         l->pool = conf->pool_name != NULL ? p->pools[conf->pool] : NULL;
     else if (!build_routes(p, l))

@@ -53,6 +53,9 @@ void listener_counters_sum(const struct listener_stats *l, struct listener_count
         sum_add(&out->denied, &row->denied);
         sum_add(&out->bad_requests, &row->bad_requests);
         sum_add(&out->accept_pauses, &row->accept_pauses);
+        sum_add(&out->tls_handshakes, &row->tls_handshakes);
+        sum_add(&out->tls_resumed, &row->tls_resumed);
+        sum_add(&out->tls_failures, &row->tls_failures);
         sum_add(&out->requests, &row->requests);
         sum_add_all(out->responses, row->responses, RESPONSE_CLASSES);
         sum_add(&out->denied_requests, &row->denied_requests);
@@ -74,6 +77,9 @@ void backend_counters_add(const struct backend_counters *row, struct backend_cou
     sum_add(&sum->response_errors, &row->response_errors);
     sum_add(&sum->retries, &row->retries);
     sum_add(&sum->redispatches, &row->redispatches);
+    sum_add(&sum->tls_handshakes, &row->tls_handshakes);
+    sum_add(&sum->tls_resumed, &row->tls_resumed);
+    sum_add(&sum->tls_failures, &row->tls_failures);
     sum_add(&sum->client_aborts, &row->client_aborts);
     sum_add(&sum->server_aborts, &row->server_aborts);
     sum_add(&sum->queued, &row->queued);

@@ -10,6 +10,7 @@
 
 #include <assert.h>
 #include <stdalign.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -39,6 +40,8 @@ struct listener_counters {
     counter denied;                       /* refused by a limit or by address (dcon) */
     counter bad_requests;  /* malformed PROXY header or HTTP request, its head not in time (ereq) */
     counter accept_pauses; /* times accepting stopped for want of descriptors or memory */
+    counter tls_handshakes, tls_resumed; /* that succeeded; of these by a session from before */
+    counter tls_failures;                /* handshakes that did not, timeouts too */
     /* Mode http. */
     counter requests;                          /* heads that were there, refused ones too */
     counter responses[RESPONSE_CLASSES];       /* as sent to clients; 1xx: those passed on */
@@ -53,6 +56,8 @@ struct backend_counters {
     alignas(CACHE_LINE) counter sessions; /* sessions, http: exchanges, given to it (stot, lbtot) */
     counter bytes_in, bytes_out;          /* towards and from the backend */
     counter connects, connect_errors, response_errors, retries, redispatches;
+    counter tls_handshakes, tls_resumed; /* that succeeded; of these by a session from before */
+    counter tls_failures;                /* handshakes that did not, timeouts too */
     counter client_aborts, server_aborts;
     counter queued, queue_timeouts;
     counter queue_us, connect_us, total_us; /* sums over `timed` sessions */
@@ -97,6 +102,7 @@ struct listener_stats {
     uint32_t iid;                                 /* 1.. unique among listeners and pools */
     const char *mode;                             /* "tcp", "http" */
     uint32_t max_connections;                     /* 0: none */
+    bool tls;                                     /* all its sessions are */
     alignas(CACHE_LINE) _Atomic uint32_t current; /* open sessions, exact */
     counter current_max;
     struct listener_counters *rows; /* one per worker */

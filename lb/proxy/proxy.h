@@ -24,10 +24,12 @@ struct loop;
 struct pool;
 struct proxy;
 struct source_caps;
+struct tls_contexts;
 
 /* A listener at run time, shared by the workers. */
 struct proxy_listener {
     const struct listener_conf *conf;
+    uint32_t index;             /* in the configuration */
     struct http_listener *http; /* mode http; else NULL, and pool is set */
     struct listener_stats *stats;
     struct pool *pool;
@@ -45,7 +47,8 @@ struct proxy_shared {
     /* By worker; set by proxy_new(), NULL before. None is freed while another runs. */
     _Atomic(struct proxy *) *proxies;
     uint32_t n_workers;
-    uint32_t max_connections; /* client connections at most; accepting pauses there. 0: no limit */
+    struct tls_contexts **tls; /* by worker; NULL: no listener and no pool has TLS */
+    uint32_t max_connections;  /* client connections at most; accepting pauses there. 0: no limit */
     alignas(CACHE_LINE) _Atomic uint32_t connections; /* now */
 };
 
