@@ -73,6 +73,8 @@ struct mailbox {
     _Atomic bool posted;
     _Atomic uint32_t failures;
     _Atomic int last_error;
+    _Atomic bool why_busy; /* a lock that nobody waits for: who finds it taken does without */
+    char last_why[CHECK_ERROR_MAX];
     _Atomic bool remove, touched, outlier;
     _Atomic uint32_t eject_after; /* failures in a row; 0: off */
     _Atomic uint8_t force;        /* enum checker_force + 1; 0: none */
@@ -780,14 +782,14 @@ static void take_force(struct target *t, enum checker_force to)
     apply(t, reasons[to], to == FORCE_DOWN);
 }
 
-static void take_failures(struct target *t, uint32_t n, int err)
+static void take_failures(struct target *t, uint32_t n, const char *what)
 {
-    char why[LIMIT_CHECK_DESC + 1], what[CHECK_ERROR_MAX];
+    char why[LIMIT_CHECK_DESC + 1];
 
     if (!wanted(t))
         return; /* without checks nothing would ever bring it up again */
-    snprintf(why, sizeof(why), "%u connection%s of clients failed: %s", n, n == 1 ? "" : "s",
-             check_error_text(err, what));
+    snprintf(why, sizeof(why), "%u connection%s of clients failed: %.80s", n, n == 1 ? "" : "s",
+             what);
     for (; n > 0 && t->verdict.health > t->verdict.rise; n--)
         verdict_suspect(&t->verdict);
     apply(t, why, false);
@@ -890,6 +892,27 @@ static void install(struct mailbox *box, struct target *t)
 
 /* ---- the mailbox ---- */
 
+static void note_why(struct mailbox *box, const char *why)
+{
+    if (atomic_exchange(&box->why_busy, true))
+        return;
+    snprintf(box->last_why, sizeof(box->last_why), "%s", why);
+    atomic_store(&box->why_busy, false);
+}
+
+/* What the last failure was, in words. */
+static const char *last_failure(struct mailbox *box, char out[static CHECK_ERROR_MAX])
+{
+    int error = atomic_load_explicit(&box->last_error, memory_order_relaxed);
+
+    out[0] = '\0';
+    if (!atomic_exchange(&box->why_busy, true)) {
+        memcpy(out, box->last_why, sizeof(box->last_why));
+        atomic_store(&box->why_busy, false);
+    }
+    return out[0] != '\0' ? out : check_error_text(error, out);
+}
+
 static void on_mail(struct loop_msg *msg, void *ctx)
 {
     struct mailbox *box = container_of(msg, struct mailbox, msg);
@@ -919,8 +942,10 @@ static void on_mail(struct loop_msg *msg, void *ctx)
         take_force(t, (enum checker_force)(force - 1));
     if (touched)
         take_touch(t);
-    if (failures > 0)
-        take_failures(t, failures, atomic_load_explicit(&box->last_error, memory_order_relaxed));
+    if (failures > 0) {
+        char what[CHECK_ERROR_MAX];
+        take_failures(t, failures, last_failure(box, what));
+    }
     if (outlier)
         take_outlier(t);
 }
@@ -936,13 +961,14 @@ static struct mailbox *box_of(struct checker *c, const struct backend_slot *s)
     return atomic_load_explicit(&c->boxes[s->index], memory_order_acquire);
 }
 
-void checker_report_failure(struct checker *c, struct backend_slot *s, int err)
+void checker_report_failure(struct checker *c, struct backend_slot *s, int err, const char *why)
 {
     struct mailbox *box = box_of(c, s);
 
     if (box == NULL)
         return;
     atomic_store_explicit(&box->last_error, err, memory_order_relaxed);
+    note_why(box, why);
     atomic_fetch_add(&box->failures, 1);
     post(box);
 }

@@ -50,11 +50,12 @@ void checker_add(struct checker *c, struct backend_slot *s, const struct checker
 void checker_remove(struct checker *c, struct backend_slot *s);
 void checker_begin(struct checker *c); /* all slots are added: the first round starts */
 
-/* From workers: a connect to this backend failed (err: errno; ETIMEDOUT for our timeout). Failures
+/* From workers: a connect to this backend failed (err: errno; ETIMEDOUT for our timeout; why: what
+ * an errno does not say, of a TLS handshake, "": it does). Failures
  * count toward `fall`, all but the last one, which is a check's: one is run at once. So backends
  * without checks are never taken down by failures; nothing would bring them up again. Cheap to
  * call in a storm (coalesced per slot, bounded). */
-void checker_report_failure(struct checker *c, struct backend_slot *s, int err);
+void checker_report_failure(struct checker *c, struct backend_slot *s, int err, const char *why);
 /* From workers, mode http: how a request ended at this backend. Not ok: 5xx, a bad response, none,
  * a failed connect. Returns the failures in a row, with this one (ok: 0). When there are as many as
  * conf.ejection says, the health thread is asked to eject the backend: it is, unless too many are

@@ -100,6 +100,7 @@ void exchange_leave_backend(struct exchange *x, bool reset)
     if (client != NULL && client->rx_state == STREAM_RX_SPLICE)
         stream_splice_stop(client);
     exchange_close_wire(x, reset);
+    backend_conn_close(&x->dialling, false);
     seek_stop(&x->seek);
     if (seek_idle(&x->seek))
         seek_fini(&x->seek);

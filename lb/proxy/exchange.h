@@ -97,8 +97,9 @@ struct exchange {
         struct wire wire; /* of whichever it is */
         struct wire_h1 wire_h1;
     };
-    struct h1_body in_body; /* the front's */
-    uint64_t out_base;      /* the front's */
+    struct backend_conn *dialling; /* connected, and not the wire's yet: TLS. Or NULL */
+    struct h1_body in_body;        /* the front's */
+    uint64_t out_base;             /* the front's */
     struct timer timer;
     uint64_t deadline_ms; /* the timer may fire before: it is not moved with every byte */
 

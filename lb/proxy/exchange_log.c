@@ -150,6 +150,19 @@ static int64_t or_none(uint32_t us)
     return us == UINT32_MAX ? -1 : (int64_t)us;
 }
 
+static const char *error_text(const struct exchange *x)
+{
+    switch ((enum session_end)x->end) {
+    case END_CONNECT_FAILED:
+    case END_CONNECT_TIMEOUT:
+    case END_SERVER_CLOSED:
+    case END_SERVER_ABORT:
+        return seek_error_text(&x->seek, x->error);
+    default:
+        return strerror(-x->error);
+    }
+}
+
 void exchange_log(struct exchange *x)
 {
     struct proxy_listener *l = x->session->listener;
@@ -214,7 +227,7 @@ void exchange_log(struct exchange *x)
     if (slot != NULL)
         r.srv_conn = atomic_load_explicit(&slot->in_flight, memory_order_relaxed);
     if (x->error != 0)
-        snprintf(r.detail, sizeof(r.detail), "%s", strerror(-x->error));
+        snprintf(r.detail, sizeof(r.detail), "%s", error_text(x));
     size_t n = access_format_write(l->format, &r, line);
     log_sink_write(l->sink, line, n);
 }

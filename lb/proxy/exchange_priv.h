@@ -1,9 +1,11 @@
 /* exchange_priv.h - shared by the files that make up the exchange: exchange.c (the state machine),
- * exchange_route.c (where it goes), exchange_response.c (what comes back), exchange_log.c (what is
- * said of it), forward.c (who the client is), error_page.c (our own answers). */
+ * exchange_route.c (where it goes), exchange_dial.c (a new connection), exchange_response.c (what
+ * comes back), exchange_log.c (what is said of it), forward.c (who the client is), error_page.c
+ * (our own answers). */
 #ifndef SLUICE_PROXY_EXCHANGE_PRIV_H
 #define SLUICE_PROXY_EXCHANGE_PRIV_H
 
+#include "lb/net/proxy_proto.h"
 #include "lb/proxy/exchange.h"
 #include "lb/proxy/http_listener.h"
 #include "lb/proxy/proxy_priv.h"
@@ -59,6 +61,13 @@ void exchange_resume(struct exchange *x);    /* a filter that had paused is done
 bool exchange_send_head(struct exchange *x); /* on the wire; false: no memory */
 void exchange_vars(const struct exchange *x, struct http_vars *out);
 extern const struct seek_ops exchange_seek_ops;
+
+/* exchange_dial.c */
+void exchange_dialled(struct seek *k,
+                      int fd); /* makes of it a connection that the wire is opened on */
+void exchange_dial_late(struct seek *k);
+/* What goes before the first request on a connection that carries one client only; 0: nothing. */
+size_t exchange_proxy_header(struct exchange *x, char out[static PROXY_WRITE_MAX]);
 
 /* exchange_response.c */
 void exchange_read_head(struct exchange *x);

@@ -57,6 +57,7 @@ static void again(struct exchange *x)
 void exchange_wire_lost(struct exchange *x)
 {
     int error = x->wire.ops->error(&x->wire);
+    seek_note(&x->seek, x->wire.ops->why(&x->wire));
     bool reached = x->wire.ops->maybe_seen(&x->wire);
     bool may = resendable(x) &&
                (!reached || http_method_is_idempotent((enum http_method)x->request.method));

@@ -205,20 +205,6 @@ static void on_placed(struct seek *k)
         seek_dial(k);
 }
 
-static void on_connected(struct seek *k, int fd)
-{
-    struct exchange *x = container_of(k, struct exchange, seek);
-    struct backend_conn *conn = backend_conn_new(&x->proxy->cache, x->pool, k->slot, &k->addr, fd);
-
-    if (conn == NULL) {
-        io_close(exchange_io(x), fd);
-        no_memory(x);
-        exchange_kick(x);
-        return;
-    }
-    exchange_open_wire(x, conn);
-}
-
 static void on_failed(struct seek *k, enum session_end why, int error)
 {
     struct exchange *x = container_of(k, struct exchange, seek);
@@ -239,7 +225,8 @@ static void on_stopped(struct seek *k)
 
 const struct seek_ops exchange_seek_ops = {
     .placed = on_placed,
-    .connected = on_connected,
+    .connected = exchange_dialled,
+    .late = exchange_dial_late,
     .failed = on_failed,
     .stopped = on_stopped,
 };
@@ -264,22 +251,6 @@ static void choose_backend(struct exchange *x)
 
 /* ---- the head that is sent ---- */
 
-/* What goes before the first request on a connection that carries one client only. */
-static size_t make_preface(struct exchange *x, char out[static PROXY_WRITE_MAX])
-{
-    enum proxy_proto version = x->pool->conf->send_proxy;
-    struct stream *client = x->ops->raw(x);
-    struct addr local;
-
-    if (version == PROXY_OFF)
-        return 0;
-    if (x->session->dst.family != 0)
-        peer_get(&x->session->dst, &local);
-    else
-        session_local_address(x->session, client ? client->fd : -1, &local);
-    return proxy_write(version, x->client, &local, (uint8_t *)out);
-}
-
 bool exchange_send_head(struct exchange *x)
 {
     const struct http_head *h = &x->request;
@@ -297,9 +268,10 @@ bool exchange_send_head(struct exchange *x)
         .te_trailers = h->te_trailers,
         .upgrade = h->upgrade,
         .last = x->pool->conf->http.reuse == REUSE_NEVER,
-        .preface = {preface, make_preface(x, preface)},
     };
 
+    if (x->pool->conf->tls == NULL) /* else it was sent before the handshake */
+        r.preface = (struct str){preface, exchange_proxy_header(x, preface)};
     if (length_changes && r.body == HTTP_BODY_LENGTH)
         r.body = HTTP_BODY_CHUNKED;
     return x->wire.ops->send_head(&x->wire, &r);

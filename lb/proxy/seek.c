@@ -7,6 +7,7 @@
 #include "lb/proxy/proxy_priv.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #define DIAL_AGAIN_MS  10 /* a full unix backlog, no descriptor, no local port: tried again */
@@ -89,6 +90,7 @@ static void got_place(struct seek *k, struct backend_slot *slot)
     uint64_t waited = now_us(k) - k->started_us;
 
     k->slot = slot;
+    k->why[0] = '\0';
     if (k->queue_us == UINT32_MAX)
         k->queue_us = waited < UINT32_MAX ? (uint32_t)waited : UINT32_MAX - 1;
     k->started_us = now_us(k);
@@ -222,7 +224,7 @@ void seek_next(struct seek *k, int error)
     counter_add(&k->pool->rows[k->proxy->worker].redispatches, 1);
     log_debug("backend %s/%s: %s: another is tried", k->pool->name,
               k->slot ? k->slot->name : k->last_slot->name,
-              error ? strerror(-error) : "closed before any byte");
+              error ? seek_error_text(k, error) : "closed before any byte");
     const struct backend_slot *slot = k->slot ? k->slot : k->last_slot;
     if (k->n_excluded < ARRAY_LEN(k->excluded))
         k->excluded[k->n_excluded++] = slot->index;
@@ -243,7 +245,7 @@ static void close_fd(struct seek *k)
 static void connect_failed(struct seek *k, int error)
 {
     counter_add(&row_of(k)->connect_errors, 1);
-    checker_report_failure(k->proxy->shared->checker, k->slot, -error);
+    checker_report_failure(k->proxy->shared->checker, k->slot, -error, k->why);
     if (k->pool->conf->mode == MODE_HTTP) {
         uint32_t in_a_row = checker_report_result(k->proxy->shared->checker, k->slot, false);
         if (k->pool->conf->balance.kind == BALANCE_PEAK_EWMA)
@@ -270,6 +272,21 @@ static void again_later(struct seek *k, int error)
         fail(k, error == -EAGAIN ? END_QUEUE_TIMEOUT : END_RESOURCE, error);
 }
 
+static uint64_t time_left_ms(const struct seek *k)
+{
+    uint64_t now = now_ms(k);
+
+    return k->dial_deadline_ms > now ? k->dial_deadline_ms - now : 1;
+}
+
+void seek_secured(struct seek *k)
+{
+    uint64_t us = now_us(k) - k->started_us;
+
+    k->connect_us = us < UINT32_MAX ? (uint32_t)us : UINT32_MAX - 1;
+    enter(k, SEEK_IDLE, 0);
+}
+
 static void on_connect(struct op *op, int res)
 {
     struct seek *k = container_of(op, struct seek, connect);
@@ -282,10 +299,11 @@ static void on_connect(struct op *op, int res)
         return;
     }
     if (res == 0) {
-        uint64_t us = now_us(k) - k->started_us;
-        k->connect_us = us < UINT32_MAX ? (uint32_t)us : UINT32_MAX - 1;
         k->fd = -1;
-        enter(k, SEEK_IDLE, 0);
+        if (k->pool->conf->tls != NULL && k->ops->late != NULL)
+            enter(k, SEEK_SECURING, time_left_ms(k));
+        else
+            seek_secured(k);
         k->ops->connected(k, fd);
         return;
     }
@@ -304,6 +322,7 @@ void seek_dial(struct seek *k)
     const struct addr *address = atomic_load_explicit(&k->slot->address, memory_order_acquire);
 
     k->timed_out = false;
+    k->why[0] = '\0';
     if (address == NULL) { /* lost its address since the pick */
         seek_next(k, -EHOSTUNREACH);
         return;
@@ -315,8 +334,7 @@ void seek_dial(struct seek *k)
         again_later(k, fd);
         return;
     }
-    uint64_t now = now_ms(k);
-    enter(k, SEEK_CONNECTING, k->dial_deadline_ms > now ? k->dial_deadline_ms - now : 1);
+    enter(k, SEEK_CONNECTING, time_left_ms(k));
     k->fd = fd;
     io_connect(io_of(k), &k->connect, fd, &k->addr.sa, k->addr.len);
 }
@@ -346,6 +364,10 @@ static void on_timer(struct timer *timer)
         k->timed_out = true;
         io_cancel(io_of(k), &k->connect);
         return;
+    case SEEK_SECURING:
+        snprintf(k->why, sizeof(k->why), "tls: no answer to the handshake");
+        k->ops->late(k);
+        return;
     case SEEK_DIAL_AGAIN:
         seek_dial(k);
         return;
@@ -354,6 +376,20 @@ static void on_timer(struct timer *timer)
         break;
     }
     sl_assert(!"no timer runs when nothing is awaited");
+}
+
+void seek_dial_failed(struct seek *k, int error)
+{
+    enter(k, SEEK_IDLE, 0);
+    if (worth_waiting(error))
+        again_later(k, error);
+    else
+        connect_failed(k, error);
+}
+
+const char *seek_error_text(const struct seek *k, int error)
+{
+    return k->why[0] != '\0' ? k->why : strerror(-error);
 }
 
 /* ---- life ---- */
@@ -375,6 +411,7 @@ void seek_init(struct seek *k, const struct seek_ops *ops, struct proxy *p, stru
     k->queue_us = k->connect_us = UINT32_MAX;
     k->fd = -1;
     k->defer_ack = false;
+    k->why[0] = '\0';
     k->last_error = 0;
     k->state = SEEK_IDLE;
     k->started_us = now_us(k);

@@ -4,7 +4,11 @@
  * Two steps. seek_place() ends with a place at a backend being held (slot_take), `placed`; the
  * owner may have an idle connection to it already, else seek_dial() connects. A backend that cannot
  * be reached is reported to the checker, excluded, and the next one is picked: `placed` again. The
- * place is the seek's until seek_take_place() or seek_fini(). */
+ * place is the seek's until seek_take_place() or seek_fini().
+ *
+ * Where the pool has TLS the handshake is a part of connecting: after `connected` the owner opens
+ * his stream (sends a PROXY header in clear, where one is wanted), calls seek_secure(), waits for
+ * his stream's event, and says how it went: seek_handshake(). The deadline stays seek's. */
 #ifndef SLUICE_PROXY_SEEK_H
 #define SLUICE_PROXY_SEEK_H
 
@@ -17,11 +21,15 @@ struct backend_slot;
 struct pool;
 struct proxy;
 struct seek;
+struct stream;
 
 struct seek_ops {
     void (*placed)(struct seek *k);
-    /* fd is the owner's. */
+    /* fd is the owner's. Where the pool has TLS the handshake is to follow. */
     void (*connected)(struct seek *k, int fd);
+    /* ... and has not been over in time: the owner ends his stream and calls
+     * seek_dial_failed(-ETIMEDOUT). */
+    void (*late)(struct seek *k);
     /* No backend: END_NO_BACKEND, END_QUEUE_FULL, END_QUEUE_TIMEOUT, END_CONNECT_FAILED,
      * END_CONNECT_TIMEOUT, END_RESOURCE; error: -errno of the last try, 0: none. */
     void (*failed)(struct seek *k, enum session_end why, int error);
@@ -29,7 +37,16 @@ struct seek_ops {
     void (*stopped)(struct seek *k);
 };
 
-enum seek_state { SEEK_IDLE, SEEK_QUEUED, SEEK_CONNECTING, SEEK_DIAL_AGAIN, SEEK_STOPPED };
+enum seek_state {
+    SEEK_IDLE,
+    SEEK_QUEUED,
+    SEEK_CONNECTING,
+    SEEK_SECURING, /* connected; the owner's TLS handshake is under way */
+    SEEK_DIAL_AGAIN,
+    SEEK_STOPPED,
+};
+
+#define SEEK_WHY_MAX 64
 
 struct seek {
     struct op connect;
@@ -55,7 +72,8 @@ struct seek {
     uint8_t state; /* enum seek_state */
     bool timed_out;
     bool wanted_lost;
-    bool defer_ack; /* the first bytes to the backend are here already */
+    bool defer_ack;         /* the first bytes to the backend are here already */
+    char why[SEEK_WHY_MAX]; /* of the last failure, where an errno does not say it; "" */
 };
 
 /* pool, key and tries are set anew; what was excluded before stays excluded. */
@@ -70,6 +88,20 @@ void seek_place_at(struct seek *k, struct backend_slot *slot);
 void seek_dial(struct seek *k);
 /* The same once more, in the same time: what was there before it did not do. */
 void seek_dial_again(struct seek *k);
+/* Begins the handshake on the owner's stream, which carries nothing else yet. False: no memory. */
+bool seek_secure(struct seek *k, struct stream *s) WARN_UNUSED;
+/* After an event of that stream. SECURE_FAILED: why is set and the owner ends his stream and calls
+ * seek_dial_failed(error). */
+enum seek_secure { SECURE_MORE, SECURE_DONE, SECURE_FAILED };
+enum seek_secure seek_handshake(struct seek *k, const struct stream *s, int *out_error);
+void seek_secured(struct seek *k); /* seek_handshake()'s: all of connecting is over */
+/* The connection that was dialled did not come to be: as if connecting had failed. May call placed
+ * or failed from inside. */
+void seek_dial_failed(struct seek *k, int error);
+/* The connection that was dialled went wrong later; why: of TLS, or "": an errno says it. */
+void seek_note(struct seek *k, const char *why);
+/* The last failure in words, for a log line: why, or what error (-errno) means. */
+const char *seek_error_text(const struct seek *k, int error);
 /* The backend whose place is held did not do: excludes it and looks for another; counts a retry. */
 void seek_next(struct seek *k, int error);
 /* The place is the caller's from now on (NULL: none was held). */

@@ -76,6 +76,8 @@ struct wire_ops {
     int (*error)(const struct wire *w);
     /* A code of what ended it, for the log, where there is a better one than "lost"; or NULL. */
     const char *(*reason)(const struct wire *w);
+    /* What of it an errno does not say, in words: of TLS; or "". */
+    const char *(*why)(const struct wire *w);
 
     /* Bytes may go around us from and to here; NULL: they may not, now. */
     struct stream *(*raw)(struct wire *w);

@@ -2,6 +2,7 @@
 #include "lb/proxy/wire_h1.h"
 
 #include "lb/http/h1_write.h"
+#include "lb/net/stream_tls.h"
 #include "lb/proxy/exchange.h"
 #include "lb/proxy/proxy_priv.h"
 
@@ -245,6 +246,13 @@ static int error(const struct wire *wire)
     return s->error != 0 ? s->error : s->tx_error;
 }
 
+static const char *why(const struct wire *wire)
+{
+    const struct stream *s = stream_of(of_const(wire));
+
+    return stream_is_tls(s) ? stream_tls_reason(s) : "";
+}
+
 static const char *reason(const struct wire *wire)
 {
     (void)wire;
@@ -307,6 +315,7 @@ static const struct wire_ops wire_h1_ops = {
     .take = take,
     .pull = pull,
     .error = error,
+    .why = why,
     .reason = reason,
     .raw = raw,
     .spliceable = spliceable,

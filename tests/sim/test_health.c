@@ -395,7 +395,7 @@ static void without_checks_it_is_ready_at_once_and_all_count_as_up(void **state)
     assert_int_equal(oper(b), OPER_UP);
     assert_false(info_of(b).check_enabled);
     assert_int_equal(info_of(b).result, CHECK_NONE);
-    checker_report_failure(t->checker, b->slot, ECONNREFUSED);
+    checker_report_failure(t->checker, b->slot, ECONNREFUSED, "");
     run_for(t, 10000);
     assert_int_equal(oper(b), OPER_UP);
     town_free(t);
@@ -1062,7 +1062,7 @@ static void failed_connects_lead_to_a_check_at_once(void **state)
     run_for(t, 200);
     b->server->mood = SIM_REFUSES;
     for (int i = 0; i < 3; i++)
-        checker_report_failure(t->checker, b->slot, ECONNREFUSED);
+        checker_report_failure(t->checker, b->slot, ECONNREFUSED, "");
     run_for(t, 5);
     /* Two of three counted, the check was the third. */
     assert_int_equal(oper(b), OPER_DOWN);
@@ -1079,13 +1079,13 @@ static void one_failed_connect_is_one_step(void **state)
     struct backend *b = add(t, SIM_ACCEPTS, NULL);
     begin(t);
     run_for(t, 200);
-    checker_report_failure(t->checker, b->slot, ECONNREFUSED);
+    checker_report_failure(t->checker, b->slot, ECONNREFUSED, "");
     run_for(t, 5);
     assert_int_equal(oper(b), OPER_UP); /* the check passed, all is forgiven */
     assert_int_equal(info_of(b).checks, 2);
     b->server->mood = SIM_REFUSES;
     run_for(t, 200);
-    checker_report_failure(t->checker, b->slot, ETIMEDOUT);
+    checker_report_failure(t->checker, b->slot, ETIMEDOUT, "");
     run_for(t, 5);
     assert_int_equal(oper(b), OPER_GOING_DOWN); /* one, and the check */
     assert_int_equal(info_of(b).health, 2);
@@ -1104,7 +1104,7 @@ static void a_storm_of_reports_costs_few_checks(void **state)
     uint64_t checks = info_of(b).checks;
     for (uint64_t end = sim_now_us(t->sim) + 1000000; sim_now_us(t->sim) < end;) {
         for (int i = 0; i < 100; i++)
-            checker_report_failure(t->checker, b->slot, ECONNREFUSED);
+            checker_report_failure(t->checker, b->slot, ECONNREFUSED, "");
         run_for(t, 1);
     }
     assert_in_range(info_of(b).checks - checks, 5, 11);
@@ -1584,7 +1584,7 @@ static void notes_that_nobody_read_are_freed(void **state)
     checker_stop(t->checker);
     add(t, SIM_ACCEPTS, NULL);
     checker_touch(t->checker, b->slot);
-    checker_report_failure(t->checker, b->slot, ECONNREFUSED);
+    checker_report_failure(t->checker, b->slot, ECONNREFUSED, "");
     town_free(t);
 }
 
@@ -1663,7 +1663,7 @@ static void anything(uint64_t seed, void *arg)
             checker_enable(t->checker, b->slot, sim_below(t->sim, 2));
             break;
         case 6:
-            checker_report_failure(t->checker, b->slot, ECONNREFUSED);
+            checker_report_failure(t->checker, b->slot, ECONNREFUSED, "");
             break;
         case 7:
             if (sim_below(t->sim, 4) == 0)

@@ -403,7 +403,7 @@ static void *report(void *arg)
     struct storm *st = arg;
 
     for (int i = 0; i < st->n; i++) {
-        checker_report_failure(st->house->checker, st->slot, ECONNREFUSED);
+        checker_report_failure(st->house->checker, st->slot, ECONNREFUSED, "");
         if (i % 100 == 0)
             sleep_ms(1);
     }
