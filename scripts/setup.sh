@@ -59,6 +59,7 @@ if [[ $level == test ]]; then
     want nodejs cmd node
     want npm cmd npm
     want curl cmd curl
+    want openssl cmd openssl
     want nginx cmd nginx
     want hatop cmd hatop
     want prometheus-haproxy-exporter cmd prometheus-haproxy-exporter
