@@ -18,7 +18,9 @@
 /* Before anything is read or queued, but bytes that were received (after a PROXY header) are taken
  * along. A reference to t is kept. False: no memory. */
 bool stream_tls_accept(struct stream *s, struct tls_server *t) WARN_UNUSED;
-/* member: whose session to resume. name: what its certificate must be for, and SNI, where the
+#define TLS_NO_MEMBER UINT32_MAX
+/* member: whose session to resume; TLS_NO_MEMBER: none is resumed or kept, so that the certificate
+ * is seen as it is now (health checks). name: what its certificate must be for, and SNI, where the
  * configuration does not say one: a host name or an address's text (no SNI then). alpn: wire
  * format, empty: what the configuration says. */
 bool stream_tls_connect(struct stream *s, struct tls_client *t, uint32_t member, struct str name,
