@@ -6,6 +6,7 @@
 
 #include "lb/base/alloc.h"
 #include "lb/base/suggest.h"
+#include "lb/base/tls_facts.h"
 #include "lb/http/uri.h"
 
 #include <errno.h>
@@ -34,6 +35,16 @@ enum variable {
     VAR_BACKEND,
     VAR_STATUS,
     VAR_TIME_EPOCH,
+    VAR_TLS_VERSION, /* ... to VAR_TLS_CLIENT_FINGERPRINT: write_tls() */
+    VAR_TLS_CIPHER,
+    VAR_TLS_SNI,
+    VAR_TLS_ALPN,
+    VAR_TLS_RESUMED,
+    VAR_TLS_CLIENT_VERIFY,
+    VAR_TLS_CLIENT_SUBJECT,
+    VAR_TLS_CLIENT_ISSUER,
+    VAR_TLS_CLIENT_SERIAL,
+    VAR_TLS_CLIENT_FINGERPRINT,
     VAR_HEADER, /* these three and the next have a name */
     VAR_COOKIE,
     VAR_QUERY_PARAM,
@@ -64,6 +75,16 @@ static const struct {
     {"backend", VAR_BACKEND},
     {"status", VAR_STATUS},
     {"time_epoch", VAR_TIME_EPOCH},
+    {"tls_version", VAR_TLS_VERSION},
+    {"tls_cipher", VAR_TLS_CIPHER},
+    {"tls_sni", VAR_TLS_SNI},
+    {"tls_alpn", VAR_TLS_ALPN},
+    {"tls_resumed", VAR_TLS_RESUMED},
+    {"tls_client_verify", VAR_TLS_CLIENT_VERIFY},
+    {"tls_client_subject", VAR_TLS_CLIENT_SUBJECT},
+    {"tls_client_issuer", VAR_TLS_CLIENT_ISSUER},
+    {"tls_client_serial", VAR_TLS_CLIENT_SERIAL},
+    {"tls_client_fingerprint", VAR_TLS_CLIENT_FINGERPRINT},
 };
 
 static const struct {
@@ -93,7 +114,7 @@ struct http_template {
 
 /* ---- compiling ---- */
 
-static _Thread_local char error_text[640];
+static _Thread_local char error_text[1024];
 
 static int shown(size_t len)
 {
@@ -534,6 +555,42 @@ static struct str version_text(const struct http_head *request)
     return request->version == 20 ? STR("2") : request->version == 10 ? STR("1.0") : STR("1.1");
 }
 
+static struct str tls_value(enum variable which, const struct tls_facts *f)
+{
+    switch (which) {
+    case VAR_TLS_VERSION:
+        return f->version;
+    case VAR_TLS_CIPHER:
+        return f->cipher;
+    case VAR_TLS_SNI:
+        return f->sni;
+    case VAR_TLS_ALPN:
+        return f->alpn;
+    case VAR_TLS_RESUMED:
+        return f->resumed ? STR("1") : STR("0");
+    case VAR_TLS_CLIENT_VERIFY:
+        return f->client_verify;
+    case VAR_TLS_CLIENT_SUBJECT:
+        return f->client_subject;
+    case VAR_TLS_CLIENT_ISSUER:
+        return f->client_issuer;
+    case VAR_TLS_CLIENT_SERIAL:
+        return f->client_serial;
+    case VAR_TLS_CLIENT_FINGERPRINT:
+        return f->client_fingerprint;
+    default:
+        return STR("");
+    }
+}
+
+static void write_tls(struct writer *w, enum variable which, const struct http_vars *vars)
+{
+    const struct tls_facts *f = vars->tls != NULL ? vars->tls(vars->tls_arg) : NULL;
+
+    if (f != NULL)
+        write_value(w, tls_value(which, f), which);
+}
+
 static struct str plain_value(enum variable which, const struct http_vars *v)
 {
     switch (which) {
@@ -589,6 +646,9 @@ static void write_part(struct writer *w, const struct part *p, const struct http
         return;
     case VAR_TIME_EPOCH:
         write_number(w, vars->wall_s);
+        return;
+    case VAR_TLS_VERSION ... VAR_TLS_CLIENT_FINGERPRINT:
+        write_tls(w, (enum variable)p->variable, vars);
         return;
     case VAR_HEADER:
         write_header(w, vars->request, p);

@@ -13,6 +13,10 @@
  *   header_NAME cookie_NAME query_NAME   - in names is written _ (or as it is in braces); "" where
  *                           there is none; lines of one header joined; query values not decoded
  *   response_header_NAME
+ *   tls_version tls_cipher tls_sni tls_alpn   of the client's connection; "" in clear
+ *   tls_resumed             1 or 0
+ *   tls_client_verify       NONE, SUCCESS or FAILED:REASON, of the client's certificate
+ *   tls_client_subject tls_client_issuer tls_client_serial tls_client_fingerprint
  *   1 ... 9                 what the groups of the route's path regex matched
  * Values are the client's: no control byte of theirs ever comes out, and other bytes are escaped
  * for where the text goes. Pure: compiled at load, expanded into the caller's memory. */
@@ -22,6 +26,7 @@
 #include "lb/http/msg.h"
 
 struct http_template;
+struct tls_facts;
 
 /* What variables stand for; a str with len 0: "". Filled by lb/proxy as far as is known. */
 struct http_vars {
@@ -30,6 +35,10 @@ struct http_vars {
     struct str path, query; /* as they go on */
     struct str request_id, traceparent, listener, route, pool, backend;
     struct str captures[10];
+    /* Of the client's connection; called only where a template wants it. NULL, and its result NULL:
+     * it is in clear. */
+    const struct tls_facts *(*tls)(void *tls_arg);
+    void *tls_arg;
     uint64_t wall_s;
 };
 

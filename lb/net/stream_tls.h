@@ -12,6 +12,7 @@
 #define SLUICE_NET_STREAM_TLS_H
 
 #include "lb/base/str.h"
+#include "lb/base/tls_facts.h"
 #include "lb/net/stream.h"
 #include "lb/net/tls.h"
 
@@ -40,21 +41,7 @@ bool stream_tls_truncated(const struct stream *s);
 /* What was agreed on; empty: nothing. Of the connection. */
 struct str stream_tls_alpn(const struct stream *s);
 
-/* Facts for the log and for variables. Texts are of the connection, "" where there is none. */
-struct tls_facts {
-    struct str version; /* "TLSv1.3" */
-    struct str cipher;  /* "TLS_AES_128_GCM_SHA256" */
-    struct str sni;
-    struct str alpn;
-    bool resumed;
-    bool early;                /* the request came as 0-RTT and the handshake is not over */
-    struct str client_verify;  /* "NONE", "SUCCESS", "FAILED:reason" */
-    struct str client_subject; /* RFC 2253 */
-    struct str client_issuer;
-    struct str client_serial;
-    struct str client_fingerprint; /* SHA-256, hexadecimal */
-};
-/* Made when first asked for; false: no memory. */
+/* Facts for the log and for variables: made when first asked for; false: no memory. */
 bool stream_tls_facts(struct stream *s, struct tls_facts *out);
 /* Server side: bytes that have come so far may be replayed by somebody (0-RTT). */
 bool stream_tls_early(const struct stream *s);

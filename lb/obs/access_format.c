@@ -203,7 +203,7 @@ struct access_format *access_format_compile(const char *text, const char **out_e
     if (strcmp(text, "json") == 0) {
         f = new_format(text);
         f->json = true;
-        f->needs = ACCESS_NEEDS_REQUEST | ACCESS_NEEDS_LOCAL;
+        f->needs = ACCESS_NEEDS_REQUEST | ACCESS_NEEDS_LOCAL | ACCESS_NEEDS_TLS;
         return f;
     }
     if (name == NULL && unusable(text) != NULL) {

@@ -2,17 +2,21 @@
  * Keys are a promise: add, never rename. */
 #include "lb/obs/access_priv.h"
 
+#include "lb/base/tls_facts.h"
 #include "lb/net/addr.h"
 #include "lb/obs/json.h"
 
 /* Output bytes of one value, so that the whole always fits and stays valid. */
+#define JSON_WORD_MAX  68
 #define JSON_NAME_MAX  132
 #define JSON_HOST_MAX  264
 #define JSON_AGENT_MAX 768
 #define JSON_URI_MAX   2048
-static_assert(JSON_URI_MAX + 2 * JSON_AGENT_MAX + JSON_HOST_MAX + 17 * JSON_NAME_MAX + 1800 <
+#define JSON_TLS_MAX   (3 * JSON_NAME_MAX + 6 * JSON_WORD_MAX)
+static_assert(JSON_URI_MAX + 2 * JSON_AGENT_MAX + JSON_HOST_MAX + 17 * JSON_NAME_MAX + 1800 +
+                      JSON_TLS_MAX + 300 <
                   ACCESS_LINE_MAX,
-              "texts, and 1800 bytes of keys and numbers");
+              "texts, and 2100 bytes of keys and numbers");
 
 #define KEY(name) ",\"" name "\":"
 
@@ -124,6 +128,20 @@ static void write_http(struct writer *w, const struct access_record *r, const st
     json_bool(w, KEY("reused"), h->reused);
 }
 
+static void write_tls(struct writer *w, const struct tls_facts *f)
+{
+    json_str(w, KEY("tls_version"), f->version, JSON_WORD_MAX);
+    json_str(w, KEY("tls_cipher"), f->cipher, JSON_WORD_MAX);
+    json_str(w, KEY("tls_sni"), f->sni, JSON_NAME_MAX);
+    json_str(w, KEY("tls_alpn"), f->alpn, JSON_WORD_MAX);
+    json_bool(w, KEY("tls_resumed"), f->resumed);
+    json_str(w, KEY("tls_client_verify"), f->client_verify, JSON_WORD_MAX);
+    json_str(w, KEY("tls_client_subject"), f->client_subject, JSON_NAME_MAX);
+    json_str(w, KEY("tls_client_issuer"), f->client_issuer, JSON_NAME_MAX);
+    json_str(w, KEY("tls_client_serial"), f->client_serial, JSON_WORD_MAX);
+    json_str(w, KEY("tls_client_fingerprint"), f->client_fingerprint, JSON_WORD_MAX);
+}
+
 void access_json_write(struct writer *w, const struct access_record *r)
 {
     PUT(w, "{\"time\":\"");
@@ -157,5 +175,7 @@ void access_json_write(struct writer *w, const struct access_record *r)
     json_number(w, KEY("pool_queue"), r->backend_queue);
     if (r->http != NULL)
         write_http(w, r, r->http);
+    if (r->tls != NULL)
+        write_tls(w, r->tls);
     put_char(w, '}');
 }

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 struct addr;
+struct tls_facts;
 struct http_head; /* lb/http/msg.h */
 struct log_sink;
 
@@ -110,6 +111,7 @@ struct access_record {
     char detail[64]; /* what was seen: "connection refused", "" */
     uint32_t actconn, feconn, beconn, srv_conn, srv_queue, backend_queue;
     const struct access_http *http; /* NULL in mode tcp */
+    const struct tls_facts *tls;    /* of the client's connection; NULL: in clear, or not wanted */
 };
 
 struct access_format; /* compiled */
@@ -127,6 +129,10 @@ struct access_format; /* compiled */
  * another backend took over end end_code detail             why it ended: in words, as HAProxy's
  * two letters, what was seen process_sessions listener_sessions pool_sessions backend_sessions
  *   backend_queue pool_queue        how many there were at its end
+ *   tls_version tls_cipher tls_sni tls_alpn tls_resumed   of the client's connection: "-" in clear;
+ *                                   resumed: 1 or 0
+ *   tls_client_verify               of its certificate: NONE, SUCCESS, FAILED:REASON
+ *   tls_client_subject tls_client_issuer tls_client_serial tls_client_fingerprint
  * Mode http only; what is not there is "-":
  *   request                         the request line: method, target, protocol; httplog has
  *                                   <BADREQ> where it was not understood
@@ -140,8 +146,8 @@ struct access_format; /* compiled */
  *   body_bytes_in body_bytes_out
  *   end_state                       four letters: end_code and the sticky cookie's two
  *   sequence reused                 number of the request on its connection; 1 or 0
- * JSON has the same names as keys, with `time` in UTC with microseconds, milliseconds with three
- * decimals and null where there is nothing. */
+ * JSON has the same names as keys (tls_...: only where the connection has TLS), with `time` in UTC
+ * with microseconds, milliseconds with three decimals and null where there is nothing. */
 struct access_format *access_format_compile(const char *text, const char **out_error);
 void access_format_free(struct access_format **f);
 /* Can it be used in this mode? False with *out_error in words when it asks for what only mode http
@@ -149,10 +155,15 @@ void access_format_free(struct access_format **f);
 bool access_format_fits(const struct access_format *f, bool http, const char **out_error);
 /* What it needs of what is not at hand anyway: heads kept until the line is written; listener_addr,
  * which costs a system call. */
-enum { ACCESS_NEEDS_REQUEST = 1, ACCESS_NEEDS_RESPONSE = 2, ACCESS_NEEDS_LOCAL = 4 };
+enum {
+    ACCESS_NEEDS_REQUEST = 1,
+    ACCESS_NEEDS_RESPONSE = 2,
+    ACCESS_NEEDS_LOCAL = 4,
+    ACCESS_NEEDS_TLS = 8,
+};
 uint32_t access_format_needs(const struct access_format *f);
 
-#define ACCESS_LINE_MAX 8192
+#define ACCESS_LINE_MAX (9u << 10)
 /* Writes the line with its newline; returns its length. Bytes that could end the line, a quoted
  * field or a terminal's good mood are escaped: \xHH as Apache and nginx do, in httplog #HH as
  * HAProxy does. Long texts are cut (target 3 KiB, Referer and User-Agent 1 KiB, others 256 bytes of

@@ -4,6 +4,7 @@
  * be kept for it. Texts from outside go through put_text(), which escapes them. */
 #include "lb/obs/access_priv.h"
 
+#include "lb/base/tls_facts.h"
 #include "lb/net/addr.h"
 
 static struct str text_of(const char *s)
@@ -200,6 +201,28 @@ WRITER(backend_queue)
 WRITER(pool_queue)
 {
     put_u64(w, r->backend_queue);
+}
+
+/* ---- TLS ---- */
+
+#define TLS_WRITER(name)                                                                           \
+    WRITER(tls_##name)                                                                             \
+    {                                                                                              \
+        put_other(w, r->tls != NULL ? r->tls->name : (struct str){0});                             \
+    }
+TLS_WRITER(version)
+TLS_WRITER(cipher)
+TLS_WRITER(sni)
+TLS_WRITER(alpn)
+TLS_WRITER(client_verify)
+TLS_WRITER(client_subject)
+TLS_WRITER(client_issuer)
+TLS_WRITER(client_serial)
+TLS_WRITER(client_fingerprint)
+
+WRITER(tls_resumed)
+{
+    put_cstr(w, r->tls == NULL ? "-" : r->tls->resumed ? "1" : "0");
 }
 
 /* ---- mode http ---- */
@@ -525,6 +548,10 @@ WRITER(query_arg)
     {                                                                                              \
 #name, write_##name, true, needs                                                           \
     }
+#define TLS(name)                                                                                  \
+    {                                                                                              \
+#name, write_##name, false, ACCESS_NEEDS_TLS                                               \
+    }
 #define REQUEST ACCESS_NEEDS_REQUEST
 
 static const struct access_variable variables[] = {
@@ -580,6 +607,16 @@ static const struct access_variable variables[] = {
     BOTH(time_haproxy),
     BOTH(time_iso),
     BOTH(time_local),
+    TLS(tls_alpn),
+    TLS(tls_cipher),
+    TLS(tls_client_fingerprint),
+    TLS(tls_client_issuer),
+    TLS(tls_client_serial),
+    TLS(tls_client_subject),
+    TLS(tls_client_verify),
+    TLS(tls_resumed),
+    TLS(tls_sni),
+    TLS(tls_version),
     BOTH(total_ms),
     HTTP(traceparent, 0),
     HTTP(uri, REQUEST),

@@ -43,10 +43,20 @@ static bool add_fields(struct exchange *x, const struct answer *a, struct str ty
         if (!add(x, STR("Retry-After"), (struct str){text, (size_t)n}))
             return false;
     }
+    if (!exchange_add_hsts(x))
+        return false;
     for (uint32_t i = 0; i < a->n_headers; i++)
         if (!add(x, str_of(a->headers[i].name), str_of(a->headers[i].value)))
             return false;
     return true;
+}
+
+/* What a person can do about it. */
+static const char *hint(const struct exchange *x)
+{
+    if (x->reason != NULL && strcmp(x->reason, HTTP_REASON_PLAIN) == 0)
+        return "This port speaks TLS only, and the request came in clear: use https://\n";
+    return "";
 }
 
 /* The body, and what it is. text: room for a plain one. */
@@ -67,7 +77,7 @@ static struct str choose_body(const struct exchange *x, const struct answer *a, 
         return (struct str){page->body, page->body_len};
     }
     *type = STR("text/plain; charset=utf-8");
-    int n = snprintf(text, size, "%u %s\n", a->status, http_reason(a->status));
+    int n = snprintf(text, size, "%u %s\n%s", a->status, http_reason(a->status), hint(x));
     return (struct str){text, (size_t)n};
 }
 

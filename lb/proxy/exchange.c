@@ -556,6 +556,8 @@ void exchange_start(struct exchange *x)
     x->in_step = true; /* over() not from inside */
     if (!exchange_find_client(x))
         exchange_fail(x, END_RESOURCE, NULL, -ENOMEM);
+    else if (exchange_is_too_early(x))
+        exchange_refuse(x, 425, "too-early", END_BAD_REQUEST);
     else if (request_too_long(exchange_conf(x), &x->request))
         exchange_refuse(x, 413, "body-too-large", END_BAD_REQUEST);
     else

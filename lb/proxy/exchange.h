@@ -136,9 +136,10 @@ struct exchange {
     struct str host;       /* lower-case, no port */
     struct str path;       /* normalised */
     struct str client_ip;
-    struct addr *client; /* as trusted proxies say; the arena's */
-    struct str target;   /* what the backend is asked for */
-    struct str host_out; /* what the backend is told */
+    struct tls_facts *tls; /* exchange_tls()'s */
+    struct addr *client;   /* as trusted proxies say; the arena's */
+    struct str target;     /* what the backend is asked for */
+    struct str host_out;   /* what the backend is told */
     struct str request_id, traceparent;
     const char *scheme;
 

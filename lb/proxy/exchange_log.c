@@ -145,6 +145,27 @@ void exchange_count(struct exchange *x)
     count_backend(x, total_us);
 }
 
+const struct tls_facts *exchange_tls(struct exchange *x)
+{
+    struct stream *s = &exchange_http_session(x)->stream;
+
+    if (x->tls != NULL || !stream_is_tls(s))
+        return x->tls;
+    x->tls = arena_zalloc(&x->arena, sizeof(*x->tls));
+    if (x->tls != NULL && !stream_tls_facts(s, x->tls))
+        x->tls = NULL;
+    return x->tls;
+}
+
+bool exchange_add_hsts(struct exchange *x)
+{
+    const char *value = x->listener->hsts;
+
+    return value == NULL || !exchange_is_tls(x) ||
+           http_head_set(&x->response, &x->arena, STR("Strict-Transport-Security"),
+                         str_of(value)) == 0;
+}
+
 static int64_t or_none(uint32_t us)
 {
     return us == UINT32_MAX ? -1 : (int64_t)us;
@@ -220,6 +241,8 @@ void exchange_log(struct exchange *x)
         .feconn = atomic_load_explicit(&l->stats->current, memory_order_relaxed),
         .http = &http,
     };
+    if ((access_format_needs(l->format) & ACCESS_NEEDS_TLS) != 0)
+        r.tls = exchange_tls(x);
     if (x->pool != NULL) {
         r.beconn = atomic_load_explicit(&x->pool->current, memory_order_relaxed);
         r.backend_queue = atomic_load_explicit(&x->pool->waiting, memory_order_relaxed);

@@ -6,8 +6,10 @@
 #define SLUICE_PROXY_EXCHANGE_PRIV_H
 
 #include "lb/net/proxy_proto.h"
+#include "lb/net/stream_tls.h"
 #include "lb/proxy/exchange.h"
 #include "lb/proxy/http_listener.h"
+#include "lb/proxy/http_session.h"
 #include "lb/proxy/proxy_priv.h"
 
 static inline struct io *exchange_io(const struct exchange *x)
@@ -32,6 +34,17 @@ static inline struct listener_counters *exchange_listener_row(const struct excha
 }
 /* Of the backend that is or was last used, else of the pool; NULL: no pool was chosen. */
 struct backend_counters *exchange_backend_row(const struct exchange *x);
+
+static inline struct http_session *exchange_http_session(const struct exchange *x)
+{
+    return http_session_of(x->session);
+}
+static inline bool exchange_is_tls(const struct exchange *x)
+{
+    return stream_is_tls(&exchange_http_session(x)->stream);
+}
+/* What is known of its client's TLS, found out when first asked for; NULL: none, or no memory. */
+const struct tls_facts *exchange_tls(struct exchange *x);
 
 /* exchange.c */
 void exchange_enter(struct exchange *x, enum exchange_state state);
@@ -93,6 +106,10 @@ void exchange_filters_go_on(struct exchange *x);
 /* forward.c: who asks, and what the backend is told of it. False: no memory. */
 bool exchange_find_client(struct exchange *x);
 bool exchange_forward(struct exchange *x);
+/* Somebody may send it again (0-RTT), and that might do harm (RFC 8470 section 4). */
+bool exchange_is_too_early(const struct exchange *x);
+/* What browsers are told of https. False: no memory. */
+bool exchange_add_hsts(struct exchange *x);
 
 /* error_page.c */
 struct answer {

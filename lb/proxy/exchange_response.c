@@ -134,7 +134,7 @@ static void begin_response(struct exchange *x)
     choose_framing(x);
     x->status = x->response.status;
     x->response_begun = true;
-    if (!add_cookie(x) || !x->ops->head(x, &x->response, false)) {
+    if (!add_cookie(x) || !exchange_add_hsts(x) || !x->ops->head(x, &x->response, false)) {
         x->response_begun = false;
         exchange_fail(x, END_RESOURCE, NULL, -ENOMEM);
         return;

@@ -37,6 +37,11 @@ static bool find_path(struct exchange *x)
     return rc == 0;
 }
 
+static const struct tls_facts *tls_of(void *arg)
+{
+    return exchange_tls(arg);
+}
+
 void exchange_vars(const struct exchange *x, struct http_vars *out)
 {
     const struct backend_slot *slot = x->seek.slot ? x->seek.slot : x->seek.last_slot;
@@ -58,6 +63,8 @@ void exchange_vars(const struct exchange *x, struct http_vars *out)
     out->wall_s = io_wall_us(exchange_io(x)) / 1000000;
     for (uint32_t i = 0; i < x->match.n_captures; i++)
         out->captures[i] = x->match.captures[i];
+    out->tls = tls_of;
+    out->tls_arg = (void *)(uintptr_t)x;
 }
 
 static bool keep_text(struct exchange *x, const char *text, size_t len, struct str *out)
@@ -140,6 +147,24 @@ static void fixed_answer(struct exchange *x)
     }
     if (a.body.len == 0)
         a.no_body = true;
+    x->end = END_LOCAL;
+    if (!exchange_answer(x, &a))
+        no_memory(x);
+}
+
+/* No route takes it: either https does, or there is nothing here. */
+static void no_route(struct exchange *x)
+{
+    struct http_vars vars;
+    char *to = x->proxy->text;
+
+    exchange_vars(x, &vars);
+    int n = http_listener_to_https(x->listener, &vars, to, ROUTE_TEXT_MAX);
+    if (n <= 0) {
+        exchange_refuse(x, 404, "no-route", END_LOCAL);
+        return;
+    }
+    const struct answer a = {.status = 308, .location = {to, (size_t)n}};
     x->end = END_LOCAL;
     if (!exchange_answer(x, &a))
         no_memory(x);
@@ -428,7 +453,7 @@ void exchange_route(struct exchange *x)
     };
     uint32_t i = route_find(l->table, x->proxy->routing, &rr, &x->match);
     if (i == ROUTE_NONE) {
-        exchange_refuse(x, 404, "no-route", END_LOCAL);
+        no_route(x);
         return;
     }
     x->route = &l->routes[i];

@@ -219,7 +219,8 @@ static void find_client(struct explain_work *w)
     char client[ADDR_TEXT_MAX], peer[ADDR_TEXT_MAX];
 
     w->client = w->peer;
-    request_find_client(&w->e->listener->conf->http, &w->head, &w->client, &w->trusted, &w->scheme);
+    request_find_client(&w->e->listener->conf->http, &w->head, w->e->listener->conf->tls != NULL,
+                        &w->client, &w->trusted, &w->scheme);
     w->e->client = explain_str(w, str_of(addr_format_host(&w->client, client)));
     w->e->scheme = w->scheme;
     addr_format_host(&w->peer, peer);
@@ -258,39 +259,6 @@ static bool read_head(struct explain_work *w)
     return true;
 }
 
-/* ---- the rules ---- */
-
-static void on_rule(void *arg, uint32_t index, bool hit, const char *why)
-{
-    struct explain_work *w = arg;
-    struct explanation *e = w->e;
-
-    e->rules[e->n_rules++] = (struct explain_rule){
-        .route = &e->listener->routes[index], .hit = hit, .why = explain_str(w, str_of(why))};
-}
-
-static bool find_route(struct explain_work *w)
-{
-    const struct http_listener *l = w->e->listener;
-    const struct route_request rr = {
-        .head = &w->head,
-        .host = w->host,
-        .path = w->path.text,
-        .query = request_query(&w->head),
-        .client = &w->client,
-    };
-
-    w->e->rules = explain_keep(w, xcalloc(l->n_routes + 1, sizeof(struct explain_rule)));
-    route_trace(l->table, w->scratch, &rr, on_rule, w, NULL);
-    uint32_t i = route_find(l->table, w->scratch, &rr, &w->match); /* what really decides */
-    if (i == ROUTE_NONE) {
-        refuse(w, 404, "no-route", "no rule takes it");
-        return false;
-    }
-    w->e->route = &l->routes[i];
-    return true;
-}
-
 /* ---- what variables stand for ---- */
 
 static void fill_vars(struct explain_work *w, struct http_vars *out)
@@ -310,11 +278,58 @@ static void fill_vars(struct explain_work *w, struct http_vars *out)
         .request_id = w->forward.request_id,
         .traceparent = w->forward.traceparent,
         .listener = str_of(w->e->listener->conf->name),
-        .route = str_of(w->e->route->name),
+        .route = w->e->route != NULL ? str_of(w->e->route->name) : STR(""),
         .wall_s = w->world->wall_us / 1000000,
     };
     for (uint32_t i = 0; i < w->match.n_captures; i++)
         out->captures[i] = w->match.captures[i];
+}
+
+/* ---- the rules ---- */
+
+static void on_rule(void *arg, uint32_t index, bool hit, const char *why)
+{
+    struct explain_work *w = arg;
+    struct explanation *e = w->e;
+
+    e->rules[e->n_rules++] = (struct explain_rule){
+        .route = &e->listener->routes[index], .hit = hit, .why = explain_str(w, str_of(why))};
+}
+
+/* Https may have what no rule takes. */
+static void no_route(struct explain_work *w)
+{
+    struct http_vars vars;
+
+    fill_vars(w, &vars);
+    int n = http_listener_to_https(w->e->listener, &vars, w->text, ROUTE_TEXT_MAX);
+    refuse(w, n > 0 ? 308 : 404, n > 0 ? NULL : "no-route", "no rule takes it");
+    if (n <= 0)
+        return;
+    w->e->taken = true;
+    w->e->location = explain_str(w, (struct str){w->text, (size_t)n});
+}
+
+static bool find_route(struct explain_work *w)
+{
+    const struct http_listener *l = w->e->listener;
+    const struct route_request rr = {
+        .head = &w->head,
+        .host = w->host,
+        .path = w->path.text,
+        .query = request_query(&w->head),
+        .client = &w->client,
+    };
+
+    w->e->rules = explain_keep(w, xcalloc(l->n_routes + 1, sizeof(struct explain_rule)));
+    route_trace(l->table, w->scratch, &rr, on_rule, w, NULL);
+    uint32_t i = route_find(l->table, w->scratch, &rr, &w->match); /* what really decides */
+    if (i == ROUTE_NONE) {
+        no_route(w);
+        return false;
+    }
+    w->e->route = &l->routes[i];
+    return true;
 }
 
 /* ---- on the way to the backend ---- */

@@ -94,12 +94,12 @@ static size_t format_ip(const struct addr *a, char buf[static ADDR_TEXT_MAX])
     return strlen(buf);
 }
 
-void request_find_client(const struct http_listener_conf *c, const struct http_head *h,
+void request_find_client(const struct http_listener_conf *c, const struct http_head *h, bool tls,
                          struct addr *client, bool *out_trusted, const char **out_scheme)
 {
     const struct http_field *f;
 
-    *out_scheme = "http";
+    *out_scheme = tls ? "https" : "http";
     *out_trusted = c->n_trusted_proxies > 0 && is_trusted(c, client);
     if (!*out_trusted)
         return;
@@ -107,18 +107,22 @@ void request_find_client(const struct http_listener_conf *c, const struct http_h
     f = http_find(h, HTTP_X_FORWARDED_PROTO, NULL);
     if (f != NULL && str_eq_nocase(http_value(h, f), STR("https")))
         *out_scheme = "https";
+    else if (f != NULL && str_eq_nocase(http_value(h, f), STR("http")))
+        *out_scheme = "http";
 }
 
 bool exchange_find_client(struct exchange *x)
 {
     char text[ADDR_TEXT_MAX];
 
-    x->scheme = "http";
+    bool tls = exchange_is_tls(x);
+
+    x->scheme = tls ? "https" : "http";
     x->client = arena_alloc(&x->arena, sizeof(*x->client));
     if (x->client == NULL)
         return false;
     session_client_address(x->session, -1, x->client);
-    request_find_client(exchange_conf(x), &x->request, x->client, &x->trusted, &x->scheme);
+    request_find_client(exchange_conf(x), &x->request, tls, x->client, &x->trusted, &x->scheme);
     size_t n = format_ip(x->client, text);
     x->client_ip = (struct str){arena_copy(&x->arena, text, n), n};
     return x->client_ip.p != NULL;
@@ -258,6 +262,20 @@ static bool add_traceparent(struct forward *f)
            http_head_set(f->head, f->arena, STR("traceparent"), f->traceparent) == 0;
 }
 
+/* RFC 8470 section 5.1: a request that comes early is marked, and a mark is never taken off. */
+static bool add_early_data(struct forward *f)
+{
+    return !f->early || http_head_set(f->head, f->arena, STR("Early-Data"), STR("1")) == 0;
+}
+
+bool exchange_is_too_early(const struct exchange *x)
+{
+    if (!stream_tls_early(&exchange_http_session(x)->stream))
+        return false;
+    return !http_method_is_safe((enum http_method)x->request.method) ||
+           x->request.body != HTTP_BODY_NONE;
+}
+
 bool forward_fields(struct forward *f)
 {
     char port[STR_U64_MAX];
@@ -270,7 +288,7 @@ bool forward_fields(struct forward *f)
                               http_str(f->head, f->head->authority)) &&
            set_unless_trusted(f, HTTP_X_FORWARDED_PORT, STR("X-Forwarded-Port"),
                               (struct str){port, n}) &&
-           add_forwarded(f) && add_request_id(f) && add_traceparent(f);
+           add_forwarded(f) && add_request_id(f) && add_traceparent(f) && add_early_data(f);
 }
 
 bool exchange_forward(struct exchange *x)
@@ -287,6 +305,7 @@ bool exchange_forward(struct exchange *x)
         .local_port = x->session->local_port,
         .trusted = x->trusted,
         .scheme = x->scheme,
+        .early = stream_tls_early(&exchange_http_session(x)->stream),
         .rng = &x->proxy->rng,
     };
     bool done = forward_fields(&f);

@@ -127,7 +127,8 @@ static void head_ended_early(struct http_session *s)
 static bool is_h2(struct http_session *s, enum h2_preface *out)
 {
     *out = H2_PREFACE_NO;
-    if (s->h1.sequence == 0 && s->stream.in->data[0] == 'P' && !stream_is_tls(&s->stream))
+    if (s->h1.sequence == 0 && http_session_conf(s)->h2_cleartext && s->stream.in->data[0] == 'P' &&
+        !stream_is_tls(&s->stream))
         *out = h2_preface(&s->stream);
     return *out != H2_PREFACE_NO;
 }

@@ -4,6 +4,7 @@
 #include "lb/base/alloc.h"
 #include "lb/proxy/listener_conf.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 struct problems {
@@ -52,6 +53,42 @@ static bool make_route(struct http_listener *l, uint32_t i, struct pool **pools,
     return false;
 }
 
+/* ---- https ---- */
+
+static struct http_template *https_template(uint16_t port)
+{
+    const char *error;
+    char text[64];
+
+    if (port == 0)
+        return NULL;
+    if (port == 443)
+        snprintf(text, sizeof(text), "https://${host}${uri}");
+    else
+        snprintf(text, sizeof(text), "https://${host}:%u${uri}", port);
+    return http_template_compile(str_of(text), &error);
+}
+
+static char *hsts_value(const struct listener_conf *c)
+{
+    const struct hsts_conf *h = c->http.hsts;
+
+    if (h == NULL || c->tls == NULL)
+        return NULL;
+    return xasprintf("max-age=%u%s%s", h->max_age_s, h->subdomains ? "; includeSubDomains" : "",
+                     h->preload ? "; preload" : "");
+}
+
+int http_listener_to_https(const struct http_listener *l, const struct http_vars *vars, char *out,
+                           size_t cap)
+{
+    if (l->to_https == NULL || vars->host.len == 0 || str_eq_cstr(vars->scheme, "https"))
+        return 0;
+    return http_template_expand_for(l->to_https, vars, HTTP_FOR_URL, out, cap);
+}
+
+/* ---- life ---- */
+
 struct http_listener *http_listener_new(const struct listener_conf *conf, struct pool **pools,
                                         struct strbuf *errors)
 {
@@ -66,6 +103,8 @@ struct http_listener *http_listener_new(const struct listener_conf *conf, struct
     l->conf = conf;
     l->table = route_table_new(routes, n, conf->http.keep_encoded_slash, on_problem, &problems);
     free(routes);
+    l->to_https = https_template(conf->http.redirect_https);
+    l->hsts = hsts_value(conf);
     l->routes = xcalloc(n ? n : 1, sizeof(*l->routes));
     for (uint32_t i = 0; l->table != NULL && i < n; i++) {
         good = make_route(l, i, pools, errors) && good;
@@ -88,6 +127,8 @@ void http_listener_free(struct http_listener **listener)
         free(l->routes[i].split);
     }
     free(l->routes);
+    http_template_free(&l->to_https);
+    free(l->hsts);
     route_table_free(&l->table);
     free(l);
     *listener = NULL;

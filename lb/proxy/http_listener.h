@@ -4,6 +4,7 @@
 #define SLUICE_PROXY_HTTP_LISTENER_H
 
 #include "lb/filter/filter.h"
+#include "lb/http/template.h"
 #include "lb/proxy/http_conf.h"
 #include "lb/route/rewrite.h"
 #include "lb/route/route.h"
@@ -25,7 +26,14 @@ struct http_listener {
     struct route_table *table;
     struct http_route *routes;
     uint32_t n_routes;
+    struct http_template *to_https; /* where requests go that no route takes; NULL: nowhere */
+    char *hsts;                     /* value of Strict-Transport-Security; NULL: none */
 };
+
+/* Where https has what a request asks for that no route takes. Length; 0: there is no such place;
+ * -EMSGSIZE. */
+int http_listener_to_https(const struct http_listener *l, const struct http_vars *vars, char *out,
+                           size_t cap) WARN_UNUSED;
 
 /* pools: by index, as the configuration has them. NULL with one line a mistake appended to errors.
  */

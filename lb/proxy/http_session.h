@@ -139,6 +139,9 @@ struct proxy *http_session_proxy(const struct http_session *s);
 uint64_t http_session_now_us(const struct http_session *s);
 const struct http_listener_conf *http_session_conf(const struct http_session *s);
 
+/* Of a request that has come without TLS to a listener that has it. */
+#define HTTP_REASON_PLAIN "plain-http"
+
 /* h1_session.c. A connection whose client has not come to speak HTTP: an exchange that only answers
  * (status 0: not even that) and is counted and logged. The last thing that a protocol does. */
 void h1_refuse(struct http_session *s, uint16_t status, const char *reason, enum session_end why);

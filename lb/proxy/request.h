@@ -54,8 +54,9 @@ uint16_t request_rewrite_refusal(int error, const char **out_code);
 
 /* ---- forward.c ---- */
 
-/* client: in, who is connected; out, who asks, as far as proxies in front are believed. */
-void request_find_client(const struct http_listener_conf *c, const struct http_head *h,
+/* client: in, who is connected; out, who asks, as far as proxies in front are believed. tls: it is
+ * connected by TLS. */
+void request_find_client(const struct http_listener_conf *c, const struct http_head *h, bool tls,
                          struct addr *client, bool *out_trusted, const char **out_scheme);
 
 /* What the backend is told of who asks. */
@@ -65,6 +66,7 @@ struct forward {
     struct arena *arena;
     struct str peer;     /* address of who is connected */
     uint16_t local_port; /* 0: none */
+    bool early;          /* the request may be a replay */
     bool trusted;
     const char *scheme;
     struct rng *rng;

@@ -451,7 +451,8 @@ static void a_format_says_what_it_needs(void **state)
     needs("tcplog", 0);
     needs("combined", ACCESS_NEEDS_REQUEST);
     needs("httplog", ACCESS_NEEDS_REQUEST);
-    needs("json", ACCESS_NEEDS_REQUEST | ACCESS_NEEDS_LOCAL);
+    needs("json", ACCESS_NEEDS_REQUEST | ACCESS_NEEDS_LOCAL | ACCESS_NEEDS_TLS);
+    needs("$tls_version", ACCESS_NEEDS_TLS);
     needs("$listener_addr", ACCESS_NEEDS_LOCAL);
     needs("$client $status $total_ms", 0);
     needs("$cookie_a", ACCESS_NEEDS_REQUEST);
