@@ -36,6 +36,10 @@ static const struct {
     [END_BAD_BODY] = {"PD", "malformed chunks"},
     [END_CLIENT_LEFT_QUEUE] = {"CQ", "client left while it was queued"},
     [END_INTERNAL] = {"IH", "internal error"},
+    [END_TLS_FAILED] = {"PR", "the TLS handshake with the client failed"},
+    [END_TLS_TIMEOUT] = {"cR", "no TLS handshake in time"},
+    [END_BAD_HELLO] = {"PR", "no usable ClientHello"},
+    [END_NO_NAME] = {"PR", "no pool has the server name"},
 };
 
 static_assert(ARRAY_LEN(ends) == N_SESSION_ENDS, "each end has its code and words");

@@ -49,6 +49,11 @@ enum session_end {
     END_BAD_BODY,          /* "PD" malformed chunks, request or response: `reason` */
     END_CLIENT_LEFT_QUEUE, /* "CQ" the client left while it was queued */
     END_INTERNAL,          /* "IH" our own failure, a filter's: 500 */
+    /* TLS with clients, and what is read of it in passing. */
+    END_TLS_FAILED,  /* "PR" the handshake did not succeed */
+    END_TLS_TIMEOUT, /* "cR" no handshake, or no ClientHello, in time */
+    END_BAD_HELLO,   /* "PR" malformed, or no TLS at all */
+    END_NO_NAME,     /* "PR" no rule has the name that it asks for */
     N_SESSION_ENDS,
 };
 const char *session_end_code(enum session_end e); /* two letters */
