@@ -8,6 +8,7 @@
 #include "lb/main/options.h"
 #include "lb/main/resolve.h"
 #include "lb/main/systemd.h"
+#include "lb/main/tls_store.h"
 #include "lb/main/worker.h"
 
 #include <signal.h>
@@ -69,6 +70,8 @@ static void close_control(struct process *p)
     timer_stop(&p->loop.timers, &p->second);
     timer_stop(&p->loop.timers, &p->watchdog);
     resolve_free(&p->resolve);
+    if (p->tls != NULL)
+        tls_store_stop(p->tls);
     control_stop(p->control);
     signals_stop(&p->signals);
 }
@@ -166,8 +169,10 @@ void drain_on_signal(void *arg, int signo)
         log_info("signal USR1: logs are opened again");
         return;
     default: /* HUP, USR2 */
-        log_warn("signal %s: this version cannot reload yet; the configuration stays as it is",
-                 sigabbrev_np(signo));
+        log_warn("signal %s: this version cannot reload yet; the configuration stays as it is%s",
+                 sigabbrev_np(signo), p->tls != NULL ? ", the files of TLS are read again" : "");
+        if (p->tls != NULL && p->phase == PHASE_RUNNING)
+            tls_store_reload(p->tls);
         return;
     }
 }

@@ -12,6 +12,7 @@
 #include "lb/main/options.h"
 #include "lb/main/resolve.h"
 #include "lb/main/systemd.h"
+#include "lb/main/tls_store.h"
 #include "lb/main/worker.h"
 #include "lb/proxy/http_listener.h"
 #include "lb/upstream/pool.h"
@@ -467,6 +468,7 @@ static int start_workers(struct process *p)
     p->shared.checker = checker_thread_checker(p->checker);
     p->shared.proxies = xcalloc(p->n_workers, sizeof(struct proxy *));
     p->shared.n_workers = p->n_workers;
+    p->shared.tls = p->tls != NULL ? tls_store_workers(p->tls) : NULL;
     p->shared.max_connections = p->max_connections;
     for (; p->n_started < p->n_workers; p->n_started++) {
         int rc = worker_start(p, p->n_started);
@@ -493,6 +495,7 @@ static void begin_checks(struct process *p)
             .send_proxy = conf->send_proxy == PROXY_V1   ? CHECK_PROXY_V1
                           : conf->send_proxy == PROXY_V2 ? CHECK_PROXY_V2
                                                          : CHECK_PROXY_OFF,
+            .tls = p->tls != NULL ? tls_store_check_client(p->tls, i) : NULL,
         };
         for (uint32_t j = 0; j < p->pools[i]->n_members; j++)
             checker_add(c, p->pools[i]->members[j].slot, &check);
@@ -536,6 +539,15 @@ static int start_control(struct process *p)
     return 0;
 }
 
+/* Keys may be readable with the rights that we were started with only. */
+static int build_tls(struct process *p)
+{
+    if (!tls_store_needed(p->conf))
+        return 0;
+    p->tls = tls_store_new(p->conf, p->n_workers, (int64_t)(p->start_wall_us / 1000000));
+    return p->tls != NULL ? 0 : -EINVAL;
+}
+
 /* What can fail because of the surroundings; nothing is served yet. */
 static int prepare(struct process *p)
 {
@@ -544,12 +556,14 @@ static int prepare(struct process *p)
 
     size_up(p);
     if ((rc = choose_engine(p, &probe)) < 0 || (rc = start_control_loop(p)) < 0 ||
-        (rc = open_logs(p)) < 0 || (rc = bind_all(p)) < 0)
+        (rc = open_logs(p)) < 0 || (rc = build_tls(p)) < 0 || (rc = bind_all(p)) < 0)
         return rc;
     const char *why;
     log_set_sink(log_targets_get(&p->logs, p->conf->log.output, &why));
     log_thread_start();
     announce(p, &probe);
+    if (p->tls != NULL)
+        tls_store_check_access(p->tls);
     if ((rc = build_pools(p)) < 0)
         return rc;
     return build_listeners(p);
@@ -558,16 +572,17 @@ static int prepare(struct process *p)
 static void log_listener(const struct listener_conf *l)
 {
     for (uint32_t i = 0; i < l->n_binds; i++) {
+        const char *tls = l->tls != NULL ? ", tls" : "";
         if (l->mode == MODE_TCP)
-            log_info("listener %s: %s, to %s%s%s", l->name, l->bind_texts[i],
+            log_info("listener %s: %s%s, to %s%s%s", l->name, l->bind_texts[i], tls,
                      l->n_sni > 0 ? "pools by SNI" : "",
                      l->pool_name == NULL ? ""
                      : l->n_sni > 0       ? ", else pool "
                                           : "pool ",
                      l->pool_name != NULL ? l->pool_name : "");
         else
-            log_info("listener %s: %s, http, %u route%s", l->name, l->bind_texts[i],
-                     l->http.n_routes, l->http.n_routes == 1 ? "" : "s");
+            log_info("listener %s: %s, http%s, %u route%s", l->name, l->bind_texts[i],
+                     l->tls != NULL ? "s" : "", l->http.n_routes, l->http.n_routes == 1 ? "" : "s");
     }
 }
 
@@ -580,6 +595,8 @@ static int start(struct process *p)
         return rc;
     p->phase = PHASE_RUNNING;
     begin_checks(p);
+    if (p->tls != NULL)
+        tls_store_start(p->tls, p);
     for (uint32_t i = 0; i < p->n_started; i++)
         worker_listen(&p->workers[i]);
     for (uint32_t i = 0; i < p->conf->n_listeners; i++)
@@ -624,6 +641,7 @@ static void free_objects(struct process *p)
             pool_free(&p->pools[i]);
     if (p->table != NULL)
         table_free(&p->table);
+    tls_store_free(&p->tls);
     free(p->proxy_listeners);
     free(p->listeners);
     free(p->pools);

@@ -23,6 +23,7 @@ struct conf;
 struct control;
 struct resolve;
 struct session_calls;
+struct tls_store;
 struct worker;
 
 enum process_phase {
@@ -67,6 +68,7 @@ struct process {
     pthread_barrier_t workers_done; /* see workers_stop() */
     struct checker_thread *checker;
     struct resolve *resolve; /* NULL: no names in the configuration */
+    struct tls_store *tls;   /* NULL: no TLS in the configuration */
 
     struct control *control;
     struct admin_ops ops;

@@ -6,12 +6,6 @@
 
 #include <stdlib.h>
 
-/* Until lb/net has them. */
-#pragma weak tls_env_new
-#pragma weak tls_env_free
-#pragma weak tls_server_unref
-#pragma weak tls_client_unref
-
 struct tls_contexts *tls_contexts_new(uint32_t n_servers, uint32_t n_clients, struct strbuf *errors)
 {
     struct tls_env *env = tls_env_new(errors);

@@ -1,0 +1,315 @@
+/* tls_store.c - see tls_store.h. How files are watched: tls_watch.c. */
+#include "lb/main/tls_store.h"
+
+#include "lb/base/alloc.h"
+#include "lb/base/log.h"
+#include "lb/config/conf.h"
+#include "lb/main/checker_thread.h"
+#include "lb/main/process.h"
+#include "lb/main/tls_store_priv.h"
+#include "lb/main/worker.h"
+#include "lb/net/tls_files.h"
+#include "lb/net/tls_ticket.h"
+#include "lb/net/tls_ticket_file.h"
+#include "lb/proxy/tls_contexts.h"
+
+#include <stdlib.h>
+
+/* ---- what there is ---- */
+
+static bool has_clients(const struct conf *conf)
+{
+    for (uint32_t i = 0; i < conf->n_pools; i++)
+        if (conf->pools[i].tls != NULL)
+            return true;
+    return false;
+}
+
+static bool has_servers(const struct conf *conf)
+{
+    for (uint32_t i = 0; i < conf->n_listeners; i++)
+        if (conf->listeners[i].tls != NULL)
+            return true;
+    return false;
+}
+
+static bool has_checks(const struct conf *conf)
+{
+    for (uint32_t i = 0; i < conf->n_pools; i++)
+        if (conf->pools[i].health.tls != NULL)
+            return true;
+    return false;
+}
+
+bool tls_store_needed(const struct conf *conf)
+{
+    return has_servers(conf) || has_clients(conf) || has_checks(conf);
+}
+
+/* A pool's own settings serve its checks as well, unless those have others. */
+static void list_uses(struct tls_store *s)
+{
+    const struct conf *conf = s->conf;
+
+    s->served = xcalloc(conf->n_listeners + 1, sizeof(*s->served));
+    s->dialled = xcalloc(2 * (size_t)conf->n_pools + 1, sizeof(*s->dialled));
+    for (uint32_t i = 0; i < conf->n_listeners; i++)
+        if (conf->listeners[i].tls != NULL)
+            s->served[s->n_served++] = (struct served){.conf = &conf->listeners[i], .index = i};
+    for (uint32_t i = 0; i < conf->n_pools; i++) {
+        const struct pool_conf *pool = &conf->pools[i];
+        bool shared = pool->tls == pool->health.tls;
+        if (pool->tls != NULL)
+            s->dialled[s->n_dialled++] = (struct dialled){
+                .conf = pool->tls, .pool = pool, .index = i, .workers = true, .health = shared};
+        if (pool->health.tls != NULL && !shared)
+            s->dialled[s->n_dialled++] = (struct dialled){
+                .conf = pool->health.tls, .pool = pool, .index = i, .health = true};
+    }
+}
+
+/* ---- contexts ---- */
+
+void tls_store_log(enum log_level level, const char *of, const char *name, const char *what,
+                   const struct strbuf *lines)
+{
+    for (struct str rest = strbuf_str(lines), line; rest.len > 0;) {
+        line = str_word(&rest, "\n");
+        if (line.len > 0)
+            log_msg(level, "%s%s%s" STR_FMT, of, name, what, STR_ARG(line));
+    }
+}
+
+static struct tls_contexts *target_contexts(const struct tls_store *s, uint32_t target)
+{
+    return target < s->n_workers ? (s->workers != NULL ? s->workers[target] : NULL) : s->health;
+}
+
+/* Contexts of one listener or pool, one per thread: made all or none. */
+struct batch {
+    struct tls_server **servers;
+    struct tls_client **clients;
+    uint32_t n;
+};
+
+static void batch_free(struct batch *b)
+{
+    for (uint32_t i = 0; i < b->n; i++) {
+        if (b->servers[i] != NULL)
+            tls_server_unref(&b->servers[i]);
+        if (b->clients[i] != NULL)
+            tls_client_unref(&b->clients[i]);
+    }
+    free(b->servers);
+    free(b->clients);
+}
+
+static void batch_init(struct batch *b, const struct tls_store *s)
+{
+    b->n = s->n_workers + 1;
+    b->servers = xcalloc(b->n, sizeof(struct tls_server *));
+    b->clients = xcalloc(b->n, sizeof(struct tls_client *));
+}
+
+struct swap_msg {
+    struct loop_msg msg;
+    struct tls_contexts *contexts;
+    uint32_t index;
+    struct tls_server *server;
+    struct tls_client *client;
+};
+
+static void swap(struct tls_contexts *c, uint32_t index, struct tls_server **server,
+                 struct tls_client **client)
+{
+    if (*server != NULL)
+        tls_contexts_set_server(c, index, server);
+    if (*client != NULL)
+        tls_contexts_set_client(c, index, client);
+}
+
+static void on_swap(struct loop_msg *msg, void *ctx) /* on the thread that they are for */
+{
+    struct swap_msg *m = container_of(msg, struct swap_msg, msg);
+
+    (void)ctx;
+    swap(m->contexts, m->index, &m->server, &m->client);
+    free(m);
+}
+
+/* Before the threads run they are put in place, later each thread does so itself. */
+static void publish(struct tls_store *s, uint32_t index, struct batch *b)
+{
+    for (uint32_t i = 0; i < b->n; i++) {
+        struct tls_contexts *c = target_contexts(s, i);
+        if (b->servers[i] == NULL && b->clients[i] == NULL)
+            continue;
+        if (s->process == NULL) {
+            swap(c, index, &b->servers[i], &b->clients[i]);
+            continue;
+        }
+        struct swap_msg *m = xcalloc(1, sizeof(*m));
+        *m = (struct swap_msg){{NULL, on_swap}, c, index, b->servers[i], b->clients[i]};
+        b->servers[i] = NULL;
+        b->clients[i] = NULL;
+        loop_post(i < s->n_workers ? &s->process->workers[i].loop
+                                   : checker_thread_loop(s->process->checker),
+                  &m->msg);
+    }
+}
+
+bool tls_store_load_server(struct tls_store *s, struct served *v, int64_t wall_s,
+                           struct strbuf *errors)
+{
+    const struct tls_server_conf *conf = v->conf->tls;
+    struct tls_server_files *files = tls_server_files_read(conf, wall_s, errors);
+    struct batch b;
+    bool good = files != NULL;
+
+    batch_init(&b, s);
+    for (uint32_t i = 0; good && i < s->n_workers; i++) {
+        b.servers[i] = tls_server_new(s->workers[i]->env, conf, files, v->keys, errors);
+        good = b.servers[i] != NULL;
+    }
+    if (good) {
+        publish(s, v->index, &b);
+        tls_server_files_free(&v->files);
+        v->files = files;
+    } else if (files != NULL) {
+        tls_server_files_free(&files);
+    }
+    batch_free(&b);
+    return good;
+}
+
+bool tls_store_load_client(struct tls_store *s, struct dialled *d, int64_t wall_s,
+                           struct strbuf *errors)
+{
+    struct tls_client_files *files = tls_client_files_read(d->conf, wall_s, errors);
+    struct batch b;
+    bool good = files != NULL;
+
+    batch_init(&b, s);
+    for (uint32_t i = 0; good && i < b.n; i++) {
+        if (i < s->n_workers ? !d->workers : !d->health)
+            continue;
+        b.clients[i] =
+            tls_client_new(target_contexts(s, i)->env, d->conf, files, d->pool->n_backends, errors);
+        good = b.clients[i] != NULL;
+    }
+    if (good)
+        publish(s, d->index, &b);
+    if (files != NULL)
+        tls_client_files_free(&files);
+    batch_free(&b);
+    return good;
+}
+
+/* ---- the whole ---- */
+
+static bool make_envs(struct tls_store *s, struct strbuf *errors)
+{
+    const struct conf *conf = s->conf;
+
+    if (has_servers(conf) || has_clients(conf)) {
+        s->workers = xcalloc(s->n_workers, sizeof(struct tls_contexts *));
+        for (uint32_t i = 0; i < s->n_workers; i++) {
+            s->workers[i] = tls_contexts_new(conf->n_listeners, conf->n_pools, errors);
+            if (s->workers[i] == NULL)
+                return false;
+        }
+    }
+    if (has_checks(conf)) {
+        s->health = tls_contexts_new(0, conf->n_pools, errors);
+        return s->health != NULL;
+    }
+    return true;
+}
+
+static bool load_all(struct tls_store *s, int64_t wall_s, struct strbuf *errors)
+{
+    bool good = true;
+
+    for (uint32_t i = 0; i < s->n_served; i++) {
+        struct served *v = &s->served[i];
+        v->keys = tls_keyring_new();
+        watch_begin(&v->certs, tls_store_stamp_server(v->conf->tls));
+        watch_begin(&v->ticket_file, tls_store_stamp_tickets(v->conf->tls));
+        if (v->conf->tls->ticket_keys != NULL &&
+            !tls_ticket_file_read(v->conf->tls, v->keys, errors))
+            good = false;
+        good = tls_store_load_server(s, v, wall_s, errors) && good;
+    }
+    for (uint32_t i = 0; i < s->n_dialled; i++) {
+        watch_begin(&s->dialled[i].certs, tls_store_stamp_client(s->dialled[i].conf));
+        good = tls_store_load_client(s, &s->dialled[i], wall_s, errors) && good;
+    }
+    return good;
+}
+
+struct tls_store *tls_store_new(const struct conf *conf, uint32_t n_workers, int64_t wall_s)
+{
+    struct tls_store *s = xcalloc(1, sizeof(*s));
+    struct strbuf errors = {0};
+
+    s->conf = conf;
+    s->n_workers = n_workers;
+    list_uses(s);
+    if (!make_envs(s, &errors) || !load_all(s, wall_s, &errors)) {
+        tls_store_log(LOG_LEVEL_ERROR, "", "", "", &errors);
+        tls_store_free(&s);
+    }
+    strbuf_fini(&errors); /* warnings were told when the configuration was read */
+    return s;
+}
+
+void tls_store_free(struct tls_store **store)
+{
+    struct tls_store *s = *store;
+
+    if (s == NULL)
+        return;
+    for (uint32_t i = 0; s->workers != NULL && i < s->n_workers; i++)
+        tls_contexts_free(&s->workers[i]);
+    free(s->workers);
+    tls_contexts_free(&s->health);
+    for (uint32_t i = 0; i < s->n_served; i++) {
+        tls_server_files_free(&s->served[i].files);
+        tls_keyring_free(&s->served[i].keys);
+    }
+    free(s->served);
+    free(s->dialled);
+    free(s);
+    *store = NULL;
+}
+
+struct tls_contexts **tls_store_workers(struct tls_store *s)
+{
+    return s->workers;
+}
+
+struct tls_client *const *tls_store_check_client(const struct tls_store *s, uint32_t pool)
+{
+    return s->conf->pools[pool].health.tls != NULL ? &s->health->clients[pool] : NULL;
+}
+
+void tls_store_each(const struct tls_store *s, void (*fn)(void *arg, const struct tls_store_cert *),
+                    void *arg)
+{
+    for (uint32_t i = 0; i < s->n_served; i++) {
+        const struct served *v = &s->served[i];
+        for (uint32_t k = 0; k < v->conf->tls->n_certs; k++) {
+            const struct tls_cert_conf *cert = &v->conf->tls->certs[k];
+            const struct tls_store_cert row = {
+                .listener = v->conf->name,
+                .cert = cert->cert,
+                .key = cert->key,
+                .ocsp = cert->ocsp,
+                .info = tls_server_files_cert(v->files, k),
+                .is_default = k == 0,
+                .refused = v->certs.refused,
+            };
+            fn(arg, &row);
+        }
+    }
+}

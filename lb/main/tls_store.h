@@ -1,0 +1,54 @@
+/* tls_store.h - the TLS of the process: what the files of the configuration hold, the contexts that
+ * are built of it for every thread, the keys of tickets.
+ *
+ * Control thread. While the process runs the files are watched: when they have changed and are
+ * quiet again, they are read, contexts are built, and each thread gets its own by a message;
+ * connections keep those that they began with. What is wrong with new files is logged, once, and
+ * the old contexts serve on. */
+#ifndef SLUICE_MAIN_TLS_STORE_H
+#define SLUICE_MAIN_TLS_STORE_H
+
+#include "lb/base/assert.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct conf;
+struct process;
+struct tls_cert_info;
+struct tls_client;
+struct tls_contexts;
+struct tls_store;
+
+/* Whether anything of the configuration has TLS. */
+bool tls_store_needed(const struct conf *conf);
+/* Reads all files and builds all contexts. NULL: what is wrong was logged. wall_s: wall clock. */
+struct tls_store *tls_store_new(const struct conf *conf, uint32_t n_workers, int64_t wall_s);
+void tls_store_free(struct tls_store **s); /* no thread is left that uses its contexts */
+
+/* For proxy_shared: a set per worker; NULL: only checks have TLS. */
+struct tls_contexts **tls_store_workers(struct tls_store *s);
+/* For checker_pool_conf: NULL: the pool's checks are in clear. */
+struct tls_client *const *tls_store_check_client(const struct tls_store *s, uint32_t pool);
+
+/* Warns of files that could not be read again, as the process has another user by now. */
+void tls_store_check_access(const struct tls_store *s);
+/* All threads run: watches from now on, and tells of certificates that expire soon. */
+void tls_store_start(struct tls_store *s, struct process *p);
+void tls_store_stop(struct tls_store *s); /* before the threads end; no effect a second time */
+/* Reads everything again now (HUP). */
+void tls_store_reload(struct tls_store *s);
+
+/* A certificate in use, for `show ssl cert`. */
+struct tls_store_cert {
+    const char *listener;
+    const char *cert, *key; /* files */
+    const char *ocsp;       /* or NULL */
+    const struct tls_cert_info *info;
+    bool is_default; /* of its listener */
+    bool refused;    /* newer files are there, but will not do */
+};
+void tls_store_each(const struct tls_store *s, void (*fn)(void *arg, const struct tls_store_cert *),
+                    void *arg);
+
+#endif
