@@ -2,6 +2,7 @@
 #include "lb/net/stream.h"
 
 #include "lb/base/limits.h"
+#include "lb/net/stream_priv.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -10,6 +11,12 @@
 
 #define MERGE_MAX  1024 /* bytes that are copied rather than kept apart */
 #define WRITE_ROOM 512  /* of a buffer for bytes that are written, at least */
+
+/* What is sealed, and who may go on opening, is stream_tls.c's. */
+static inline bool has_tls(const struct stream *s)
+{
+    return s->tls != NULL;
+}
 
 /* Transient: lives from the start of a send to its completion. */
 struct stream_gather {
@@ -58,6 +65,11 @@ static void push_in(struct stream *s, struct io_buf *first)
     }
 }
 
+void stream_push_in(struct stream *s, struct io_buf *chain)
+{
+    push_in(s, chain);
+}
+
 static void pop_in(struct stream *s)
 {
     struct io_buf *b = s->in;
@@ -82,6 +94,8 @@ void stream_consume(struct stream *s, uint32_t n)
         if (b->len == 0)
             pop_in(s);
     }
+    if (has_tls(s))
+        stream_tls_wanted(s);
 }
 
 /* Splits b behind n bytes; the shorter part moves to a buffer of its own. The front, or NULL. */
@@ -117,6 +131,8 @@ struct io_buf *stream_take(struct stream *s, uint32_t n)
     if (n == s->in_bytes) {
         s->in = s->in_last = NULL;
         s->in_bytes = 0;
+        if (has_tls(s))
+            stream_tls_wanted(s);
         return first;
     }
     while (left > 0 && (*at)->len <= left) {
@@ -136,6 +152,8 @@ struct io_buf *stream_take(struct stream *s, uint32_t n)
     s->in = *at;
     *at = NULL;
     s->in_bytes -= n;
+    if (has_tls(s))
+        stream_tls_wanted(s);
     return n > 0 ? first : NULL;
 }
 
@@ -208,6 +226,22 @@ static void drop_all_out(struct stream *s)
         drop_out(s);
 }
 
+void stream_drop_out(struct stream *s)
+{
+    drop_all_out(s);
+}
+
+struct io_buf *stream_pop_out(struct stream *s)
+{
+    struct io_buf *b = s->out;
+
+    s->out = b->next;
+    if (s->out == NULL)
+        s->out_last = NULL;
+    s->n_out--;
+    return b;
+}
+
 static bool may_append(const struct stream *s, uint32_t len)
 {
     return s->out_last != NULL && s->n_out > s->sending &&
@@ -271,7 +305,7 @@ bool stream_write(struct stream *s, const void *data, uint32_t len)
     return true;
 }
 
-static void shutdown_now(struct stream *s)
+void stream_shutdown_now(struct stream *s)
 {
     if (s->shut || s->tx_dead)
         return;
@@ -279,15 +313,24 @@ static void shutdown_now(struct stream *s)
     io_shutdown(io_of(s), s->fd, SHUT_WR);
 }
 
+struct iovec *stream_gather_vector(struct stream *s)
+{
+    return s->gather->iov;
+}
+
 void stream_flush(struct stream *s)
 {
     struct io_buf *b = s->out;
 
+    if (has_tls(s)) {
+        stream_tls_flush(s);
+        return;
+    }
     if (s->tx.armed || s->tx_dead || s->stopping)
         return;
     if (b == NULL) {
         if (s->shut_asked)
-            shutdown_now(s);
+            stream_shutdown_now(s);
         return;
     }
     s->tx_turn = turn_number(s);
@@ -319,6 +362,11 @@ static void on_tx(struct op *op, int res)
         slab_free(&s->env->gathers, s->gather);
         s->gather = NULL;
     }
+    if (has_tls(s)) {
+        if (stream_tls_sent(s, res) || s->stopping || (s->tell_sent && stream_sent_all(s)))
+            s->event(s);
+        return;
+    }
     if (res < 0) {
         s->sent += op->send.done;
         s->sending = 0;
@@ -337,8 +385,6 @@ static void on_tx(struct op *op, int res)
 }
 
 /* ---- receiving ---- */
-
-static void steer(struct stream *s);
 
 /* Bytes that their owner has left where they are may stay for long. */
 static void keep_in(struct stream *s)
@@ -424,6 +470,30 @@ static void on_some(struct stream *s, int res)
         s->want = STREAM_QUIET;
 }
 
+/* What a stream with TLS receives is not for its owner as it is. */
+static void on_rx_tls(struct stream *s, struct op *op, int res)
+{
+    bool tell;
+
+    if (res > 0) {
+        struct io_buf *chain = op_take_bufs(op);
+        tell = s->stopping;
+        if (s->stopping)
+            io_buf_put_chain(io_of(s), chain);
+        else
+            tell = stream_tls_received(s, keep(s, chain));
+    } else if (res == 0) {
+        tell = stream_tls_ended(s) || s->stopping;
+    } else {
+        tell = res != -ECANCELED || s->stopping;
+        if (res != -ECANCELED)
+            s->error = res;
+    }
+    stream_steer(s);
+    if (tell)
+        s->event(s);
+}
+
 static void on_rx(struct op *op, int res)
 {
     struct stream *s = container_of(op, struct stream, rx);
@@ -432,10 +502,14 @@ static void on_rx(struct op *op, int res)
 
     if (!op->armed)
         s->rx_state = STREAM_RX_NONE;
+    if (was == STREAM_RX_READ && has_tls(s)) {
+        on_rx_tls(s, op, res);
+        return;
+    }
     if (was == STREAM_RX_POLL) {
         if (res != -ECANCELED && !s->stopping && s->want == STREAM_READ_SOME)
             receive_some(s);
-        steer(s);
+        stream_steer(s);
         if (s->stopping || s->error != 0)
             s->event(s);
         return;
@@ -463,7 +537,7 @@ static void on_rx(struct op *op, int res)
     bool quiet =
         res == -ECANCELED && !s->stopping && was != STREAM_RX_SPLICE && s->want != STREAM_QUIET;
     bool to_waits = was == STREAM_RX_SPLICE && !op->armed && to->stopping && stream_idle(to);
-    steer(s);
+    stream_steer(s);
     if (!quiet)
         s->event(s);
     if (to_waits) /* this was the last thing that held it */
@@ -475,14 +549,14 @@ static enum stream_rx goal(const struct stream *s)
 {
     if (s->stopping || s->error != 0 || s->want == STREAM_QUIET || s->rx_state == STREAM_RX_SPLICE)
         return s->rx_state == STREAM_RX_SPLICE && !s->stopping ? STREAM_RX_SPLICE : STREAM_RX_NONE;
-    if (s->want == STREAM_WATCH || s->eof)
+    if (s->want == STREAM_WATCH || s->eof || (has_tls(s) && stream_tls_full(s)))
         return s->no_watch ? STREAM_RX_NONE : STREAM_RX_WATCH;
     if (s->want == STREAM_READ_SOME)
         return s->rx_state == STREAM_RX_SOME ? STREAM_RX_SOME : STREAM_RX_POLL;
     return STREAM_RX_READ;
 }
 
-static void steer(struct stream *s)
+void stream_steer(struct stream *s)
 {
     enum stream_rx to = goal(s);
 
@@ -503,10 +577,14 @@ static void steer(struct stream *s)
 
 void stream_read(struct stream *s, enum stream_read want)
 {
+    if (has_tls(s) && want == STREAM_READ_SOME)
+        want = STREAM_READ; /* nothing is spliced */
     s->want = want;
+    if (has_tls(s) && want == STREAM_READ)
+        stream_tls_wanted(s);
     if (want != STREAM_READ && s->in != NULL)
         keep_in(s);
-    steer(s);
+    stream_steer(s);
 }
 
 bool stream_splice(struct stream *from, struct stream *to, uint64_t n)
@@ -517,7 +595,7 @@ bool stream_splice(struct stream *from, struct stream *to, uint64_t n)
         return false;
     if (from->rx.armed) {
         from->want = STREAM_QUIET;
-        steer(from);
+        stream_steer(from);
         return false;
     }
     if (from->in != NULL || !stream_sent_all(to) || to->tx_dead)
@@ -580,6 +658,8 @@ int stream_detach(struct stream *s)
     int fd = s->fd;
 
     sl_assert(stream_idle(s) && s->pipe == NULL && s->gather == NULL);
+    if (has_tls(s))
+        stream_tls_close(s);
     io_buf_put_chain(io_of(s), s->in);
     s->in = s->in_last = NULL;
     s->in_bytes = 0;

@@ -10,9 +10,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define TLS_TICKET_KEYS      4
-#define TLS_TICKET_KEY_BYTES 80 /* 16 of name, 32 for HMAC-SHA256, 32 for AES-256-CBC, as nginx's  \
-                                 */
+#define TLS_TICKET_KEYS 4
+#define TLS_TICKET_KEY_BYTES                                                                       \
+    80 /* 16 of name, 32 for HMAC-SHA256, 32 for AES-256-CBC, as nginx's                           \
+        */
 
 struct tls_ticket_key {
     uint8_t name[16], hmac[32], aes[32];

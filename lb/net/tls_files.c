@@ -1,0 +1,482 @@
+/* tls_files.c - see tls_files.h. Runs on the control thread only, in OpenSSL's default context:
+ * what it parses is thrown away but for the facts and the files' contents. */
+#include "lb/base/alloc.h"
+#include "lb/net/tls_priv.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define FILE_BYTES_MAX (4u << 20)
+#define SOON_S         (14 * 86400) /* a certificate that ends so soon is warned of */
+
+/* What a file was when it was read. */
+struct stamp {
+    uint64_t dev, ino, size;
+    int64_t mtime_ns;
+};
+
+struct cert_file {
+    struct tls_pair_files pair;
+    struct tls_cert_info info;
+    struct stamp cert_stamp, key_stamp, ocsp_stamp;
+};
+
+struct tls_server_files {
+    struct cert_file *certs;
+    uint32_t n_certs;
+    struct tls_blob client_ca, crl;
+    struct stamp client_ca_stamp, crl_stamp;
+};
+
+struct tls_client_files {
+    struct cert_file own;
+    struct tls_blob ca;
+    struct stamp ca_stamp;
+};
+
+/* Where a mistake is. */
+struct place {
+    const char *file;
+    int line;
+    struct strbuf *errors;
+    bool failed;
+};
+
+static void mistake(struct place *p, const char *setting, const char *path, const char *what)
+{
+    p->failed = true;
+    strbuf_addf(p->errors, "%s:%d: error: %s: \"%s\": %s\n", p->file ? p->file : "?", p->line,
+                setting, path, what);
+}
+
+static void warning(struct place *p, const char *setting, const char *path, const char *what)
+{
+    strbuf_addf(p->errors, "%s:%d: warning: %s: \"%s\": %s\n", p->file ? p->file : "?", p->line,
+                setting, path, what);
+}
+
+/* ---- files ---- */
+
+static struct stamp stamp_of(const struct stat *st)
+{
+    return (struct stamp){.dev = st->st_dev,
+                          .ino = st->st_ino,
+                          .size = (uint64_t)st->st_size,
+                          .mtime_ns =
+                              (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec};
+}
+
+static bool changed(const char *path, const struct stamp *was)
+{
+    struct stat st;
+
+    if (path == NULL)
+        return false;
+    if (stat(path, &st) < 0)
+        return true; /* it will be told when it is read */
+    struct stamp now = stamp_of(&st);
+    return memcmp(&now, was, sizeof(now)) != 0;
+}
+
+static void free_blob(struct tls_blob *b)
+{
+    if (b->data != NULL)
+        OPENSSL_cleanse(b->data, b->len);
+    free(b->data);
+    b->data = NULL;
+}
+
+static bool read_all(int fd, struct tls_blob *out, size_t size)
+{
+    out->data = xmalloc(size + 1);
+    out->len = 0;
+    while (out->len < size) {
+        ssize_t n = read(fd, out->data + out->len, size - out->len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            break;
+        out->len += (size_t)n;
+    }
+    out->data[out->len] = '\0';
+    return out->len == size;
+}
+
+/* secret: a private key, which nobody else should be able to read. */
+static bool read_file(struct place *p, const char *setting, const char *path, bool secret,
+                      struct tls_blob *out, struct stamp *out_stamp)
+{
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0 || fstat(fd, &st) < 0) {
+        mistake(p, setting, path, strerror(errno));
+        if (fd >= 0)
+            close(fd);
+        return false;
+    }
+    *out_stamp = stamp_of(&st);
+    bool ok = false;
+    if (!S_ISREG(st.st_mode))
+        mistake(p, setting, path, "is no regular file");
+    else if (st.st_size == 0)
+        mistake(p, setting, path, "is empty");
+    else if (st.st_size > (off_t)FILE_BYTES_MAX)
+        mistake(p, setting, path, "is too large: 4 MiB at most");
+    else if (!read_all(fd, out, (size_t)st.st_size))
+        mistake(p, setting, path, "cannot be read whole");
+    else
+        ok = true;
+    if (ok && secret && (st.st_mode & (S_IRWXO)) != 0)
+        warning(p, setting, path, "others can read this private key: chmod o-rwx");
+    close(fd);
+    return ok;
+}
+
+/* ---- certificates ---- */
+
+static char *name_text(X509_NAME *name)
+{
+    BIO *bio = BIO_new(BIO_s_mem());
+    char *data, *text;
+
+    X509_NAME_print_ex(bio, name, 0, XN_FLAG_RFC2253 & ~ASN1_STRFLGS_ESC_MSB);
+    long n = BIO_get_mem_data(bio, &data);
+    text = xmalloc((size_t)n + 1);
+    memcpy(text, data, (size_t)n);
+    text[n] = '\0';
+    BIO_free(bio);
+    return text;
+}
+
+static char *hex_text(const uint8_t *data, size_t n)
+{
+    char *text = xmalloc(2 * n + 1);
+
+    for (size_t i = 0; i < n; i++) {
+        text[2 * i] = "0123456789ABCDEF"[data[i] >> 4];
+        text[2 * i + 1] = "0123456789ABCDEF"[data[i] & 15];
+    }
+    text[2 * n] = '\0';
+    return text;
+}
+
+static char *serial_text(const X509 *x)
+{
+    BIGNUM *bn = ASN1_INTEGER_to_BN(X509_get0_serialNumber(x), NULL);
+    char *hex = bn != NULL ? BN_bn2hex(bn) : NULL;
+    char *text = xstrdup(hex != NULL ? hex : "");
+
+    OPENSSL_free(hex);
+    BN_free(bn);
+    return text;
+}
+
+static char *key_type_text(const X509 *x)
+{
+    EVP_PKEY *key = X509_get0_pubkey(x);
+    char group[64] = "", text[96];
+
+    if (key == NULL)
+        return xstrdup("?");
+    switch (EVP_PKEY_get_base_id(key)) {
+    case EVP_PKEY_RSA:
+        snprintf(text, sizeof(text), "RSA %d", EVP_PKEY_get_bits(key));
+        break;
+    case EVP_PKEY_EC:
+        EVP_PKEY_get_group_name(key, group, sizeof(group), NULL);
+        snprintf(text, sizeof(text), "EC %s",
+                 strcmp(group, "prime256v1") == 0  ? "P-256"
+                 : strcmp(group, "secp384r1") == 0 ? "P-384"
+                                                   : group);
+        break;
+    default:
+        snprintf(text, sizeof(text), "%s", EVP_PKEY_get0_type_name(key));
+    }
+    return xstrdup(text);
+}
+
+static int64_t time_of(const ASN1_TIME *t)
+{
+    struct tm tm;
+
+    return ASN1_TIME_to_tm(t, &tm) == 1 ? (int64_t)timegm(&tm) : 0;
+}
+
+static void add_name(struct tls_cert_info *info, const char *text, size_t len)
+{
+    char **names = (char **)(uintptr_t)info->names;
+    char *name = xmalloc(len + 1);
+
+    for (size_t i = 0; i < len; i++)
+        name[i] = (char)tolower((unsigned char)text[i]);
+    name[len] = '\0';
+    names = xrealloc(names, (info->n_names + 1) * sizeof(names[0]));
+    names[info->n_names++] = name;
+    info->names = (const char *const *)names;
+}
+
+/* The names of subjectAltName; the subject's common name only where there are none. */
+static void find_names(X509 *x, struct tls_cert_info *info)
+{
+    GENERAL_NAMES *alt = X509_get_ext_d2i(x, NID_subject_alt_name, NULL, NULL);
+    char cn[256];
+
+    for (int i = 0; i < sk_GENERAL_NAME_num(alt); i++) {
+        const GENERAL_NAME *n = sk_GENERAL_NAME_value(alt, i);
+        if (n->type != GEN_DNS)
+            continue;
+        const char *text = (const char *)ASN1_STRING_get0_data(n->d.dNSName);
+        size_t len = (size_t)ASN1_STRING_length(n->d.dNSName);
+        if (len > 0 && memchr(text, '\0', len) == NULL)
+            add_name(info, text, len);
+    }
+    GENERAL_NAMES_free(alt);
+    if (info->n_names == 0 &&
+        X509_NAME_get_text_by_NID(X509_get_subject_name(x), NID_commonName, cn, sizeof(cn)) > 0)
+        add_name(info, cn, strlen(cn));
+}
+
+static void fill_info(X509 *x, const char *path, struct tls_cert_info *info)
+{
+    unsigned char hash[EVP_MAX_MD_SIZE];
+    unsigned n = 0;
+
+    X509_digest(x, EVP_sha256(), hash, &n);
+    info->file = xstrdup(path);
+    info->subject = name_text(X509_get_subject_name(x));
+    info->issuer = name_text(X509_get_issuer_name(x));
+    info->serial = serial_text(x);
+    info->fingerprint = hex_text(hash, n);
+    info->key_type = key_type_text(x);
+    info->not_before_s = time_of(X509_get0_notBefore(x));
+    info->not_after_s = time_of(X509_get0_notAfter(x));
+    find_names(x, info);
+}
+
+static void free_info(struct tls_cert_info *info)
+{
+    const char *texts[] = {info->file,   info->subject,     info->issuer,
+                           info->serial, info->fingerprint, info->key_type};
+
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+        free((char *)(uintptr_t)texts[i]);
+    for (uint32_t i = 0; i < info->n_names; i++)
+        free((char *)(uintptr_t)info->names[i]);
+    free((void *)(uintptr_t)info->names);
+}
+
+static void date_warnings(struct place *p, const struct tls_cert_info *info, int64_t now_s)
+{
+    char text[80];
+
+    if (info->not_after_s < now_s) {
+        snprintf(text, sizeof(text), "has expired %lld days ago",
+                 (long long)((now_s - info->not_after_s) / 86400));
+        warning(p, "cert", info->file, text);
+    } else if (info->not_after_s - now_s < SOON_S) {
+        snprintf(text, sizeof(text), "expires in %lld days",
+                 (long long)((info->not_after_s - now_s) / 86400));
+        warning(p, "cert", info->file, text);
+    }
+    if (info->not_before_s > now_s)
+        warning(p, "cert", info->file, "is not valid yet");
+}
+
+static X509 *parse_cert(const struct tls_blob *pem)
+{
+    BIO *bio = BIO_new_mem_buf(pem->data, (int)pem->len);
+    X509 *x = PEM_read_bio_X509(bio, NULL, tls_no_password, NULL);
+
+    BIO_free(bio);
+    return x;
+}
+
+/* Whether this is a key, and this certificate's. */
+static void check_key(struct place *p, X509 *cert, const struct tls_blob *pem, const char *path)
+{
+    BIO *bio = BIO_new_mem_buf(pem->data, (int)pem->len);
+    EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, tls_no_password, NULL);
+
+    BIO_free(bio);
+    if (key == NULL && strstr((char *)pem->data, "ENCRYPTED") != NULL)
+        mistake(p, "key", path, "is encrypted; expected a key without a password");
+    else if (key == NULL)
+        mistake(p, "key", path, "has no private key in PEM");
+    else if (X509_check_private_key(cert, key) != 1)
+        mistake(p, "key", path, "is not the key of the certificate");
+    EVP_PKEY_free(key);
+    ERR_clear_error();
+}
+
+static void read_pair(struct place *p, const char *cert, const char *key, const char *ocsp,
+                      int64_t now_s, struct cert_file *out)
+{
+    bool both = read_file(p, "cert", cert, false, &out->pair.cert, &out->cert_stamp);
+
+    both = read_file(p, "key", key, true, &out->pair.key, &out->key_stamp) && both;
+    if (ocsp != NULL)
+        read_file(p, "ocsp", ocsp, false, &out->pair.ocsp, &out->ocsp_stamp);
+    if (!both)
+        return;
+    X509 *x = parse_cert(&out->pair.cert);
+    if (x == NULL) {
+        mistake(p, "cert", cert, "has no certificate in PEM");
+        ERR_clear_error();
+        return;
+    }
+    fill_info(x, cert, &out->info);
+    check_key(p, x, &out->pair.key, key);
+    date_warnings(p, &out->info, now_s);
+    X509_free(x);
+    ERR_clear_error();
+}
+
+static void free_cert(struct cert_file *c)
+{
+    free_blob(&c->pair.cert);
+    free_blob(&c->pair.key);
+    free_blob(&c->pair.ocsp);
+    free_info(&c->info);
+}
+
+/* ---- a listener's ---- */
+
+struct tls_server_files *tls_server_files_read(const struct tls_server_conf *conf, int64_t now_s,
+                                               struct strbuf *errors)
+{
+    struct tls_server_files *f = xcalloc(1, sizeof(*f));
+    struct place here = {.file = conf->file, .line = conf->line, .errors = errors};
+    bool failed = false;
+
+    f->n_certs = conf->n_certs;
+    f->certs = xcalloc((size_t)conf->n_certs + 1, sizeof(f->certs[0]));
+    for (uint32_t i = 0; i < conf->n_certs; i++) {
+        const struct tls_cert_conf *c = &conf->certs[i];
+        struct place p = {.file = c->file, .line = c->line, .errors = errors};
+        read_pair(&p, c->cert, c->key, c->ocsp, now_s, &f->certs[i]);
+        failed = failed || p.failed;
+    }
+    if (conf->client_ca != NULL &&
+        read_file(&here, "client_ca", conf->client_ca, false, &f->client_ca, &f->client_ca_stamp)) {
+        X509 *x = parse_cert(&f->client_ca);
+        if (x == NULL)
+            mistake(&here, "client_ca", conf->client_ca, "has no certificate in PEM");
+        X509_free(x);
+    }
+    if (conf->crl != NULL)
+        read_file(&here, "crl", conf->crl, false, &f->crl, &f->crl_stamp);
+    ERR_clear_error();
+    if (failed || here.failed)
+        tls_server_files_free(&f);
+    return f;
+}
+
+void tls_server_files_free(struct tls_server_files **files)
+{
+    struct tls_server_files *f = *files;
+
+    *files = NULL;
+    if (f == NULL)
+        return;
+    for (uint32_t i = 0; i < f->n_certs; i++)
+        free_cert(&f->certs[i]);
+    free_blob(&f->client_ca);
+    free_blob(&f->crl);
+    free(f->certs);
+    free(f);
+}
+
+const struct tls_cert_info *tls_server_files_cert(const struct tls_server_files *f, uint32_t i)
+{
+    return &f->certs[i].info;
+}
+
+static bool pair_changed(const char *cert, const char *key, const char *ocsp,
+                         const struct cert_file *f)
+{
+    return changed(cert, &f->cert_stamp) || changed(key, &f->key_stamp) ||
+           changed(ocsp, &f->ocsp_stamp);
+}
+
+bool tls_server_files_changed(const struct tls_server_conf *conf, const struct tls_server_files *f)
+{
+    for (uint32_t i = 0; i < f->n_certs; i++)
+        if (pair_changed(conf->certs[i].cert, conf->certs[i].key, conf->certs[i].ocsp,
+                         &f->certs[i]))
+            return true;
+    return changed(conf->client_ca, &f->client_ca_stamp) || changed(conf->crl, &f->crl_stamp);
+}
+
+const struct tls_pair_files *tls_server_files_pair(const struct tls_server_files *f, uint32_t i)
+{
+    return &f->certs[i].pair;
+}
+
+const struct tls_blob *tls_server_files_client_ca(const struct tls_server_files *f)
+{
+    return &f->client_ca;
+}
+
+const struct tls_blob *tls_server_files_crl(const struct tls_server_files *f)
+{
+    return &f->crl;
+}
+
+/* ---- a pool's ---- */
+
+struct tls_client_files *tls_client_files_read(const struct tls_client_conf *conf, int64_t now_s,
+                                               struct strbuf *errors)
+{
+    struct tls_client_files *f = xcalloc(1, sizeof(*f));
+    struct place p = {.file = conf->file, .line = conf->line, .errors = errors};
+
+    if (conf->cert != NULL && conf->key != NULL)
+        read_pair(&p, conf->cert, conf->key, NULL, now_s, &f->own);
+    if (conf->ca != NULL && read_file(&p, "ca", conf->ca, false, &f->ca, &f->ca_stamp)) {
+        X509 *x = parse_cert(&f->ca);
+        if (x == NULL)
+            mistake(&p, "ca", conf->ca, "has no certificate in PEM");
+        X509_free(x);
+    }
+    ERR_clear_error();
+    if (p.failed)
+        tls_client_files_free(&f);
+    return f;
+}
+
+void tls_client_files_free(struct tls_client_files **files)
+{
+    struct tls_client_files *f = *files;
+
+    *files = NULL;
+    if (f == NULL)
+        return;
+    free_cert(&f->own);
+    free_blob(&f->ca);
+    free(f);
+}
+
+bool tls_client_files_changed(const struct tls_client_conf *conf, const struct tls_client_files *f)
+{
+    return changed(conf->ca, &f->ca_stamp) || pair_changed(conf->cert, conf->key, NULL, &f->own);
+}
+
+const struct tls_blob *tls_client_files_ca(const struct tls_client_files *f)
+{
+    return &f->ca;
+}
+
+const struct tls_pair_files *tls_client_files_pair(const struct tls_client_files *f)
+{
+    return &f->own.pair;
+}

@@ -1,0 +1,67 @@
+/* tls_priv.h - what the files of lb/net's TLS share. */
+#ifndef SLUICE_NET_TLS_PRIV_H
+#define SLUICE_NET_TLS_PRIV_H
+
+#include "lb/net/tls.h"
+#include "lb/net/tls_files.h"
+#include "lb/net/tls_ticket.h"
+
+#include <openssl/ssl.h>
+
+struct tls_env {
+    OSSL_LIB_CTX *lib;
+    BIO_METHOD *bio; /* stream_tls.c's */
+    EVP_CIPHER *ticket_cipher;
+    X509_STORE *system_cas; /* NULL: not asked for yet */
+};
+
+struct stream;
+struct tls_facts;
+
+/* tls_env.c */
+/* A line for errors: what OpenSSL says of the latest mistake; its queue is empty then. */
+const char *tls_error_text(void);
+/* The system's CAs, read once per env; NULL: no memory. The env's. */
+X509_STORE *tls_env_system_cas(struct tls_env *env);
+
+/* tls_server.c */
+/* A new connection's; NULL: no memory. */
+SSL *tls_server_ssl(struct tls_server *t);
+struct tls_env *tls_server_env(struct tls_server *t);
+
+/* tls_client.c */
+SSL *tls_client_ssl(struct tls_client *t, uint32_t member, struct str name, struct str alpn);
+struct tls_env *tls_client_env(struct tls_client *t);
+
+/* stream_tls.c */
+BIO_METHOD *stream_tls_bio(void);
+SSL *stream_tls_ssl(const struct stream *s);
+struct tls_facts **stream_tls_kept_facts(struct stream *s); /* freed with the stream */
+
+/* tls_files.c: contents, for contexts */
+struct tls_blob {
+    uint8_t *data;
+    size_t len;
+};
+
+struct tls_pair_files {
+    struct tls_blob cert, key, ocsp; /* PEM, PEM, DER; ocsp.data NULL: none */
+};
+
+const struct tls_pair_files *tls_server_files_pair(const struct tls_server_files *f, uint32_t i);
+const struct tls_blob *tls_server_files_client_ca(const struct tls_server_files *f);
+const struct tls_blob *tls_server_files_crl(const struct tls_server_files *f);
+const struct tls_blob *tls_client_files_ca(const struct tls_client_files *f); /* data NULL: none */
+const struct tls_pair_files *tls_client_files_pair(const struct tls_client_files *f);
+
+/* Loads a chain and its key into a context of env. 0, or what is wrong in words. */
+const char *tls_use_pair(SSL_CTX *ctx, struct tls_env *env, const struct tls_pair_files *pair);
+/* PEM certificates (and CRLs) into a store. How many. */
+int tls_add_to_store(X509_STORE *store, struct tls_env *env, const struct tls_blob *certs,
+                     const struct tls_blob *crls);
+/* "\x02h2\x08http/1.1"; false: too long. */
+bool tls_alpn_wire(char *const *names, uint32_t n, uint8_t out[static 256], uint8_t *out_len);
+/* A password is never asked for. */
+int tls_no_password(char *buf, int size, int rwflag, void *arg);
+
+#endif
