@@ -1,12 +1,12 @@
 /* check.c - see check.h. All I/O starts in enter(); completions judge what came and enter the next
- * state, or end(). Whatever decides a run first counts; an operation that is still armed then is
- * cancelled and joined before the socket is closed. */
+ * state, or end(). Whatever decides a run first counts; what is still armed then is cancelled and
+ * joined before the socket is closed. */
 #include "health/check.h"
 
 #include "lb/net/addr.h"
 #include "lb/net/proxy_proto.h"
+#include "lb/net/stream_tls.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -22,6 +22,8 @@ const struct check_kind *check_kind_of(enum check_type type)
     switch (type) {
     case CHECK_TYPE_TCP:
         return &check_kind_tcp;
+    case CHECK_TYPE_TLS:
+        return &check_kind_tls;
     case CHECK_TYPE_HTTP:
         return &check_kind_http;
     case CHECK_TYPE_NONE:
@@ -37,45 +39,11 @@ static const struct {
 } timeouts[] = {
     [CHECK_CONNECTING] = {CHECK_L4TOUT, "no answer within"},
     [CHECK_BACKLOG] = {CHECK_L4TOUT, "its backlog was full for"},
+    [CHECK_PREFACE] = {CHECK_L6TOUT, "connected, but nothing could be sent within"},
+    [CHECK_SECURING] = {CHECK_L6TOUT, "connected, but no TLS handshake within"},
     [CHECK_SENDING] = {CHECK_L7TOUT, "connected, but nothing could be sent within"},
     [CHECK_RECEIVING] = {CHECK_L7TOUT, "connected, but no answer within"},
 };
-
-/* ---- words ---- */
-
-void check_say(struct check *ck, enum check_end end, enum check_result result, uint32_t code,
-               const char *fmt, ...)
-{
-    struct check_outcome *o = &ck->outcome;
-    va_list ap;
-
-    sl_assert(!ck->decided);
-    ck->decided = true;
-    o->end = end;
-    o->result = result;
-    o->code = code;
-    o->duration_us = (uint32_t)(loop_now_us(ck->loop) - ck->started_us);
-    va_start(ap, fmt);
-    vsnprintf(o->desc, sizeof(o->desc), fmt, ap);
-    va_end(ap);
-}
-
-const char *check_quote(struct str s, char buf[static CHECK_QUOTE_MAX])
-{
-    size_t n = 0;
-
-    for (size_t i = 0; i < s.len; i++) {
-        unsigned char c = (unsigned char)s.p[i];
-        bool plain = isprint(c) && c < 0x80 && c != '"' && c != '\\';
-        if (n + 4 + sizeof("...") > CHECK_QUOTE_MAX) {
-            n += (size_t)sprintf(buf + n, "...");
-            break;
-        }
-        n += (size_t)sprintf(buf + n, plain ? "%c" : c == '"' || c == '\\' ? "\\%c" : "\\x%02x", c);
-    }
-    buf[n] = '\0';
-    return buf;
-}
 
 static const char *format_timeout(uint32_t ms, char buf[static 24])
 {
@@ -85,15 +53,6 @@ static const char *format_timeout(uint32_t ms, char buf[static 24])
         snprintf(buf, 24, "%ums", ms);
     else
         snprintf(buf, 24, "%u.%03us", ms / 1000, ms % 1000);
-    return buf;
-}
-
-const char *check_error_text(int error, char buf[static CHECK_ERROR_MAX])
-{
-    const char *text = error == ENOENT ? "no such socket" : strerrordesc_np(error);
-
-    snprintf(buf, CHECK_ERROR_MAX, "%s", text != NULL ? text : "unknown error");
-    buf[0] = (char)tolower((unsigned char)buf[0]);
     return buf;
 }
 
@@ -108,66 +67,116 @@ static bool shortage(int error)
 /* ---- states ---- */
 
 static void on_connect(struct op *op, int res);
-static void on_sent(struct op *op, int res);
-static void on_received(struct op *op, int res);
+static void on_event(struct stream *s);
+static void failed(struct check *ck, int error);
 
 /* A socket that only ever connected is reset: closing it would leave a TIME_WAIT behind for every
  * check. Once bytes were sent a reset might take them away before they are read. */
 static void close_socket(struct check *ck)
 {
-    if (ck->fd < 0)
-        return;
-    if (ck->outcome.end == CHECK_PASSED && !ck->was_sent)
-        io_reset(ck->loop->io, ck->fd);
-    else
+    bool reset = ck->outcome.end == CHECK_PASSED && !ck->was_sent;
+
+    if (ck->opened)
+        stream_close(&ck->stream, reset);
+    else if (ck->fd >= 0)
         io_close(ck->loop->io, ck->fd);
+    ck->opened = false;
     ck->fd = -1;
+}
+
+/* Nothing is armed any more. */
+static void ended(struct check *ck)
+{
+    struct loop *l = ck->loop;
+
+    ck->state = CHECK_ENDED;
+    timer_stop(&l->timers, &ck->deadline);
+    timer_stop(&l->timers, &ck->again);
+    close_socket(ck);
+    loop_defer(l, &ck->finish);
+}
+
+static void begin_sending(struct check *ck, enum stream_read meanwhile)
+{
+    struct stream *s = &ck->stream;
+
+    ck->was_sent = s->tell_sent = true;
+    if (!stream_write(s, ck->out.p, (uint32_t)ck->out.len)) {
+        failed(ck, ENOMEM);
+        return;
+    }
+    strbuf_fini(&ck->out);
+    stream_read(s, meanwhile);
+    stream_flush(s);
+}
+
+static void begin_handshake(struct check *ck)
+{
+    struct tls_client *t = ck->conf->tls != NULL ? *ck->conf->tls : NULL;
+    bool http = ck->kind == &check_kind_http && ck->conf->health.tls->n_alpn == 0;
+    char buf[ADDR_TEXT_MAX];
+    struct str name = ck->conf->host != NULL ? str_of(ck->conf->host)
+                      : addr_family(&ck->addr) == AF_UNIX
+                          ? STR("localhost")
+                          : str_of(addr_format_host(&ck->addr, buf));
+
+    ck->was_sent = true;
+    ck->stream.tell_sent = false;
+    /* No session is resumed: the certificate is to be seen as it is now. */
+    if (t == NULL || !stream_tls_connect(&ck->stream, t, TLS_NO_MEMBER, name,
+                                         http ? STR("\x08http/1.1") : STR("")))
+        failed(ck, ENOMEM);
+    else
+        stream_read(&ck->stream, STREAM_READ);
 }
 
 static void enter(struct check *ck, enum check_state next)
 {
     struct loop *l = ck->loop;
 
-    sl_assert(!ck->op.armed);
+    sl_assert(!ck->connect.armed || next == CHECK_CLOSING);
     ck->state = next;
     switch (next) {
     case CHECK_CONNECTING:
-        op_init(&ck->op, on_connect);
-        io_connect(l->io, &ck->op, ck->fd, &ck->addr.sa, ck->addr.len);
+        io_connect(l->io, &ck->connect, ck->fd, &ck->addr.sa, ck->addr.len);
         return;
     case CHECK_BACKLOG:
         timer_start(&l->timers, &ck->again, loop_now_ms(l) + BACKLOG_MS);
         return;
+    case CHECK_PREFACE:
+        begin_sending(ck, STREAM_QUIET);
+        return;
+    case CHECK_SECURING:
+        begin_handshake(ck);
+        return;
     case CHECK_SENDING:
-        ck->was_sent = true;
-        op_init(&ck->op, on_sent);
-        io_send(l->io, &ck->op, ck->fd, ck->out.p, ck->out.len);
+        begin_sending(ck, stream_is_tls(&ck->stream) ? STREAM_READ : STREAM_QUIET);
+        return;
+    case CHECK_RECEIVING:
+        stream_read(&ck->stream, STREAM_READ);
         return;
     case CHECK_DRAINING:
-    case CHECK_RECEIVING:
-        op_init(&ck->op, on_received);
-        io_recv_into(l->io, &ck->op, ck->fd, ck->in, sizeof(ck->in));
+        timer_start(&l->timers, &ck->deadline, loop_now_ms(l) + DRAIN_MS);
+        return;
+    case CHECK_CLOSING:
+        io_cancel(l->io, &ck->connect);
+        if (ck->opened)
+            stream_stop(&ck->stream);
+        if (!ck->connect.armed && (!ck->opened || stream_idle(&ck->stream)))
+            ended(ck);
         return;
     case CHECK_ENDED:
-        timer_stop(&l->timers, &ck->deadline);
-        timer_stop(&l->timers, &ck->again);
-        close_socket(ck);
-        loop_defer(l, &ck->finish);
-        return;
     case CHECK_IDLE:
         break;
     }
-    sl_assert(!"no way back to idle");
+    sl_assert(!"entered by ended() and on_finish() only");
 }
 
 /* It is decided: ends, at once or when what is armed has come back. */
 static void end(struct check *ck)
 {
     sl_assert(ck->decided && ck->state != CHECK_ENDED);
-    if (ck->op.armed)
-        io_cancel(ck->loop->io, &ck->op);
-    else
-        enter(ck, CHECK_ENDED);
+    enter(ck, CHECK_CLOSING);
 }
 
 static void on_finish(struct loop_task *task)
@@ -204,17 +213,21 @@ static void on_deadline(struct timer *t)
 
 static void failed(struct check *ck, int error)
 {
+    const char *tls =
+        ck->opened && stream_is_tls(&ck->stream) ? stream_tls_reason(&ck->stream) : "";
     char buf[CHECK_ERROR_MAX];
+    const char *text = tls[0] != '\0' ? tls : check_error_text(error, buf);
 
     if (shortage(error))
-        check_say(ck, CHECK_UNABLE, CHECK_SOCKERR, (uint32_t)error, "%s",
-                  check_error_text(error, buf));
+        check_say(ck, CHECK_UNABLE, CHECK_SOCKERR, (uint32_t)error, "%s", text);
     else if (ck->state == CHECK_CONNECTING)
-        check_say(ck, CHECK_FAILED, CHECK_L4CON, (uint32_t)error, "%s",
-                  check_error_text(error, buf));
+        check_say(ck, CHECK_FAILED, CHECK_L4CON, (uint32_t)error, "%s", text);
+    else if (ck->state == CHECK_SECURING)
+        check_say(ck, CHECK_FAILED, CHECK_L6RSP, 0, "tls: %s%s", text,
+                  tls[0] != '\0' ? "" : " during the handshake");
     else
-        check_say(ck, CHECK_FAILED, CHECK_L7RSP, (uint32_t)error, "connected, then: %s",
-                  check_error_text(error, buf));
+        check_say(ck, CHECK_FAILED, CHECK_L7RSP, (uint32_t)error, "connected, then: %s%s",
+                  tls[0] != '\0' ? "tls: " : "", text);
     end(ck);
 }
 
@@ -232,7 +245,7 @@ static void add_proxy_header(struct check *ck)
     if (ck->conf->send_proxy == CHECK_PROXY_V2) {
         strbuf_add(&ck->out, header, proxy_write(PROXY_V2, NULL, NULL, header));
     } else if (ck->conf->send_proxy == CHECK_PROXY_V1) {
-        bool known = io_local_name(ck->loop->io, ck->fd, &ss, &len) == 0;
+        bool known = io_local_name(ck->loop->io, ck->stream.fd, &ss, &len) == 0;
         if (known)
             addr_from_sockaddr(&own, (struct sockaddr *)&ss, len);
         strbuf_add(&ck->out, header,
@@ -240,33 +253,53 @@ static void add_proxy_header(struct check *ck)
     }
 }
 
+/* All of it, or what of the answer is here already. */
+static void receive(struct check *ck);
+
 static void sent(struct check *ck)
 {
-    if (ck->kind->sent(ck))
+    ck->stream.tell_sent = false;
+    if (ck->kind->sent(ck)) {
         end(ck);
+        return;
+    }
+    enter(ck, CHECK_RECEIVING);
+    receive(ck);
+}
+
+static void converse(struct check *ck)
+{
+    ck->kind->request(ck, &ck->out);
+    if (ck->out.len > 0)
+        enter(ck, CHECK_SENDING);
     else
-        enter(ck, CHECK_RECEIVING);
+        sent(ck);
+}
+
+static void connected(struct check *ck)
+{
+    stream_open(&ck->stream, ck->streams, ck->fd, on_event);
+    ck->opened = true;
+    add_proxy_header(ck);
+    if (ck->conf->health.tls == NULL)
+        converse(ck);
+    else
+        enter(ck, ck->out.len > 0 ? CHECK_PREFACE : CHECK_SECURING);
 }
 
 static void on_connect(struct op *op, int res)
 {
-    struct check *ck = container_of(op, struct check, op);
+    struct check *ck = container_of(op, struct check, connect);
 
     CHECK_MAGIC(ck, CHECK_MAGIC_WORD);
-    if (ck->decided) {
-        enter(ck, CHECK_ENDED);
-    } else if (res == -EAGAIN) {
+    if (ck->decided)
+        ended(ck);
+    else if (res == -EAGAIN)
         enter(ck, CHECK_BACKLOG);
-    } else if (res < 0) {
+    else if (res < 0)
         failed(ck, -res);
-    } else {
-        add_proxy_header(ck);
-        ck->kind->request(ck, &ck->out);
-        if (ck->out.len > 0)
-            enter(ck, CHECK_SENDING);
-        else
-            sent(ck);
-    }
+    else
+        connected(ck);
 }
 
 static void on_again(struct timer *t)
@@ -274,84 +307,109 @@ static void on_again(struct timer *t)
     enter(container_of(t, struct check, again), CHECK_CONNECTING);
 }
 
-static void on_sent(struct op *op, int res)
+/* False: that was all, or enough. */
+static bool drain(struct check *ck, struct str data)
 {
-    struct check *ck = container_of(op, struct check, op);
+    ck->drained += (uint32_t)data.len;
+    return ck->drained < LIMIT_CHECK_BODY && !ck->kind->rest(ck, data);
+}
 
-    CHECK_MAGIC(ck, CHECK_MAGIC_WORD);
-    if (ck->decided)
-        enter(ck, CHECK_ENDED);
-    else if (res < 0)
-        failed(ck, -res);
+/* Judges a piece of what came; moves the state where it decides. */
+static void judge(struct check *ck, struct str data)
+{
+    if (ck->state == CHECK_DRAINING) {
+        if (!drain(ck, data))
+            end(ck);
+    } else if (ck->kind->answer(ck, data)) {
+        if (ck->kind->rest == NULL || ck->complete)
+            end(ck);
+        else
+            enter(ck, CHECK_DRAINING);
+    }
+}
+
+static bool receiving(const struct check *ck)
+{
+    return ck->state == CHECK_RECEIVING || ck->state == CHECK_DRAINING;
+}
+
+static void receive(struct check *ck)
+{
+    struct stream *s = &ck->stream;
+
+    while (s->in != NULL) {
+        uint32_t n = s->in->len;
+        judge(ck, (struct str){(char *)s->in->data, n});
+        if (!receiving(ck))
+            return;
+        stream_consume(s, n);
+    }
+    if (!s->eof && s->error == 0)
+        return;
+    if (ck->decided) {
+        end(ck);
+    } else if (s->error != 0) {
+        failed(ck, -s->error);
+    } else {
+        ck->kind->ended(ck);
+        end(ck);
+    }
+}
+
+static void on_handshake(struct check *ck)
+{
+    const struct stream *s = &ck->stream;
+
+    if (s->error != 0 || s->tx_dead)
+        failed(ck, s->error != 0 ? -s->error : -s->tx_error);
+    else if (stream_tls_ready(s))
+        converse(ck);
+    else if (s->eof)
+        failed(ck, ECONNRESET);
+}
+
+static void on_sent(struct check *ck)
+{
+    const struct stream *s = &ck->stream;
+
+    if (s->tx_dead)
+        failed(ck, -s->tx_error);
+    else if (!stream_sent_all(s))
+        return;
+    else if (ck->state == CHECK_PREFACE)
+        enter(ck, CHECK_SECURING);
     else
         sent(ck);
 }
 
-static void begin_drain(struct check *ck)
+static void on_event(struct stream *s)
 {
-    struct loop *l = ck->loop;
-
-    timer_start(&l->timers, &ck->deadline, loop_now_ms(l) + DRAIN_MS);
-    enter(ck, CHECK_DRAINING);
-}
-
-/* False: that was all, or enough. */
-static bool drain(struct check *ck, int res)
-{
-    if (ck->state != CHECK_DRAINING || res <= 0)
-        return false;
-    ck->drained += (uint32_t)res;
-    return ck->drained < LIMIT_CHECK_BODY && !ck->kind->rest(ck, (struct str){ck->in, (size_t)res});
-}
-
-static void on_received(struct op *op, int res)
-{
-    struct check *ck = container_of(op, struct check, op);
+    struct check *ck = container_of(s, struct check, stream);
 
     CHECK_MAGIC(ck, CHECK_MAGIC_WORD);
-    if (ck->decided) {
-        enter(ck, drain(ck, res) ? CHECK_DRAINING : CHECK_ENDED);
-    } else if (res < 0) {
-        failed(ck, -res);
-    } else if (res == 0) {
-        ck->kind->ended(ck);
-        end(ck);
-    } else if (!ck->kind->answer(ck, (struct str){ck->in, (size_t)res})) {
-        enter(ck, CHECK_RECEIVING);
-    } else if (ck->kind->rest == NULL || ck->complete) {
-        end(ck);
-    } else {
-        begin_drain(ck);
-    }
-}
-
-bool check_seen_all(const struct check *ck)
-{
-    return ck->seen.len >= LIMIT_CHECK_BODY;
-}
-
-bool check_find(struct check *ck, struct str data, struct str needle)
-{
-    /* The part before `from` was searched already; a match may begin in its last bytes. */
-    size_t from = ck->seen.len < needle.len ? 0 : ck->seen.len - needle.len + 1;
-    size_t room = LIMIT_CHECK_BODY - ck->seen.len;
-
-    strbuf_add(&ck->seen, data.p, data.len < room ? data.len : room);
-    struct str rest = {ck->seen.p + from, ck->seen.len - from};
-    return needle.len == 0 || memmem(rest.p, rest.len, needle.p, needle.len) != NULL;
+    if (ck->state == CHECK_SECURING)
+        on_handshake(ck);
+    else if (ck->state == CHECK_PREFACE || ck->state == CHECK_SENDING)
+        on_sent(ck);
+    else if (receiving(ck))
+        receive(ck);
+    else if (ck->state == CHECK_CLOSING && stream_idle(s))
+        ended(ck);
 }
 
 /* ---- start and cancel ---- */
 
-void check_start(struct check *ck, struct loop *loop, const struct checker_pool_conf *conf,
+void check_start(struct check *ck, struct stream_env *streams, const struct checker_pool_conf *conf,
                  const struct addr *backend, check_done_fn *done, void *owner)
 {
     static const struct io_sock_opts opts = {.nodelay = true};
     const struct health_conf *h = &conf->health;
+    struct loop *loop = streams->loop;
 
     sl_assert(ck->state == CHECK_IDLE && ck->magic == 0);
     ck->magic = CHECK_MAGIC_WORD;
     ck->loop = loop;
+    ck->streams = streams;
     ck->conf = conf;
     ck->kind = check_kind_of(h->type);
     ck->done = done;
@@ -359,12 +417,12 @@ void check_start(struct check *ck, struct loop *loop, const struct checker_pool_
     ck->addr = h->address.len > 0 ? h->address : *backend;
     if (h->port != 0 && addr_family(&ck->addr) != AF_UNIX)
         addr_set_port(&ck->addr, h->port);
-    op_init(&ck->op, on_connect);
+    op_init(&ck->connect, on_connect);
     timer_init(&ck->deadline, on_deadline);
     timer_init(&ck->again, on_again);
     list_init(&ck->finish.node);
     ck->finish.fn = on_finish;
-    ck->decided = ck->complete = ck->was_sent = false;
+    ck->opened = ck->decided = ck->complete = ck->was_sent = false;
     ck->drained = 0;
     ck->started_us = loop_now_us(loop);
     ck->outcome = (struct check_outcome){.end = CHECK_CANCELLED};

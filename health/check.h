@@ -1,16 +1,17 @@
-/* check.h - one run of one health check: connect, send, receive, judge.
+/* check.h - one run of one health check: connect, encrypt where that is wanted, send, receive,
+ * judge.
  *
- * check.c does the I/O and keeps the time; a kind (check_tcp.c, check_http.c) says what to send and
- * judges what comes, without I/O of its own. A new kind: one file, one row in check.c, one test.
- * All on the health thread. From check_start() until `done` the run owns its memory and its socket;
- * `done` comes exactly once, from the end of a turn, also after check_cancel(). */
+ * check.c does the I/O and keeps the time; a kind (check_tcp.c, check_http.c...) says what to send
+ * and judges what comes, without I/O of its own. A new kind: one file, one row in check.c, one
+ * test. All on the health thread. From check_start() until `done` the run owns its memory and its
+ * socket; `done` comes exactly once, from the end of a turn, also after check_cancel(). */
 #ifndef SLUICE_HEALTH_CHECK_H
 #define SLUICE_HEALTH_CHECK_H
 
 #include "health/check_http_parse.h"
 #include "health/checker.h"
 #include "lb/base/str.h"
-#include "lb/io/loop.h"
+#include "lb/net/stream.h"
 
 enum check_end {
     CHECK_CANCELLED, /* nothing was learned, and nobody wants to know */
@@ -43,18 +44,19 @@ struct check_kind {
     /* What comes after the decision; true: the answer is complete. NULL: nobody waits for it. */
     bool (*rest)(struct check *ck, struct str data);
 };
-extern const struct check_kind check_kind_tcp, check_kind_http;
+extern const struct check_kind check_kind_tcp, check_kind_tls, check_kind_http;
 const struct check_kind *check_kind_of(enum check_type type); /* NULL: none */
-
-#define CHECK_RECV_SIZE 4096 /* bytes of one receive: most answers come in one piece */
 
 enum check_state {
     CHECK_IDLE,
     CHECK_CONNECTING,
     CHECK_BACKLOG, /* a unix socket's queue is full: waits to try again */
+    CHECK_PREFACE, /* a PROXY header goes before the handshake */
+    CHECK_SECURING,
     CHECK_SENDING,
     CHECK_RECEIVING,
     CHECK_DRAINING, /* it is decided; the rest of the answer is taken for politeness */
+    CHECK_CLOSING,  /* it is decided; what is armed is joined */
     CHECK_ENDED,    /* `done` comes at the end of the turn */
 };
 
@@ -62,15 +64,18 @@ struct check {
     uint32_t magic;
     enum check_state state;
     struct loop *loop;
+    struct stream_env *streams;
     const struct checker_pool_conf *conf; /* the owner's; stays during a run */
     const struct check_kind *kind;
     check_done_fn *done;
     void *owner;
     struct addr addr; /* what is connected to */
-    struct op op;
+    struct op connect;
+    struct stream stream;
     struct timer deadline, again;
     struct loop_task finish;
-    int fd;
+    int fd;        /* being connected */
+    bool opened;   /* it is the stream's */
     bool decided;  /* the outcome is set; what comes is joined only */
     bool complete; /* set by answer(): nothing of the answer is to come */
     bool was_sent; /* bytes have left, or may have */
@@ -80,12 +85,11 @@ struct check {
     struct strbuf out;  /* what is sent */
     struct strbuf seen; /* of the answer, where it is searched; LIMIT_CHECK_BODY at most */
     struct check_http http;
-    char in[CHECK_RECV_SIZE];
 };
 
 /* ck: zeroed or ended. conf, and the strings in it, stay until `done`. backend: its address; the
  * conf's own address and port come before it. */
-void check_start(struct check *ck, struct loop *loop, const struct checker_pool_conf *conf,
+void check_start(struct check *ck, struct stream_env *streams, const struct checker_pool_conf *conf,
                  const struct addr *backend, check_done_fn *done, void *owner);
 void check_cancel(struct check *ck); /* soon `done` with CHECK_CANCELLED, unless it is decided */
 
@@ -93,6 +97,8 @@ void check_cancel(struct check *ck); /* soon `done` with CHECK_CANCELLED, unless
 
 void check_say(struct check *ck, enum check_end end, enum check_result result, uint32_t code,
                const char *fmt, ...) PRINTF_LIKE(5, 6);
+/* The outcome of a check that a connection, or a handshake, is enough for. */
+void check_say_connected(struct check *ck);
 /* Adds data to ck->seen and looks for needle, also across pieces. */
 bool check_find(struct check *ck, struct str data, struct str needle);
 bool check_seen_all(const struct check *ck); /* LIMIT_CHECK_BODY is reached: no more is looked at */

@@ -13,7 +13,7 @@ static bool sent(struct check *ck)
 {
     if (ck->conf->health.expect != NULL)
         return false;
-    check_say(ck, CHECK_PASSED, CHECK_L4OK, 0, "connected");
+    check_say_connected(ck);
     return true;
 }
 

@@ -95,6 +95,7 @@ struct checker {
     uint32_t in_flight, n_first;
     bool begun, told_ready, stopping;
     struct slab checks;
+    struct stream_env streams;
     struct timer ready_by;
     struct loop_task flush;
     struct loop_msg begin_msg;
@@ -558,7 +559,7 @@ static void start_check(struct target *t)
     t->state = TARGET_RUNNING;
     c->in_flight++;
     publish(t);
-    check_start(t->check, c->loop, &t->conf, &t->checked, on_check_done, t);
+    check_start(t->check, &c->streams, &t->conf, &t->checked, on_check_done, t);
 }
 
 static void leave(struct target *t)
@@ -1089,6 +1090,7 @@ struct checker *checker_new(struct loop *loop, struct backend_table *table,
     c->flush.fn = on_flush;
     c->begin_msg.fn = on_begin;
     timer_init(&c->ready_by, on_ready_by);
+    stream_env_init(&c->streams, loop);
     slab_init(&c->checks, "checks", sizeof(struct check), LIMIT_CHECKS_IN_FLIGHT);
     return c;
 }
@@ -1136,6 +1138,7 @@ void checker_free(struct checker **cp)
     }
     list_remove(&c->flush.node);
     slab_fini(&c->checks);
+    stream_env_fini(&c->streams);
     free(c);
     *cp = NULL;
 }

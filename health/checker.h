@@ -25,15 +25,18 @@ struct checker_hooks {
     void (*ready)(void *ctx);
 };
 
-/* Per pool; copied, but for the strings in it, which stay until checker_free(). */
+/* Per backend; copied, but for the strings in it, which stay until checker_free(). */
 struct checker_pool_conf {
     struct health_conf health;
     struct outlier_conf ejection;
     uint32_t slow_start_ms;
     enum { CHECK_PROXY_OFF, CHECK_PROXY_V1, CHECK_PROXY_V2 } send_proxy;
     /* Where health.tls is set: the context to use, which is another one when its files have
-     * changed; the health thread's own. Sessions are kept by the backend's number, sid - 1. */
+     * changed; the health thread's own. Sessions are not resumed. */
     struct tls_client *const *tls;
+    /* Of the backend, as it is configured: whom its certificate is for, unless health.tls says.
+     * NULL: its address is a literal one. */
+    const char *host;
 };
 
 /* The caller owns `loop` (initialised with its engine) and runs it in a thread of its own choosing,

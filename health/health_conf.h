@@ -5,7 +5,7 @@
 #include "lb/net/addr.h"
 #include "lb/net/tls_conf.h"
 
-enum check_type { CHECK_TYPE_NONE, CHECK_TYPE_TCP, CHECK_TYPE_HTTP };
+enum check_type { CHECK_TYPE_NONE, CHECK_TYPE_TCP, CHECK_TYPE_HTTP, CHECK_TYPE_TLS };
 
 struct status_range {
     uint16_t from, to; /* inclusive */

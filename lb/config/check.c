@@ -314,7 +314,8 @@ static void check_idle_settings(const struct check *c, uint32_t p)
     const struct pool_conf *pool = &c->own->conf.pools[p];
     bool tcp = pool->health.type == CHECK_TYPE_TCP, http = pool->health.type == CHECK_TYPE_HTTP;
     const char *need_tcp = "health.type = \"tcp\"", *need_http = "health.type = \"http\"";
-    const char *need_check = "health.type = \"tcp\" or \"http\"";
+    const char *need_check = "health.type = \"tcp\", \"tls\" or \"http\"";
+    bool any = pool->health.type != CHECK_TYPE_NONE;
 
     check_idle(c, p, "hash.key", pool->balance.kind == BALANCE_HASH, "balance = \"hash\"");
     check_idle(c, p, "hash.load_bound", pool->balance.kind == BALANCE_HASH, "balance = \"hash\"");
@@ -325,8 +326,8 @@ static void check_idle_settings(const struct check *c, uint32_t p)
     check_idle(c, p, "health.host", http, need_http);
     check_idle(c, p, "health.status", http, need_http);
     check_idle(c, p, "health.body", http, need_http);
-    check_idle(c, p, "health.address", tcp || http, need_check);
-    check_idle(c, p, "health.port", tcp || http, need_check);
+    check_idle(c, p, "health.address", any, need_check);
+    check_idle(c, p, "health.port", any, need_check);
 }
 
 static void check_health(const struct check *c, uint32_t p)

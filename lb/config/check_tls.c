@@ -205,4 +205,7 @@ void check_tls_pool(const struct check *c, uint32_t p)
         check_client(c, p, health->tls, "health.tls", false);
     else if (!health->plain)
         health->tls = pool->tls;
+    if (health->type == CHECK_TYPE_TLS && health->tls == NULL)
+        pool_error(c, p, "health.type", "found \"tls\" %s, expected tls or health.tls beside it",
+                   health->plain ? "beside health.tls = false" : "in a pool without tls");
 }

@@ -65,8 +65,11 @@ static const struct schema_word balances[] = {{"round_robin", BALANCE_ROUND_ROBI
                                               {"peak_ewma", BALANCE_PEAK_EWMA},
                                               {"first", BALANCE_FIRST},
                                               {0}};
-static const struct schema_word check_types[] = {
-    {"tcp", CHECK_TYPE_TCP}, {"http", CHECK_TYPE_HTTP}, {"none", CHECK_TYPE_NONE}, {0}};
+static const struct schema_word check_types[] = {{"tcp", CHECK_TYPE_TCP},
+                                                 {"tls", CHECK_TYPE_TLS},
+                                                 {"http", CHECK_TYPE_HTTP},
+                                                 {"none", CHECK_TYPE_NONE},
+                                                 {0}};
 static const struct schema_word initials[] = {
     {"unknown", INITIAL_UNKNOWN}, {"up", INITIAL_UP}, {"down", INITIAL_DOWN}, {0}};
 static const struct schema_word on_downs[] = {{"keep", false}, {"close", true}, {0}};
@@ -665,11 +668,11 @@ const struct schema_row schema_rows[] = {
      .type = SCHEMA_ENUM,
      OWN,
      .words = check_types,
-     .later = " grpc postgres mysql redis fastcgi exec agent tls ",
+     .later = " grpc postgres mysql redis fastcgi exec agent ",
      .def = "tcp",
      KEEP(pool_conf, health.type),
-     .help =
-         "tcp connects (and may send and expect bytes), http sends a request, none is always up."},
+     .help = "tcp connects (and may send and expect bytes), tls wants a TLS handshake, http sends a "
+             "request, none is always up. Where the pool has tls, all of them are over it."},
     {.path = "pools.health.interval",
      .type = SCHEMA_DURATION,
      OWN,

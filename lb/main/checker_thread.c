@@ -9,6 +9,8 @@
 #include <semaphore.h>
 #include <stdlib.h>
 
+#define CHECK_BUFS 64 /* receive buffers: answers are looked at at once and given back */
+
 struct checker_thread {
     struct epoch_reader epoch; /* first: it is cache-line aligned */
     struct loop loop;
@@ -27,7 +29,7 @@ struct checker_thread {
 
 static int start(struct checker_thread *t)
 {
-    const struct io_conf conf = {.engine = t->engine};
+    const struct io_conf conf = {.engine = t->engine, .bufs_max = CHECK_BUFS};
     int rc;
     struct io *io = io_new(&conf, &rc);
 

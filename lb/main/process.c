@@ -487,7 +487,7 @@ static void begin_checks(struct process *p)
 
     for (uint32_t i = 0; i < p->conf->n_pools; i++) {
         const struct pool_conf *conf = &p->conf->pools[i];
-        const struct checker_pool_conf check = {
+        struct checker_pool_conf check = {
             .health = conf->health,
             .ejection = {conf->http.ejection.failures, conf->http.ejection.time_ms,
                          conf->http.ejection.max_percent},
@@ -497,8 +497,11 @@ static void begin_checks(struct process *p)
                                                          : CHECK_PROXY_OFF,
             .tls = p->tls != NULL ? tls_store_check_client(p->tls, i) : NULL,
         };
-        for (uint32_t j = 0; j < p->pools[i]->n_members; j++)
+        for (uint32_t j = 0; j < p->pools[i]->n_members; j++) {
+            const struct addr_spec *a = &conf->backends[j].address;
+            check.host = a->addr.len == 0 ? a->host : NULL;
             checker_add(c, p->pools[i]->members[j].slot, &check);
+        }
     }
     checker_begin(c);
     if (p->resolve != NULL)

@@ -28,3 +28,9 @@ WEAK struct str stream_tls_alpn(const struct stream *s)
     (void)s;
     return STR("");
 }
+
+WEAK bool stream_tls_facts(struct stream *s, struct tls_facts *out)
+{
+    (void)s, (void)out;
+    return false;
+}

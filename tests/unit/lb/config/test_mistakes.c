@@ -55,6 +55,10 @@ static const struct mistake mistakes[] = {
     {"a percentage without its sign", POOL_WITH("health = { jitter = \"10\"; };") LISTENER,
      ERR(2,
          "pools[app].health.jitter: found \"10\", expected a percentage from \"0%\" to \"50%\"")},
+    {"a handshake as a check in a pool without tls",
+     POOL_WITH("health = { type = \"tls\"; };") LISTENER,
+     ERR(2, "pools[app].health.type: found \"tls\" in a pool without tls, expected tls or "
+            "health.tls beside it")},
     {"a percentage as a number", POOL_WITH("health = { jitter = 10; };") LISTENER,
      ERR(2, "pools[app].health.jitter: found 10 (a number without a unit), expected a percentage "
             "from \"0%\" to \"50%\"")},
@@ -421,8 +425,8 @@ static const struct mistake warnings[] = {
          "pools[app].health.send: found \"x\", which has no effect without health.type = \"tcp\"")},
     {"warning: a port that no check uses",
      POOL_WITH("health = { type = \"none\"; port = 9; };") LISTENER,
-     WARN(2, "pools[app].health.port: found 9, which has no effect without health.type = \"tcp\" "
-             "or \"http\"")},
+     WARN(2, "pools[app].health.port: found 9, which has no effect without health.type = \"tcp\", "
+             "\"tls\" or \"http\"")},
     {"warning: a pool that nobody uses",
      "pools = ( { name = \"app\"; mode = \"tcp\"; backends = ( { name = \"a\"; "
      "address = \"127.0.0.1:1\"; } ); },\n { name = \"old\"; mode = \"tcp\"; backends = ( { name = "
