@@ -41,6 +41,8 @@ bool stream_tls_truncated(const struct stream *s);
 /* What was agreed on; empty: nothing. Of the connection. */
 struct str stream_tls_alpn(const struct stream *s);
 
+bool stream_tls_resumed(const struct stream *s); /* a session from before */
+
 /* Facts for the log and for variables: made when first asked for; false: no memory. */
 bool stream_tls_facts(struct stream *s, struct tls_facts *out);
 /* Server side: bytes that have come so far may be replayed by somebody (0-RTT). */

@@ -26,6 +26,12 @@ __attribute__((weak)) struct str stream_tls_alpn(const struct stream *s)
     return (struct str){0};
 }
 
+__attribute__((weak)) bool stream_tls_resumed(const struct stream *s)
+{
+    (void)s;
+    return false;
+}
+
 __attribute__((weak)) bool stream_tls_facts(struct stream *s, struct tls_facts *out)
 {
     (void)s;

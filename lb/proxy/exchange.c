@@ -556,7 +556,7 @@ void exchange_start(struct exchange *x)
     x->in_step = true; /* over() not from inside */
     if (!exchange_find_client(x))
         exchange_fail(x, END_RESOURCE, NULL, -ENOMEM);
-    else if (exchange_is_too_early(x))
+    else if (http_session_too_early(exchange_http_session(x), &x->request))
         exchange_refuse(x, 425, "too-early", END_BAD_REQUEST);
     else if (request_too_long(exchange_conf(x), &x->request))
         exchange_refuse(x, 413, "body-too-large", END_BAD_REQUEST);
@@ -569,7 +569,8 @@ void exchange_start_refused(struct exchange *x, uint16_t status, const char *rea
                             enum session_end why)
 {
     timer_init(&x->timer, on_timer);
-    counter_add(&exchange_listener_row(x)->requests, 1);
+    if (why != END_TLS_FAILED && why != END_TLS_TIMEOUT)
+        counter_add(&exchange_listener_row(x)->requests, 1);
     x->active_ms = exchange_now_ms(x);
     x->in_step = true;
     if (exchange_find_client(x))

@@ -249,7 +249,10 @@ void exchange_log(struct exchange *x)
     }
     if (slot != NULL)
         r.srv_conn = atomic_load_explicit(&slot->in_flight, memory_order_relaxed);
-    if (x->error != 0)
+    if (x->end == END_TLS_FAILED)
+        snprintf(r.detail, sizeof(r.detail), "%s",
+                 stream_tls_reason(&exchange_http_session(x)->stream));
+    else if (x->error != 0)
         snprintf(r.detail, sizeof(r.detail), "%s", error_text(x));
     size_t n = access_format_write(l->format, &r, line);
     log_sink_write(l->sink, line, n);

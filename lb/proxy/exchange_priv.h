@@ -106,8 +106,6 @@ void exchange_filters_go_on(struct exchange *x);
 /* forward.c: who asks, and what the backend is told of it. False: no memory. */
 bool exchange_find_client(struct exchange *x);
 bool exchange_forward(struct exchange *x);
-/* Somebody may send it again (0-RTT), and that might do harm (RFC 8470 section 4). */
-bool exchange_is_too_early(const struct exchange *x);
 /* What browsers are told of https. False: no memory. */
 bool exchange_add_hsts(struct exchange *x);
 

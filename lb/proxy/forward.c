@@ -268,14 +268,6 @@ static bool add_early_data(struct forward *f)
     return !f->early || http_head_set(f->head, f->arena, STR("Early-Data"), STR("1")) == 0;
 }
 
-bool exchange_is_too_early(const struct exchange *x)
-{
-    if (!stream_tls_early(&exchange_http_session(x)->stream))
-        return false;
-    return !http_method_is_safe((enum http_method)x->request.method) ||
-           x->request.body != HTTP_BODY_NONE;
-}
-
 bool forward_fields(struct forward *f)
 {
     char port[STR_U64_MAX];

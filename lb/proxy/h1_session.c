@@ -10,7 +10,6 @@
 #include "lb/proxy/request.h"
 #include "lb/upstream/stick.h"
 
-#define DRAIN_IDLE_MS   1000        /* for a last request on an idle connection */
 #define QUICK_END_BYTES (16u << 10) /* so much may still be on its way when an exchange is over */
 
 enum h1_state {
@@ -41,7 +40,7 @@ static void go_idle(struct http_session *s)
     s->h1.parser = (struct h1_parser){0};
     s->stream.tell_sent = false;
     if (s->draining)
-        http_session_deadline(s, DRAIN_IDLE_MS);
+        http_session_deadline(s, HTTP_DRAIN_IDLE_MS);
     else
         http_session_deadline(s, s->h1.sequence == 0 ? http_session_conf(s)->request_head_timeout_ms
                                                      : http_session_conf(s)->idle_timeout_ms);
@@ -164,6 +163,10 @@ static void read_head(struct http_session *s)
         struct http_head head = {.fields = p->fields, .max_fields = (uint16_t)c->fields};
         enum h1_result r =
             h1_parse_request(&s->h1.parser, (char *)t->in->data, t->in->len, &limits, &head);
+        if (r == H1_DONE && http_session_too_early(s, &head)) {
+            s->h1.parser = (struct h1_parser){0}; /* is read again */
+            return;
+        }
         if (r == H1_DONE) {
             start_exchange(s, &head);
             return;
@@ -345,6 +348,12 @@ static void front_upgrade(struct exchange *x)
     session_of(x)->h1.keep = false;
 }
 
+/* An alert of TLS is on its way to the client. */
+static bool is_handshake(const struct exchange *x)
+{
+    return x->end == END_TLS_FAILED || x->end == END_TLS_TIMEOUT;
+}
+
 /* A client that knows how long the response is sees that it is not whole from an orderly end, and
  * gets what there was of it. */
 static bool may_end_orderly(const struct exchange *x)
@@ -364,7 +373,7 @@ static void front_over(struct exchange *x)
 {
     struct http_session *s = session_of(x);
     struct stream *t = &s->stream;
-    bool cut = x->cut, orderly = may_end_orderly(x),
+    bool cut = x->cut, orderly = may_end_orderly(x), handshake = is_handshake(x),
          upgraded = x->response.status == 101 && x->answered_us != 0;
     bool unread = s->h1.unread || !x->request_taken;
 
@@ -374,7 +383,7 @@ static void front_over(struct exchange *x)
     if (s->phase == HTTP_CLOSING)
         http_session_free_if_idle(s);
     else if (cut && !orderly)
-        http_session_close(s, true);
+        http_session_close(s, !handshake);
     else if (!cut && s->h1.keep && !unread && !(t->eof && t->in == NULL))
         go_idle(s);
     else if (upgraded)
@@ -429,7 +438,7 @@ static void end(struct http_session *s, enum session_end why)
 static void drain(struct http_session *s)
 {
     if (s->h1.state == H1_IDLE)
-        http_session_deadline(s, DRAIN_IDLE_MS);
+        http_session_deadline(s, HTTP_DRAIN_IDLE_MS);
 }
 
 static bool busy(const struct http_session *s)

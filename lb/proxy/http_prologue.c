@@ -5,27 +5,84 @@
 #include "lb/net/stream_tls.h"
 #include "lb/proxy/http_session.h"
 #include "lb/proxy/proxy_priv.h"
+#include "lb/proxy/tls_contexts.h"
 
 enum prologue {
     PROXY_HEADER, /* is awaited */
+    HELLO,        /* the first byte of a ClientHello is awaited */
     HANDSHAKE,
 };
 
 static const char *const state_names[] = {
     [PROXY_HEADER] = "proxy-header",
+    [HELLO] = "handshake",
     [HANDSHAKE] = "handshake",
 };
 
+static struct listener_counters *row_of(const struct http_session *s)
+{
+    return &s->base.listener->stats->rows[s->base.proxy->worker];
+}
+
 /* ---- TLS ---- */
 
-static void begin_handshake(struct http_session *s)
+/* An exchange that only says in the log what went wrong. */
+static void fail(struct http_session *s, const char *reason, enum session_end why)
 {
-    http_session_close(s, true);
+    counter_add(&row_of(s)->tls_failures, 1);
+    log_debug("listener %s: TLS handshake failed: %s", s->base.listener->conf->name,
+              why == END_TLS_TIMEOUT ? reason : stream_tls_reason(&s->stream));
+    http_session_switch(s, &h1_protocol);
+    h1_refuse(s, 0, reason, why);
 }
 
 static void read_handshake(struct http_session *s)
 {
-    http_session_close(s, true);
+    struct stream *t = &s->stream;
+
+    if (t->error != 0 || t->tx_dead || (t->eof && t->in == NULL)) {
+        fail(s, "tls-handshake", END_TLS_FAILED);
+        return;
+    }
+    if (!stream_tls_ready(t) && !stream_tls_early(t))
+        return;
+    counter_add(&row_of(s)->tls_handshakes, 1);
+    counter_add(&row_of(s)->tls_resumed, stream_tls_resumed(t));
+    bool h2 = str_eq_cstr(stream_tls_alpn(t), "h2");
+    http_session_switch(s, h2 ? &h2_protocol : &h1_protocol);
+}
+
+/* No memory of OpenSSL's is spent on clients that say nothing. */
+static void read_hello(struct http_session *s)
+{
+    struct stream *t = &s->stream;
+    struct tls_server *server = proxy_tls_server(s->base.proxy, s->base.listener);
+
+    if (t->in == NULL) {
+        if (t->eof || t->error != 0)
+            http_session_close(s, t->error != 0);
+        return;
+    }
+    if (t->in->data[0] >= 'A' && t->in->data[0] <= 'Z') { /* no record of TLS begins so */
+        http_session_switch(s, &h1_protocol);
+        h1_refuse(s, 400, HTTP_REASON_PLAIN, END_BAD_REQUEST);
+        return;
+    }
+    s->prologue.state = HANDSHAKE;
+    if (server == NULL || !stream_tls_accept(t, server)) {
+        counter_add(&s->base.proxy->counters->memory_refused, 1);
+        http_session_close(s, true);
+        return;
+    }
+    stream_read(t, STREAM_READ);
+}
+
+static void begin_tls(struct http_session *s)
+{
+    s->prologue.state = HELLO;
+    http_session_deadline(s, s->base.listener->conf->handshake_timeout_ms);
+    stream_read(&s->stream, STREAM_READ);
+    http_session_again(s);
 }
 
 /* ---- the PROXY header ---- */
@@ -33,7 +90,7 @@ static void read_handshake(struct http_session *s)
 static void go_on(struct http_session *s)
 {
     if (s->base.listener->conf->tls != NULL)
-        begin_handshake(s);
+        begin_tls(s);
     else
         http_session_switch(s, &h1_protocol);
 }
@@ -55,7 +112,7 @@ static void read_proxy_header(struct http_session *s)
     if (r != PROXY_DONE) {
         log_debug("listener %s: PROXY header refused: %s", s->base.listener->conf->name,
                   proxy_result_text(r));
-        counter_add(&s->base.listener->stats->rows[s->base.proxy->worker].bad_requests, 1);
+        counter_add(&row_of(s)->bad_requests, 1);
         http_session_close(s, true);
         return;
     }
@@ -69,7 +126,7 @@ static void read_proxy_header(struct http_session *s)
         go_on(s);
         return;
     }
-    counter_add(&s->base.listener->stats->rows[s->base.proxy->worker].denied, 1);
+    counter_add(&row_of(s)->denied, 1);
     http_session_close(s, true);
 }
 
@@ -88,15 +145,31 @@ static void begin(struct http_session *s)
 
 static void run(struct http_session *s)
 {
-    if (s->prologue.state == PROXY_HEADER)
+    switch ((enum prologue)s->prologue.state) {
+    case PROXY_HEADER:
         read_proxy_header(s);
-    else
+        break;
+    case HELLO:
+        read_hello(s);
+        break;
+    case HANDSHAKE:
         read_handshake(s);
+        break;
+    }
 }
 
 static void timeout(struct http_session *s)
 {
-    http_session_close(s, true);
+    if (s->prologue.state == HANDSHAKE)
+        fail(s, "tls-timeout", END_TLS_TIMEOUT);
+    else
+        http_session_close(s, true);
+}
+
+static void drain(struct http_session *s)
+{
+    if (s->prologue.state != HANDSHAKE && s->stream.in == NULL)
+        http_session_deadline(s, HTTP_DRAIN_IDLE_MS);
 }
 
 static void view(struct http_session *s, struct proxy_session_view *out)
@@ -108,5 +181,6 @@ const struct http_protocol http_prologue = {
     .begin = begin,
     .run = run,
     .timeout = timeout,
+    .drain = drain,
     .view = view,
 };

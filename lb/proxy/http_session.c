@@ -131,6 +131,13 @@ static void run_linger(struct http_session *s)
 
 /* ---- requests ---- */
 
+bool http_session_too_early(const struct http_session *s, const struct http_head *h)
+{
+    if (!stream_tls_early(&s->stream))
+        return false;
+    return !http_method_is_safe((enum http_method)h->method) || h->body != HTTP_BODY_NONE;
+}
+
 struct exchange *http_session_exchange(struct http_session *s, const struct front_ops *ops)
 {
     struct proxy *p = s->base.proxy;

@@ -23,6 +23,7 @@ struct acceptor;
 struct exchange;
 struct front_ops;
 struct h2_session; /* opaque */
+struct http_head;
 struct http_listener_conf;
 struct http_session;
 struct proxy;
@@ -56,6 +57,8 @@ struct http_protocol {
 extern const struct http_protocol http_prologue;
 extern const struct http_protocol h1_protocol;
 extern const struct http_protocol h2_protocol;
+
+#define HTTP_DRAIN_IDLE_MS 1000 /* for a last request on an idle connection */
 
 enum http_phase {
     HTTP_OPEN,    /* the protocol runs */
@@ -127,6 +130,10 @@ void http_session_close(struct http_session *s, bool reset);
 void http_session_end(struct http_session *s);
 void http_session_free_if_idle(struct http_session *s);
 
+/* Somebody may send this request again (0-RTT), and that might do harm (RFC 8470 section 4): it may
+ * wait in the stream until an event tells that the handshake is over; an exchange would answer 425.
+ */
+bool http_session_too_early(const struct http_session *s, const struct http_head *h);
 /* One request: the caller fills x->request and the times (exchange.h), x->sequence, x->front; then
  * exchange_start() or exchange_start_refused(), and exchange_step(). NULL: no memory; counted. */
 struct exchange *http_session_exchange(struct http_session *s, const struct front_ops *ops);
