@@ -577,6 +577,11 @@ struct str stream_tls_alpn(const struct stream *s)
     return (struct str){(const char *)p, len};
 }
 
+bool stream_tls_resumed(const struct stream *s)
+{
+    return s->tls != NULL && SSL_session_reused(s->tls->ssl);
+}
+
 SSL *stream_tls_ssl(const struct stream *s)
 {
     return s->tls->ssl;
