@@ -18,6 +18,7 @@ enum byte_class {
     BYTE_UNRESERVED = 16, /* RFC 3986 section 2.3 */
     BYTE_HEX = 32,
     BYTE_DIGIT = 64,
+    BYTE_NAME = 128, /* names of fields in HTTP/2: BYTE_TOKEN without capitals */
 };
 
 extern const uint8_t byte_classes[256];

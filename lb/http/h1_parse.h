@@ -40,6 +40,10 @@ enum h1_result {
     H1_BAD_HOST,
     H1_HOST_MISMATCH, /* Host differs from an absolute target's authority */
     H1_BAD_EXPECT,    /* 417 */
+    /* HTTP/2 only (h2_head.h). */
+    H1_BAD_PSEUDO_FIELD, /* unknown, repeated, missing, behind others, or in trailers */
+    H1_CONNECTION_FIELD, /* one that is for a connection of HTTP/1 */
+    H1_UNKNOWN_PROTOCOL, /* 501: an extended CONNECT for something else than a WebSocket */
     H1_RESULTS,
 };
 const char *h1_result_code(enum h1_result r); /* "bad-content-length": for logs and counters */

@@ -37,6 +37,12 @@ static const struct {
     [H1_BAD_HOST] = {400, "bad-host", "Host is not a host with an optional port"},
     [H1_HOST_MISMATCH] = {400, "host-mismatch", "Host differs from the host of the target"},
     [H1_BAD_EXPECT] = {417, "bad-expect", "an expectation other than 100-continue"},
+    [H1_BAD_PSEUDO_FIELD] = {400, "bad-pseudo-field",
+                             "a pseudo-header that is unknown, repeated, missing or misplaced"},
+    [H1_CONNECTION_FIELD] = {400, "connection-field",
+                             "a field that is for connections of HTTP/1 alone"},
+    [H1_UNKNOWN_PROTOCOL] = {501, "unknown-protocol",
+                             "an extended CONNECT for something other than a WebSocket"},
 };
 static_assert(ARRAY_LEN(results) == H1_RESULTS, "a row for each");
 

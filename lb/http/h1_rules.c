@@ -24,7 +24,7 @@ static bool repeated(const struct h1_seen *seen, enum http_field_id id)
 
 /* RFC 9110 section 8.6. One field, digits alone: a list of equal values, which the RFC lets us
  * repair, is refused like one of different values, and so is a sign. */
-static enum h1_result content_length(struct http_head *h, const struct h1_seen *seen)
+enum h1_result h1_content_length(struct http_head *h, const struct h1_seen *seen)
 {
     if (repeated(seen, HTTP_CONTENT_LENGTH))
         return H1_REPEATED_CONTENT_LENGTH;
@@ -79,7 +79,7 @@ static enum h1_result framing(struct http_head *h, const struct h1_seen *seen,
     }
     if (has(seen, HTTP_CONTENT_LENGTH)) {
         h->body = HTTP_BODY_LENGTH;
-        return content_length(h, seen);
+        return h1_content_length(h, seen);
     }
     return H1_DONE;
 }
@@ -112,7 +112,7 @@ static bool connection(struct http_head *h, const struct h1_seen *seen)
 }
 
 /* RFC 9110 section 10.1.1. An HTTP/1.0 client cannot understand a 100, so it is not asked for. */
-static enum h1_result expect(struct http_head *h)
+enum h1_result h1_expect(struct http_head *h)
 {
     for (struct http_field *f = NULL; (f = http_find(h, HTTP_EXPECT, f)) != NULL;) {
         struct str list = http_value(h, f), expectation;
@@ -207,13 +207,12 @@ static bool same_port(struct str a, struct str b, struct str otherwise)
 
 /* Whether Host says what the target says (RFC 9112 section 3.2.2 lets us ignore Host then, but who
  * reads it nevertheless would route elsewhere). */
-static bool same_authority(const struct http_head *h, struct str host, struct str port)
+bool h1_same_authority(const struct http_head *h, struct str host, struct str port,
+                       struct str otherwise)
 {
-    struct str target_host, target_port, otherwise = STR("");
+    struct str target_host, target_port;
     if (!uri_authority(http_str(h, h->authority), &target_host, &target_port))
         return false;
-    if (h->form != HTTP_FORM_AUTHORITY)
-        otherwise = scheme_len(http_str(h, h->target)) == 8 ? STR("443") : STR("80");
     return str_eq_nocase(host, target_host) && same_port(port, target_port, otherwise);
 }
 
@@ -229,10 +228,14 @@ static enum h1_result host(struct http_head *h, const struct h1_seen *seen)
     struct str name = STR(""), port = STR("");
     if (f->value.len > 0 && !uri_authority(http_value(h, f), &name, &port))
         return H1_BAD_HOST;
-    if (h->authority.len > 0)
-        return same_authority(h, name, port) ? H1_DONE : H1_HOST_MISMATCH;
-    h->authority = f->value;
-    return H1_DONE;
+    if (h->authority.len == 0) {
+        h->authority = f->value;
+        return H1_DONE;
+    }
+    struct str otherwise = STR("");
+    if (h->form != HTTP_FORM_AUTHORITY)
+        otherwise = scheme_len(http_str(h, h->target)) == 8 ? STR("443") : STR("80");
+    return h1_same_authority(h, name, port, otherwise) ? H1_DONE : H1_HOST_MISMATCH;
 }
 
 /* ---- together ---- */
@@ -250,13 +253,13 @@ enum h1_result h1_request_rules(struct http_head *h, const struct h1_seen *seen)
         return H1_TOO_MANY_FIELDS;
     if (has(seen, HTTP_TE))
         te(h);
-    return has(seen, HTTP_EXPECT) ? expect(h) : H1_DONE;
+    return has(seen, HTTP_EXPECT) ? h1_expect(h) : H1_DONE;
 }
 
 /* RFC 9112 section 6.3, items 1 and 2. What these say about a length is no framing; to HEAD and
  * with 304 it is news about the resource, with 1xx and 204 it must not be there (RFC 9110
  * section 8.6) and is forgotten. */
-static bool has_no_body(const struct http_head *h, enum http_method to)
+bool h1_has_no_body(const struct http_head *h, enum http_method to)
 {
     return to == HTTP_HEAD || h->status < 200 || h->status == 204 || h->status == 304 ||
            (to == HTTP_CONNECT && h->status < 300);
@@ -271,7 +274,7 @@ enum h1_result h1_response_rules(struct http_head *h, const struct h1_seen *seen
         return r;
     if (!connection(h, seen))
         return H1_TOO_MANY_FIELDS;
-    if (has_no_body(h, to)) {
+    if (h1_has_no_body(h, to)) {
         h->body = HTTP_BODY_NONE;
         if (h->status < 200 || h->status == 204)
             h->has_content_length = false;

@@ -298,6 +298,12 @@ static int reserve_field(struct http_head *h, struct arena *a)
     return 0;
 }
 
+int http_head_reserve(struct http_head *h, struct arena *a, size_t text)
+{
+    int r = reserve_field(h, a);
+    return r == 0 ? reserve_text(h, a, text) : r;
+}
+
 static struct http_slice append(struct http_head *h, struct str text)
 {
     struct http_slice s = {(uint16_t)h->used, (uint16_t)text.len};
@@ -319,9 +325,7 @@ int http_head_add(struct http_head *h, struct arena *a, struct str name, struct 
 {
     if (name.len > UINT8_MAX || value.len > HTTP_HEAD_BYTES_MAX)
         return -EMSGSIZE;
-    int r = reserve_field(h, a);
-    if (r == 0)
-        r = reserve_text(h, a, name.len + value.len);
+    int r = http_head_reserve(h, a, name.len + value.len);
     if (r != 0)
         return r;
     struct http_field *f = &h->fields[h->n_fields++];

@@ -167,6 +167,10 @@ int http_head_set(struct http_head *h, struct arena *a, struct str name,
 int http_head_text(struct http_head *h, struct arena *a, struct str text,
                    struct http_slice *out) WARN_UNUSED;
 
+/* Makes room for that much text and one field more, for who appends to mem and fields himself. As
+ * http_head_add(). */
+int http_head_reserve(struct http_head *h, struct arena *a, size_t text) WARN_UNUSED;
+
 /* Drops Connection, what it names, Keep-Alive, Proxy-Connection, TE, Transfer-Encoding, Upgrade,
  * HTTP2-Settings; Content-Length too (framing is written anew). RFC 9110 section 7.6.1. Names that
  * Connection may not take away (Host, Cookie, Authorization, Content-*...) stay.
