@@ -3,17 +3,11 @@
 #include "lb/net/stream_tls.h"
 #include "lb/proxy/proxy_priv.h"
 #include "lb/proxy/seek.h"
+#include "lb/proxy/tls_contexts.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-
-/* This worker's context of the pool. */
-static struct tls_client *client_of(const struct seek *k)
-{
-    (void)k;
-    return NULL;
-}
 
 /* Whom its certificate must be for, unless the pool says: as it is configured, so that an address
  * from elsewhere cannot change it; a literal one as it is now. */
@@ -38,7 +32,7 @@ static struct str offer_of(const struct pool_conf *c)
 
 bool seek_secure(struct seek *k, struct stream *s)
 {
-    struct tls_client *t = client_of(k);
+    struct tls_client *t = proxy_tls_client(k->proxy, k->pool);
     char buf[ADDR_TEXT_MAX];
 
     if (t == NULL ||

@@ -94,11 +94,14 @@ static uint32_t idle_ms(const struct backend_conn *conn)
     return (uint32_t)((loop_now_us(conn->cache->loop) - conn->idle_since_us) / 1000);
 }
 
-/* It ended, or spoke without having been asked: nothing that it says can be an answer. */
+/* It ended, or spoke without having been asked: nothing that it says can be an answer. (What TLS
+ * says for itself, such as a new session, is not seen here.) */
 static void on_idle_event(struct stream *s)
 {
     struct backend_conn *conn = conn_of(s);
 
+    if (s->in == NULL && !s->eof && s->error == 0 && !s->tx_dead)
+        return;
     if (s->eof && s->in == NULL)
         idle_learn_closed(&list_of(conn->cache, conn->pool, conn->slot)->learn, idle_ms(conn));
     counter_add(&row_of(conn)->idle_closed, 1);
