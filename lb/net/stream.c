@@ -589,6 +589,7 @@ void stream_read(struct stream *s, enum stream_read want)
 
 bool stream_splice(struct stream *from, struct stream *to, uint64_t n)
 {
+    sl_assert(from->tls == NULL && to->tls == NULL);
     if (from->rx_state == STREAM_RX_SPLICE)
         return true;
     if (from->no_splice || from->stopping || to->stopping || from->eof || from->error != 0)

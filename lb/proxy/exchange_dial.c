@@ -72,7 +72,6 @@ static void on_header(struct stream *s)
 size_t exchange_proxy_header(struct exchange *x, char out[static PROXY_WRITE_MAX])
 {
     enum proxy_proto version = x->pool->conf->send_proxy;
-    struct stream *client = x->ops->raw(x);
     struct addr local;
 
     if (version == PROXY_OFF)
@@ -80,7 +79,7 @@ size_t exchange_proxy_header(struct exchange *x, char out[static PROXY_WRITE_MAX
     if (x->session->dst.family != 0)
         peer_get(&x->session->dst, &local);
     else
-        session_local_address(x->session, client ? client->fd : -1, &local);
+        session_local_address(x->session, exchange_http_session(x)->stream.fd, &local);
     return proxy_write(version, x->client, &local, (uint8_t *)out);
 }
 

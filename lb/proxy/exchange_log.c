@@ -6,6 +6,7 @@
 #include "lb/proxy/exchange_priv.h"
 #include "lb/upstream/stick.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -188,7 +189,6 @@ void exchange_log(struct exchange *x)
 {
     struct proxy_listener *l = x->session->listener;
     const struct backend_slot *slot = x->seek.slot ? x->seek.slot : x->seek.last_slot;
-    struct stream *client = x->ops->raw(x);
     struct addr peer, local, *backend = NULL;
     char line[ACCESS_LINE_MAX];
 
@@ -196,7 +196,7 @@ void exchange_log(struct exchange *x)
         return;
     session_client_address(x->session, -1, &peer);
     if (access_format_needs(l->format) & ACCESS_NEEDS_LOCAL)
-        session_local_address(x->session, client ? client->fd : -1, &local);
+        session_local_address(x->session, exchange_http_session(x)->stream.fd, &local);
     else
         peer_get(&(struct peer){.family = AF_UNIX}, &local);
     if (slot != NULL)
@@ -249,9 +249,9 @@ void exchange_log(struct exchange *x)
     }
     if (slot != NULL)
         r.srv_conn = atomic_load_explicit(&slot->in_flight, memory_order_relaxed);
-    if (x->end == END_TLS_FAILED)
-        snprintf(r.detail, sizeof(r.detail), "%s",
-                 stream_tls_reason(&exchange_http_session(x)->stream));
+    const char *reason = stream_tls_reason(&exchange_http_session(x)->stream);
+    if ((x->end == END_TLS_FAILED || x->error == -EPROTO) && reason[0] != '\0')
+        snprintf(r.detail, sizeof(r.detail), "%s", reason);
     else if (x->error != 0)
         snprintf(r.detail, sizeof(r.detail), "%s", error_text(x));
     size_t n = access_format_write(l->format, &r, line);

@@ -310,7 +310,9 @@ static bool front_sent_all(struct exchange *x)
 
 static struct stream *front_raw(struct exchange *x)
 {
-    return &session_of(x)->stream;
+    struct stream *t = &session_of(x)->stream;
+
+    return stream_is_tls(t) ? NULL : t;
 }
 
 static uint64_t front_spliceable(const struct exchange *x)

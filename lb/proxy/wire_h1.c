@@ -263,7 +263,9 @@ static const char *reason(const struct wire *wire)
 
 static struct stream *raw(struct wire *wire)
 {
-    return stream_of(of(wire));
+    struct stream *s = stream_of(of(wire));
+
+    return s != NULL && stream_is_tls(s) ? NULL : s;
 }
 
 static uint64_t spliceable(const struct wire *wire)
