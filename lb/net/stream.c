@@ -592,6 +592,8 @@ bool stream_splice(struct stream *from, struct stream *to, uint64_t n)
     sl_assert(from->tls == NULL && to->tls == NULL);
     if (from->rx_state == STREAM_RX_SPLICE)
         return true;
+    if (has_tls(to)) /* what it sends is not what comes */
+        from->no_splice = true;
     if (from->no_splice || from->stopping || to->stopping || from->eof || from->error != 0)
         return false;
     if (from->rx.armed) {
