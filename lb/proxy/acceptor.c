@@ -100,7 +100,7 @@ static void on_accept(struct op *op, int res)
     if (res != -ECANCELED)
         warn(a, strerror(-res));
     if (res == -EMFILE || res == -ENFILE) /* connections that nobody uses hold some */
-        conn_cache_evict(&a->proxy->cache);
+        proxy_evict(a->proxy);
     if (!timer_pending(&a->resume))
         timer_start(&a->proxy->loop->timers, &a->resume, loop_now_ms(a->proxy->loop) + RESUME_MS);
 }

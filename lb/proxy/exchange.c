@@ -101,6 +101,7 @@ void exchange_leave_backend(struct exchange *x, bool reset)
         stream_splice_stop(client);
     exchange_close_wire(x, reset);
     backend_conn_close(&x->dialling, false);
+    exchange_h2_stop(x);
     seek_stop(&x->seek);
     if (seek_idle(&x->seek))
         seek_fini(&x->seek);

@@ -15,7 +15,9 @@
 #include "lb/obs/access_log.h"
 #include "lb/proxy/seek.h"
 #include "lb/proxy/wire_h1.h"
+#include "lb/proxy/wire_h2.h"
 #include "lb/route/route.h"
+#include "lb/upstream/h2_conns.h"
 
 struct exchange;
 struct http_listener;
@@ -96,8 +98,12 @@ struct exchange {
     union {
         struct wire wire; /* of whichever it is */
         struct wire_h1 wire_h1;
+        struct wire_h2 wire_h2;
     };
     struct backend_conn *dialling; /* connected, and not the wire's yet: TLS. Or NULL */
+    struct h2_waiter h2_waiter;    /* for one that another exchange dials */
+    struct h2_dial h2_dial;        /* others may wait for ours */
+    uint64_t h2_not_before_us;     /* connections older than that may be as dead as the last one */
     struct h1_body in_body;        /* the front's */
     uint64_t out_base;             /* the front's */
     struct timer timer;

@@ -28,6 +28,11 @@ static void ready(struct exchange *x)
     struct backend_conn *conn = x->dialling;
 
     x->dialling = NULL;
+    if (exchange_speaks_h2(x, conn)) {
+        exchange_h2_begin(x, conn);
+        return;
+    }
+    exchange_h2_not(x);
     exchange_open_wire(x, conn);
 }
 

@@ -65,8 +65,9 @@ void exchange_refuse_late(struct exchange *x, uint16_t status, const char *reaso
 void exchange_finish(struct exchange *x, enum session_end why);
 void exchange_close_wire(struct exchange *x, bool reset);
 void exchange_leave_backend(struct exchange *x, bool reset);
-/* Starts the wire's part: the request is sent on this connection. */
+/* Starts the wire's part: the request is sent on this connection, in HTTP/1. */
 void exchange_open_wire(struct exchange *x, struct backend_conn *conn);
+void exchange_wire_opened(struct exchange *x); /* ... of whichever protocol */
 
 /* exchange_route.c */
 void exchange_route(struct exchange *x);     /* chooses a route, runs its filters, goes on */
@@ -81,6 +82,20 @@ void exchange_dialled(struct seek *k,
 void exchange_dial_late(struct seek *k);
 /* What goes before the first request on a connection that carries one client only; 0: nothing. */
 size_t exchange_proxy_header(struct exchange *x, char out[static PROXY_WRITE_MAX]);
+
+/* exchange_h2.c: where the backend may speak HTTP/2; the place at it is held. */
+/* On a connection that is there. False: there is none. */
+bool exchange_h2_open(struct exchange *x);
+/* Waits for a connection that somebody dials, or dials. */
+void exchange_h2_dial(struct exchange *x);
+/* What was dialled here did not come to be (error), or those who wait for it shall look again. */
+void exchange_h2_dial_over(struct exchange *x, int error);
+void exchange_h2_stop(struct exchange *x);
+/* The same request once more, at the same backend, on a connection that is newer. */
+void exchange_h2_again(struct exchange *x);
+bool exchange_speaks_h2(const struct exchange *x, const struct backend_conn *conn);
+void exchange_h2_begin(struct exchange *x, struct backend_conn *conn); /* taken over */
+void exchange_h2_not(struct exchange *x); /* it is HTTP/1 */
 
 /* exchange_response.c */
 void exchange_read_head(struct exchange *x);

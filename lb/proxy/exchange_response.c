@@ -61,12 +61,12 @@ void exchange_wire_lost(struct exchange *x)
     bool reached = x->wire.ops->maybe_seen(&x->wire);
     bool may = resendable(x) &&
                (!reached || http_method_is_idempotent((enum http_method)x->request.method));
-    bool dead_on_reuse = x->wire.reused && !x->resent;
+    bool dead_on_reuse = (x->wire.reused || x->wire.refused) && !x->resent;
 
     if (may && dead_on_reuse) {
         x->resent = true;
         again(x);
-        seek_dial_again(&x->seek);
+        exchange_h2_again(x);
         return;
     }
     if (!dead_on_reuse)
@@ -231,6 +231,15 @@ void exchange_read_head(struct exchange *x)
             return;
         case WIRE_BAD:
             bad_response(x, reason);
+            return;
+        case WIRE_SEND:
+            if (!exchange_send_head(x)) {
+                exchange_fail(x, END_RESOURCE, NULL, -ENOMEM);
+                return;
+            }
+            continue;
+        case WIRE_UNABLE:
+            exchange_fail(x, END_BAD_RESPONSE, reason, 0);
             return;
         case WIRE_HEAD:
             break;

@@ -221,19 +221,24 @@ static struct backend_conn *idle_conn(struct exchange *x)
 static void on_placed(struct seek *k)
 {
     struct exchange *x = container_of(k, struct exchange, seek);
-    struct backend_conn *conn = idle_conn(x);
+    struct backend_conn *conn;
 
+    exchange_h2_dial_over(x, k->last_error); /* elsewhere, in vain */
     x->wire_lost = false;
+    if (exchange_h2_open(x))
+        return;
+    conn = idle_conn(x);
     if (conn != NULL)
         exchange_open_wire(x, conn);
     else
-        seek_dial(k);
+        exchange_h2_dial(x);
 }
 
 static void on_failed(struct seek *k, enum session_end why, int error)
 {
     struct exchange *x = container_of(k, struct exchange, seek);
 
+    exchange_h2_dial_over(x, error);
     if (x->wire_lost && why == END_CONNECT_FAILED)
         why = END_SERVER_CLOSED; /* nobody was left to be tried */
     exchange_fail(x, why, NULL, error);
@@ -304,9 +309,14 @@ bool exchange_send_head(struct exchange *x)
 
 void exchange_open_wire(struct exchange *x, struct backend_conn *conn)
 {
+    wire_h1_open(&x->wire_h1, x, conn);
+    exchange_wire_opened(x);
+}
+
+void exchange_wire_opened(struct exchange *x)
+{
     struct backend_counters *row = exchange_backend_row(x);
 
-    wire_h1_open(&x->wire_h1, x, conn);
     x->wire.reusable = x->pool->conf->http.reuse != REUSE_NEVER &&
                        x->pool->conf->send_proxy == PROXY_OFF && !x->request.upgrade;
     counter_add(&row->requests, 1);

@@ -27,6 +27,7 @@ static void http_init(struct proxy *p)
     stream_env_init(&p->streams, p->loop);
     conn_cache_init(&p->cache, p->loop, &p->streams, p->shared->pools, p->shared->n_pools,
                     p->worker);
+    h2_conns_init(&p->h2, p->loop, p->shared->pools, p->shared->n_pools, p->worker);
     arena_pool_init(&p->arenas);
     slab_init(&p->http_sessions, "http session", http_session_size(), 0);
     slab_init(&p->exchanges, "exchange", sizeof(struct exchange), 0);
@@ -43,6 +44,7 @@ static void http_fini(struct proxy *p)
     slab_fini(&p->exchanges);
     slab_fini(&p->http_sessions);
     arena_pool_fini(&p->arenas);
+    h2_conns_fini(&p->h2);
     conn_cache_fini(&p->cache);
     stream_env_fini(&p->streams);
 }
@@ -114,8 +116,16 @@ bool proxy_accepting(const struct proxy *p)
 
 void proxy_close_idle(struct proxy *p)
 {
-    if (p->draining && p->n_sessions == 0 && list_empty(&p->acceptors))
-        conn_cache_stop(&p->cache);
+    if (!p->draining || p->n_sessions > 0 || !list_empty(&p->acceptors))
+        return;
+    conn_cache_stop(&p->cache);
+    h2_conns_stop(&p->h2);
+}
+
+void proxy_evict(struct proxy *p)
+{
+    if (!conn_cache_evict(&p->cache))
+        h2_conns_evict(&p->h2);
 }
 
 void proxy_leave(struct proxy *p)
@@ -142,7 +152,7 @@ uint32_t proxy_sessions(const struct proxy *p)
 bool proxy_stopped(const struct proxy *p)
 {
     return p->n_sessions == 0 && list_empty(&p->acceptors) && !list_linked(&p->reaper.node) &&
-           conn_cache_stopped(&p->cache);
+           h2_conns_stopped(&p->h2) && conn_cache_stopped(&p->cache);
 }
 
 void proxy_end_all(struct proxy *p, enum session_end why)
@@ -160,6 +170,7 @@ void proxy_backend_down(struct proxy *p, struct backend_slot *slot)
         if (s->ops->cut_by(s, slot))
             s->ops->end(s, END_DOWN);
     }
+    h2_conns_drop(&p->h2, slot);
     conn_cache_drop(&p->cache, slot); /* it may come back as another machine */
 }
 

@@ -9,6 +9,7 @@
 #include "lb/proxy/session.h"
 #include "lb/proxy/tunnel.h"
 #include "lb/upstream/conn_cache.h"
+#include "lb/upstream/h2_conns.h"
 #include "lb/upstream/pool.h"
 #include "lb/upstream/wait_queue.h"
 
@@ -45,6 +46,7 @@ struct proxy {
     struct slab sessions, dials, prefaces;
     struct stream_env streams;
     struct conn_cache cache;
+    struct h2_conns h2;
     struct arena_pool arenas;
     struct slab http_sessions, exchanges;
     struct route_scratch *routing;
@@ -61,6 +63,8 @@ struct proxy {
     uint64_t warned_ms; /* last warning about lacking descriptors or memory */
 };
 
+/* Descriptors are short: closes a connection to a backend that nobody uses, where there is one. */
+void proxy_evict(struct proxy *p);
 /* Without sessions and without accepting there will be no more requests. */
 void proxy_close_idle(struct proxy *p);
 

@@ -265,7 +265,7 @@ static void again_later(struct seek *k, int error)
 {
     k->last_error = error;
     if (error == -EMFILE || error == -ENFILE) /* connections that nobody uses hold some */
-        conn_cache_evict(&k->proxy->cache);
+        proxy_evict(k->proxy);
     if (now_ms(k) < k->dial_deadline_ms)
         enter(k, SEEK_DIAL_AGAIN, DIAL_AGAIN_MS);
     else
@@ -339,11 +339,10 @@ void seek_dial(struct seek *k)
     io_connect(io_of(k), &k->connect, fd, &k->addr.sa, k->addr.len);
 }
 
-void seek_dial_again(struct seek *k)
+void seek_again(struct seek *k)
 {
     k->started_us = now_us(k);
     k->dial_deadline_ms = now_ms(k) + k->pool->conf->connect_timeout_ms;
-    seek_dial(k);
 }
 
 static void on_timer(struct timer *timer)

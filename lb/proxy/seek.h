@@ -86,8 +86,8 @@ void seek_place_at(struct seek *k, struct backend_slot *slot);
 /* Connects to the backend whose place is held; calls connected or, in the end, placed or failed.
  * May call them from inside. */
 void seek_dial(struct seek *k);
-/* The same once more, in the same time: what was there before it did not do. */
-void seek_dial_again(struct seek *k);
+/* The time for connecting begins again, at the same backend: the owner's connection did not do. */
+void seek_again(struct seek *k);
 /* Begins the handshake on the owner's stream, which carries nothing else yet. False: no memory. */
 bool seek_secure(struct seek *k, struct stream *s) WARN_UNUSED;
 /* After an event of that stream. SECURE_FAILED: why is set and the owner ends his stream and calls

@@ -25,9 +25,11 @@ struct wire;
 
 enum wire_read {
     WIRE_MORE,
-    WIRE_HEAD, /* a head is there (final or interim) */
-    WIRE_BAD,  /* malformed: *out_reason */
-    WIRE_LOST, /* the connection, or this request's part of it, ended or failed: error() */
+    WIRE_HEAD,   /* a head is there (final or interim) */
+    WIRE_BAD,    /* malformed: *out_reason */
+    WIRE_SEND,   /* send the head now: what send_head() was waiting for is here */
+    WIRE_UNABLE, /* what the request asks for cannot be had of this backend: *out_reason */
+    WIRE_LOST,   /* the connection, or this request's part of it, ended or failed: error() */
 };
 
 /* What a request is sent with, beside the fields of its head (hop-by-hop ones are gone). */
@@ -98,6 +100,7 @@ struct wire {
     uint64_t in_bytes; /* of the response, as received */
     bool reused;       /* the connection had carried others */
     bool reusable;     /* ... and may carry more, as the pool's settings say; the exchange's */
+    bool refused;      /* lost, as the backend would not take it on this connection */
     bool head_begun;   /* some of the response was seen */
 };
 

@@ -175,6 +175,11 @@ struct backend_conn *backend_conn_new(struct conn_cache *c, struct pool *p,
     return conn;
 }
 
+bool backend_conn_leads_to(const struct backend_conn *conn, const struct addr *address)
+{
+    return conn->address == hash_of(address);
+}
+
 /* Its last send may be on its way still: the answer can be here before the engine has told us that
  * the request is gone. */
 static bool clean(const struct stream *s)

@@ -66,6 +66,8 @@ struct backend_conn *conn_cache_take_safe(struct conn_cache *c, struct pool *p,
 struct backend_conn *backend_conn_new(struct conn_cache *c, struct pool *p,
                                       struct backend_slot *slot, const struct addr *address,
                                       int fd);
+/* Does it lead to this address? False: the backend has moved since. */
+bool backend_conn_leads_to(const struct backend_conn *conn, const struct addr *address);
 /* Idle again: nothing is queued in it, nothing of it is awaited. timeout_s: of a Keep-Alive header,
  * 0: there was none. bulk: its answers are large: the next one is to be left in the kernel. */
 void conn_cache_give(struct backend_conn **conn, uint32_t timeout_s, bool bulk);
