@@ -7,6 +7,7 @@
 #include "lb/config/check_priv.h"
 #include "lb/config/scan.h"
 #include "lb/config/value.h"
+#include "lb/net/tls.h"
 #include "lb/obs/access_log.h"
 
 #include <libconfig.h>
@@ -595,7 +596,9 @@ static void check_listener(const struct check *c, uint32_t i)
 void check_conf(struct conf_own *own, const config_setting_t *root, struct problems *problems)
 {
     struct conf *conf = &own->conf;
+    struct tls_env *env = NULL;
     struct check c = {.own = own,
+                      .env = &env,
                       .root = root,
                       .problems = problems,
                       .pool_used = xcalloc(conf->n_pools + 1, sizeof(bool))};
@@ -614,6 +617,8 @@ void check_conf(struct conf_own *own, const config_setting_t *root, struct probl
     for (uint32_t i = 0; i < conf->n_pools && problems->errors == 0; i++)
         if (!c.pool_used[i])
             pool_warning(&c, i, "name", "no listener uses this pool");
+    if (env != NULL)
+        tls_env_free(&env);
     free(c.pools);
     free(c.pool_used);
 }

@@ -6,6 +6,7 @@
 #include "lb/config/problems.h"
 
 struct config_setting_t;
+struct tls_env;
 
 /* A thing with a name that must be its own. */
 struct named {
@@ -18,8 +19,9 @@ struct check {
     struct conf_own *own;
     const struct config_setting_t *root;
     struct problems *problems;
-    struct named *pools; /* sorted by name */
-    bool *pool_used;     /* by a listener */
+    struct named *pools;  /* sorted by name */
+    bool *pool_used;      /* by a listener */
+    struct tls_env **env; /* to build contexts in; made when it is needed */
 };
 
 /* The i-th element of a list of groups; a single group stands for a list of it. */

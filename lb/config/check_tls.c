@@ -3,8 +3,16 @@
 #include "lb/base/limits.h"
 #include "lb/config/check_priv.h"
 
+#include "lb/base/alloc.h"
+#include "lb/net/tls.h"
+#include "lb/net/tls_files.h"
+#include "lb/net/tls_ticket.h"
+#include "lb/net/tls_ticket_file.h"
+
 #include <libconfig.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
 
 enum { TLS_1_2 = 0x0303, TLS_1_3 = 0x0304 };
 #define YEAR_S (8760u * 3600)
@@ -20,6 +28,145 @@ static bool has(char *const *names, uint32_t n, const char *name)
         if (strcmp(names[i], name) == 0)
             return true;
     return false;
+}
+
+/* ---- files ---- */
+
+/* The tls group that files are read for. */
+struct owner {
+    const struct check *c;
+    const char *list, *name, *of; /* "listeners", "web", "tls" */
+    const config_setting_t *tls;
+    const struct tls_server_conf *server; /* or NULL */
+};
+
+/* Settings of a certificate are told at its own line. */
+static uint32_t line_of(const struct owner *o, struct str place, const char *setting, bool *is_cert)
+{
+    const struct tls_server_conf *server = o->server;
+    char text[4096 + 16];
+
+    *is_cert = server != NULL && (strcmp(setting, "cert") == 0 || strcmp(setting, "key") == 0 ||
+                                  strcmp(setting, "ocsp") == 0);
+    for (uint32_t i = 0; *is_cert && i < server->n_certs; i++) {
+        snprintf(text, sizeof(text), "%s:%d", server->certs[i].file, server->certs[i].line);
+        if (str_eq_cstr(place, text))
+            return check_line(check_element(o->tls, "certificates", i), setting);
+    }
+    return check_line(o->tls, setting);
+}
+
+/* `FILE:LINE: error: SETTING: text`, as lb/net tells it. */
+static void tell_line(const struct owner *o, struct str line)
+{
+    static const char *const kinds[] = {": error: ", ": warning: "};
+    char setting[64] = "";
+    bool is_cert;
+
+    for (enum problem_kind kind = PROBLEM_ERROR; kind <= PROBLEM_WARNING; kind++) {
+        const char *at = memmem(line.p, line.len, kinds[kind], strlen(kinds[kind]));
+        if (at == NULL)
+            continue;
+        struct str place = {line.p, (size_t)(at - line.p)};
+        struct str rest = {at + strlen(kinds[kind]), line.len - place.len - strlen(kinds[kind])};
+        const char *colon = memmem(rest.p, rest.len, ": ", 2);
+        if (str_starts(rest, STR("tls.")))
+            rest = (struct str){rest.p + 4, rest.len - 4};
+        if (colon != NULL)
+            snprintf(setting, sizeof(setting), "%.*s", (int)(colon - rest.p), rest.p);
+        struct str text =
+            colon != NULL ? (struct str){colon + 2, rest.len - (size_t)(colon + 2 - rest.p)} : rest;
+        uint32_t number = line_of(o, place, setting, &is_cert);
+        char *path =
+            xasprintf("%s[%s].%s%s%s%s", o->list, o->name, o->of, is_cert ? ".certificates" : "",
+                      setting[0] != '\0' ? "." : "", setting);
+        problems_add(o->c->problems, kind, number, path, "%s" STR_FMT,
+                     text.len > 0 && text.p[0] == '"' ? "found " : "", STR_ARG(text));
+        free(path);
+        return;
+    }
+    char *path = xasprintf("%s[%s].%s", o->list, o->name, o->of);
+    problems_add(o->c->problems, PROBLEM_ERROR, check_line(o->tls, ""), path, STR_FMT,
+                 STR_ARG(line));
+    free(path);
+}
+
+static void tell_lines(const struct owner *o, struct strbuf *lines)
+{
+    for (struct str rest = strbuf_str(lines), line; rest.len > 0;) {
+        line = str_word(&rest, "\n");
+        if (line.len > 0)
+            tell_line(o, line);
+    }
+    strbuf_clear(lines);
+}
+
+/* Contexts are built to see whether they can be, and thrown away. */
+static struct tls_env *scratch_env(const struct check *c, struct strbuf *errors)
+{
+    if (*c->env == NULL)
+        *c->env = tls_env_new(errors);
+    return *c->env;
+}
+
+static bool is_whole(const struct tls_server_conf *tls)
+{
+    for (uint32_t i = 0; i < tls->n_certs; i++)
+        if (tls->certs[i].cert == NULL || tls->certs[i].key == NULL)
+            return false;
+    return tls->n_certs > 0;
+}
+
+/* A text from memory makes us open no file. */
+static void check_server_files(const struct check *c, uint32_t i, bool sound)
+{
+    const struct listener_conf *l = &c->own->conf.listeners[i];
+    const struct owner o = {
+        c, "listeners", l->name, "tls", check_member(check_listener_setting(c, i), "tls"), l->tls};
+    struct tls_keyring *keys = NULL;
+    struct tls_server *server = NULL;
+    struct strbuf lines = {0};
+
+    if (c->own->dir == NULL || !is_whole(l->tls))
+        return;
+    struct tls_server_files *files = tls_server_files_read(l->tls, (int64_t)time(NULL), &lines);
+    tell_lines(&o, &lines);
+    keys = tls_keyring_new();
+    if (l->tls->ticket_keys != NULL && !tls_ticket_file_read(l->tls, keys, &lines))
+        sound = false;
+    tell_lines(&o, &lines);
+    if (files != NULL && sound && scratch_env(c, &lines) != NULL)
+        server = tls_server_new(*c->env, l->tls, files, keys, &lines);
+    tell_lines(&o, &lines);
+    if (server != NULL)
+        tls_server_unref(&server);
+    tls_server_files_free(&files);
+    tls_keyring_free(&keys);
+    strbuf_fini(&lines);
+}
+
+static void check_client_files(const struct check *c, uint32_t p, const struct tls_client_conf *tls,
+                               const char *of, bool sound)
+{
+    const struct pool_conf *pool = &c->own->conf.pools[p];
+    const config_setting_t *setting = check_pool_setting(c, p);
+    struct tls_client *client = NULL;
+    struct strbuf lines = {0};
+    struct owner o = {c, "pools", pool->name, of, check_member(setting, "tls"), NULL};
+
+    if (strcmp(of, "health.tls") == 0)
+        o.tls = check_member(check_member(setting, "health"), "tls");
+    if (c->own->dir == NULL || (tls->cert == NULL) != (tls->key == NULL))
+        return;
+    struct tls_client_files *files = tls_client_files_read(tls, (int64_t)time(NULL), &lines);
+    tell_lines(&o, &lines);
+    if (files != NULL && sound && scratch_env(c, &lines) != NULL)
+        client = tls_client_new(*c->env, tls, files, pool->n_backends, &lines);
+    tell_lines(&o, &lines);
+    if (client != NULL)
+        tls_client_unref(&client);
+    tls_client_files_free(&files);
+    strbuf_fini(&lines);
 }
 
 /* ---- listeners ---- */
@@ -132,6 +279,8 @@ void check_tls_listener(const struct check *c, uint32_t i)
 {
     struct listener_conf *l = &c->own->conf.listeners[i];
 
+    uint32_t mistakes = c->problems->errors;
+
     if (l->tls == NULL || l->mode == MODE_MISTAKEN)
         return;
     use_absolute(c, l->tls);
@@ -139,6 +288,7 @@ void check_tls_listener(const struct check *c, uint32_t i)
     check_versions(c, i);
     check_client_certificates(c, i);
     check_tickets(c, i);
+    check_server_files(c, i, c->problems->errors == mistakes);
 }
 
 void check_https(const struct check *c, uint32_t i)
@@ -169,6 +319,7 @@ static void check_client(const struct check *c, uint32_t p, struct tls_client_co
                          const char *of, bool http)
 {
     const struct pool_conf *pool = &c->own->conf.pools[p];
+    uint32_t mistakes = c->problems->errors;
     char setting[32];
 
     tls->ca = check_absolute(c, tls->ca);
@@ -191,6 +342,7 @@ static void check_client(const struct check *c, uint32_t p, struct tls_client_co
         if (strcmp(tls->alpn[k], wanted) != 0)
             pool_error(c, p, setting, "found \"%s\", expected \"%s\", as protocol is \"%s\"",
                        tls->alpn[k], wanted, pool->protocol == PROTOCOL_HTTP2 ? "http2" : "http1");
+    check_client_files(c, p, tls, of, c->problems->errors == mistakes);
 }
 
 /* Checks go as the connections do, unless they say otherwise. */

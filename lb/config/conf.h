@@ -67,8 +67,12 @@ struct conf {
  * result is not NULL. Never binds, never asks DNS. Certificates and files named in it are opened.
  */
 struct conf *conf_load(const char *path, struct strbuf *errors);
-/* The same from memory, for `sluice quick` and tests; name stands in the messages. */
+/* The same from memory, for tests; name stands in the messages. No text makes us open a file. */
 struct conf *conf_load_text(const char *name, const char *text, struct strbuf *errors);
+/* A text that we have made ourselves, for `sluice quick`: its files are those of the working
+ * folder.
+ */
+struct conf *conf_load_made(const char *name, const char *text, struct strbuf *errors);
 void conf_free(struct conf **c);
 /* The effective configuration with every default, in the configuration language (-T, show config).
  */

@@ -102,6 +102,16 @@ struct conf *conf_load_text(const char *name, const char *text, struct strbuf *e
     return load(&l, readable, errors);
 }
 
+struct conf *conf_load_made(const char *name, const char *text, struct strbuf *errors)
+{
+    struct load l;
+
+    begin(&l);
+    l.own->dir = folder_of(&l.own->arena, "");
+    bool readable = conf_source_set(&l.source, name, str_of(text), &l.problems);
+    return load(&l, readable, errors);
+}
+
 void conf_free(struct conf **c)
 {
     if (*c == NULL)

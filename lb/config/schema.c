@@ -46,10 +46,8 @@ static const struct schema_word log_levels[] = {{"error", LOG_LEVEL_ERROR},
 static const struct schema_word modes[] = {{"http", MODE_HTTP}, {"tcp", MODE_TCP}, {0}};
 static const struct schema_word protocols[] = {
     {"http1", PROTOCOL_HTTP1}, {"http2", PROTOCOL_HTTP2}, {0}};
-static const struct schema_word tls_profiles[] = {{"modern", TLS_MODERN},
-                                                  {"intermediate", TLS_INTERMEDIATE},
-                                                  {"custom", TLS_CUSTOM},
-                                                  {0}};
+static const struct schema_word tls_profiles[] = {
+    {"modern", TLS_MODERN}, {"intermediate", TLS_INTERMEDIATE}, {"custom", TLS_CUSTOM}, {0}};
 static const struct schema_word tls_versions[] = {{"1.2", 0x0303}, {"1.3", 0x0304}, {0}};
 static const struct schema_word tls_verifies[] = {{"off", TLS_VERIFY_OFF},
                                                   {"optional", TLS_VERIFY_OPTIONAL},
@@ -367,7 +365,8 @@ const struct schema_row schema_rows[] = {
      .max = HOUR,
      .def = "10s",
      KEEP(conf_own, handshake_timeout_ms),
-     .help = "How long a client may take for its PROXY protocol header, and for its TLS handshake."},
+     .help =
+         "How long a client may take for its PROXY protocol header, and for its TLS handshake."},
     {.path = "timeouts.tunnel",
      .type = SCHEMA_DURATION,
      OWN,
@@ -1441,9 +1440,10 @@ const struct schema_row schema_rows[] = {
      .max = LIMIT_ROUTE_LIST,
      KEEP_GROUPS(listener_conf, sni, n_sni),
      .absent = "pool takes all connections",
-     .help = "Where TLS connections go by the name that the client asks for, without tls undecrypted; "
-             "pool takes those that no rule has, and those without a name; without pool they are "
-             "refused."},
+     .help =
+         "Where TLS connections go by the name that the client asks for, without tls undecrypted; "
+         "pool takes those that no rule has, and those without a name; without pool they are "
+         "refused."},
     {.path = "listeners.sni.host",
      .type = SCHEMA_STRINGS,
      OWN,
@@ -1636,7 +1636,8 @@ const struct schema_row schema_rows[] = {
      FROM(handshake_timeout_ms),
      .absent = "the global one",
      .example = "10s",
-     .help = "How long a client may take for its PROXY protocol header, and for its TLS handshake."},
+     .help =
+         "How long a client may take for its PROXY protocol header, and for its TLS handshake."},
     {.path = "listeners.timeouts.tunnel",
      .type = SCHEMA_DURATION,
      OWN,

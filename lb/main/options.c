@@ -25,7 +25,7 @@ const char *options_help(void)
            "  sluice -t [-c FILE]    check the configuration: 0 good, 1 bad\n"
            "  sluice -T [-c FILE]    check it, then print it with every default\n"
            "  sluice quick [--mode http|tcp] [--balance A] [--health PATH] [--stats SOCKET]\n"
-           "               LISTEN BACKEND...\n"
+           "               [--cert FILE [--key FILE]] LISTEN BACKEND...\n"
            "                         run without a file; the mode is tcp unless said\n"
            "  sluice explain [-c FILE | -s SOCKET] METHOD URL [-H 'Name: value']... [--from ADDR]\n"
            "                 [--listener NAME] [--json]\n"

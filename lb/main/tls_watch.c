@@ -111,18 +111,15 @@ static void tell_expiry(const struct served *v, const struct tls_cert_info *info
                  info->file, name, (long long)days, days == 1 ? "" : "s");
 }
 
-static void tell_expiries(const struct served *v, int64_t now)
-{
-    for (uint32_t i = 0; i < v->conf->tls->n_certs; i++)
-        tell_expiry(v, tls_server_files_cert(v->files, i), now);
-}
-
 static void on_expiry(struct timer *t)
 {
     struct tls_store *s = container_of(t, struct tls_store, expiry);
 
-    for (uint32_t i = 0; i < s->n_served; i++)
-        tell_expiries(&s->served[i], wall_s(s));
+    for (uint32_t i = 0; i < s->n_served; i++) {
+        const struct served *v = &s->served[i];
+        for (uint32_t k = 0; k < v->conf->tls->n_certs; k++)
+            tell_expiry(v, tls_server_files_cert(v->files, k), wall_s(s));
+    }
     timer_start(&s->process->loop.timers, t, loop_now_ms(&s->process->loop) + EXPIRY_MS);
 }
 
@@ -181,7 +178,6 @@ static void read_server(struct tls_store *s, struct served *v)
     } else {
         tls_store_log(LOG_LEVEL_WARN, "listener ", v->conf->name, ": ", &errors);
         tell_changes(v, before, wall_s(s));
-        tell_expiries(v, wall_s(s));
     }
     for (uint32_t i = 0; i < n; i++)
         free(before[i]);

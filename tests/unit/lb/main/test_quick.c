@@ -28,6 +28,11 @@ static void make(struct fixture *f, int argc, char **argv)
     char *argv[] = {"quick", ##__VA_ARGS__, NULL};                                                 \
     make(&f, (int)ARRAY_LEN(argv) - 1, argv)
 
+#define MAKE_MORE(f, ...)                                                                          \
+    struct fixture f;                                                                              \
+    char *f##_argv[] = {"quick", ##__VA_ARGS__, NULL};                                             \
+    make(&f, (int)ARRAY_LEN(f##_argv) - 1, f##_argv)
+
 static void one_listener_and_its_backends(void **state)
 {
     (void)state;
@@ -51,6 +56,56 @@ static void options_become_settings(void **state)
     assert_non_null(strstr(f.text.p, "balance = \"hash\";"));
     assert_non_null(strstr(f.text.p, "health = { type = \"http\"; path = \"/up\"; };"));
     assert_non_null(strstr(f.text.p, "stats = { socket = \"/s.sock\"; level = \"admin\"; };"));
+    strbuf_fini(&f.text);
+}
+
+static void a_certificate_makes_the_listener_speak_tls(void **state)
+{
+    (void)state;
+    MAKE(f, "--cert", "site.pem", "--key=site.key", "443", "3001");
+    MAKE_MORE(both, "--cert", "both.pem", "443", "3001");
+
+    assert_int_equal(f.rc, 0);
+    assert_non_null(strstr(
+        f.text.p, "tls = { certificates = { cert = \"site.pem\"; key = \"site.key\"; }; };"));
+    assert_int_equal(both.rc, 0);
+    assert_non_null(strstr(both.text.p, "{ cert = \"both.pem\"; key = \"both.pem\"; }"));
+    strbuf_fini(&f.text);
+    strbuf_fini(&both.text);
+}
+
+static void a_key_alone_is_a_mistake(void **state)
+{
+    (void)state;
+    MAKE(f, "--key", "site.key", "443", "3001");
+
+    assert_int_equal(f.rc, -EINVAL);
+    assert_non_null(strstr(f.error, "--key without --cert"));
+    strbuf_fini(&f.text);
+}
+
+static void https_backends_are_spoken_to_in_tls(void **state)
+{
+    (void)state;
+    MAKE(f, "80", "https://a.example", "https://b.example:8443/", "https://[::1]",
+         "https://[::1]:444");
+
+    assert_int_equal(f.rc, 0);
+    assert_non_null(strstr(f.text.p, "mode = \"tcp\"; tls = true; backends"));
+    assert_non_null(strstr(f.text.p, "address = \"a.example:443\";"));
+    assert_non_null(strstr(f.text.p, "address = \"b.example:8443\";"));
+    assert_non_null(strstr(f.text.p, "address = \"[::1]:443\";"));
+    assert_non_null(strstr(f.text.p, "address = \"[::1]:444\";"));
+    strbuf_fini(&f.text);
+}
+
+static void some_backends_with_https_are_a_mistake(void **state)
+{
+    (void)state;
+    MAKE(f, "80", "https://a.example", "3001");
+
+    assert_int_equal(f.rc, -EINVAL);
+    assert_non_null(strstr(f.error, "with and without https://"));
     strbuf_fini(&f.text);
 }
 
@@ -154,6 +209,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_listener_and_its_backends),
         cmocka_unit_test(options_become_settings),
+        cmocka_unit_test(a_certificate_makes_the_listener_speak_tls),
+        cmocka_unit_test(a_key_alone_is_a_mistake),
+        cmocka_unit_test(https_backends_are_spoken_to_in_tls),
+        cmocka_unit_test(some_backends_with_https_are_a_mistake),
         cmocka_unit_test(ports_alone_get_a_host),
         cmocka_unit_test(a_word_cannot_leave_its_string),
         cmocka_unit_test(a_listener_is_needed),
