@@ -17,6 +17,7 @@ struct backend_slot;
 struct backend_table;
 struct str;
 struct strbuf;
+struct tls_cert_info;
 
 /* A copy of one live session. */
 struct session_info {
@@ -49,6 +50,23 @@ struct process_info {
     bool stopping;
 };
 
+/* A certificate in use. */
+struct certificate_info {
+    const char *listener;
+    const char *cert, *key; /* files */
+    const char *ocsp;       /* or NULL */
+    const struct tls_cert_info *facts;
+    bool is_default; /* of its listener */
+    bool refused;    /* newer files are there, but will not do */
+};
+/* Whole days, rounded down: -1 is up to a day ago. */
+static inline int64_t certificate_days_left(int64_t not_after_s, uint64_t now_wall_us)
+{
+    int64_t left = not_after_s - (int64_t)(now_wall_us / 1000000);
+
+    return left >= 0 ? left / 86400 : -((-left + 86399) / 86400);
+}
+
 struct admin_ops {
     void *ctx;
     void (*process_info)(void *ctx, struct process_info *out);
@@ -78,6 +96,9 @@ struct admin_ops {
     int (*set_address)(void *ctx, struct backend_slot *slot, const struct addr *addr,
                        const char **out_error);
     void (*dump_config)(void *ctx, struct strbuf *out); /* `show config` */
+    /* Calls fn for each, listener by listener; the facts are valid during the call. May be NULL. */
+    void (*each_certificate)(void *ctx, void (*fn)(void *arg, const struct certificate_info *c),
+                             void *arg);
     /* `explain`, the words behind it: appends what would happen to that request. 0: a route takes
      * it; 1: it would be refused; -EINVAL: appended is what is wrong with the words. */
     int (*explain)(void *ctx, const struct str *words, uint32_t n, bool json, struct strbuf *out);

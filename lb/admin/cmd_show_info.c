@@ -4,6 +4,7 @@
 #include "lb/admin/info_keys.h"
 #include "lb/admin/sampler.h"
 #include "lb/base/log.h"
+#include "lb/net/tls_files.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -20,6 +21,7 @@ struct texts {
 struct totals {
     uint64_t current, sessions, denied, bytes_out, accept_pauses;
     uint64_t requests; /* of HTTP; a session of mode tcp counts as one */
+    uint64_t tls_current, tls_sessions;
     uint64_t memory_refused, bufs_total, bufs_used, pipes_open, pipes_used, bytes_spliced;
 };
 
@@ -33,6 +35,11 @@ static void add_up(const struct admin_ops *ops, struct totals *t)
         t->sessions += counter_get(&sums.sessions);
         t->requests += counter_get(strcmp(ops->listeners[i]->mode, "http") == 0 ? &sums.requests
                                                                                 : &sums.sessions);
+        if (ops->listeners[i]->tls) {
+            t->tls_current +=
+                atomic_load_explicit(&ops->listeners[i]->current, memory_order_relaxed);
+            t->tls_sessions += counter_get(&sums.sessions);
+        }
         t->denied += counter_get(&sums.denied);
         t->bytes_out += counter_get(&sums.bytes_out);
         t->accept_pauses += counter_get(&sums.accept_pauses);
@@ -111,6 +118,8 @@ static void fill_totals(const struct admin_ops *ops, struct field_value *v)
     v[INFO_PoolUsed_bytes] = field_u64(used);
     v[INFO_PoolFailed] = field_u32(t.memory_refused);
     v[INFO_CurrConns] = v[INFO_CurrStreams] = field_u32(t.current);
+    v[INFO_CurrSslConns] = field_u32(t.tls_current);
+    v[INFO_CumSslConns] = field_u64(t.tls_sessions);
     v[INFO_CumConns] = field_u64(t.sessions + t.denied);
     v[INFO_CumReq] = v[INFO_CumStreams] = field_u64(t.requests);
     v[INFO_PipesUsed] = field_u32(t.pipes_used);
@@ -134,6 +143,38 @@ static void fill_rates(const struct sampler *sampler, struct field_value *v)
     v[INFO_MaxSessRate] = field_u32(s.sessions.max);
     v[INFO_BytesOutRate] = field_u64(s.bytes_out.now);
     v[INFO_Idle_pct] = field_u32(s.idle_percent);
+    v[INFO_SslRate] = field_u32(s.tls.now);
+    v[INFO_MaxSslRate] = field_u32(s.tls.max);
+    v[INFO_SslFrontendKeyRate] = field_u32(s.tls_full.now);
+    v[INFO_SslFrontendMaxKeyRate] = field_u32(s.tls_full.max);
+    v[INFO_SslFrontendSessionReuse_pct] =
+        field_u32(s.tls.now > s.tls_full.now ? 100 - s.tls_full.now * 100ULL / s.tls.now : 0);
+    v[INFO_SslBackendKeyRate] = field_u32(s.backend_tls_full.now);
+    v[INFO_SslBackendMaxKeyRate] = field_u32(s.backend_tls_full.max);
+}
+
+struct first_expiry {
+    int64_t at_s;
+    bool any;
+};
+
+static void see_expiry(void *arg, const struct certificate_info *cert)
+{
+    struct first_expiry *first = arg;
+
+    if (!first->any || cert->facts->not_after_s < first->at_s)
+        *first = (struct first_expiry){cert->facts->not_after_s, true};
+}
+
+static void fill_expiry(const struct admin_ops *ops, const struct process_info *p,
+                        struct field_value *v)
+{
+    struct first_expiry first = {0};
+
+    if (ops->each_certificate != NULL)
+        ops->each_certificate(ops->ctx, see_expiry, &first);
+    v[INFO_SslCertExpiry_days] =
+        first.any ? field_s32(certificate_days_left(first.at_s, p->now_wall_us)) : field_text("-");
 }
 
 static void print_plain(struct strbuf *out, const struct field_value *v, bool desc)
@@ -178,6 +219,7 @@ void cmd_show_info(struct command *c)
     fill_process(&process, &texts, v);
     fill_totals(c->env->ops, v);
     fill_rates(c->env->sampler, v);
+    fill_expiry(c->env->ops, &process, v);
     if (command_has(c, "json"))
         print_json(c->out, v);
     else if (command_has(c, "typed"))

@@ -26,8 +26,8 @@
     X(CumConns, "CumConns", "MCPV", "Connections in total") \
     X(CumReq, "CumReq", "MCPV", "HTTP requests and sessions of mode tcp in total") \
     X(MaxSslConns, "MaxSslConns", "MMPV", "Not used here") \
-    X(CurrSslConns, "CurrSslConns", "MGPV", "Not used here") \
-    X(CumSslConns, "CumSslConns", "MCPV", "Not used here") \
+    X(CurrSslConns, "CurrSslConns", "MGPV", "Sessions with TLS now") \
+    X(CumSslConns, "CumSslConns", "MCPV", "Sessions with TLS in total") \
     X(Maxpipes, "Maxpipes", "CLPV", "Limit of pipes") \
     X(PipesUsed, "PipesUsed", "MGPV", "Pipes in use") \
     X(PipesFree, "PipesFree", "MGPV", "Pipes open and not in use") \
@@ -37,14 +37,14 @@
     X(SessRate, "SessRate", "MRPV", "Sessions per second") \
     X(SessRateLimit, "SessRateLimit", "CLPV", "Not used here") \
     X(MaxSessRate, "MaxSessRate", "MMPV", "Most sessions per second") \
-    X(SslRate, "SslRate", "MRPV", "Not used here") \
+    X(SslRate, "SslRate", "MRPV", "TLS handshakes of clients per second") \
     X(SslRateLimit, "SslRateLimit", "CLPV", "Not used here") \
-    X(MaxSslRate, "MaxSslRate", "MMPV", "Not used here") \
-    X(SslFrontendKeyRate, "SslFrontendKeyRate", "MRPV", "Not used here") \
-    X(SslFrontendMaxKeyRate, "SslFrontendMaxKeyRate", "MMPV", "Not used here") \
-    X(SslFrontendSessionReuse_pct, "SslFrontendSessionReuse_pct", "MGPV", "Not used here") \
-    X(SslBackendKeyRate, "SslBackendKeyRate", "MRPV", "Not used here") \
-    X(SslBackendMaxKeyRate, "SslBackendMaxKeyRate", "MMPV", "Not used here") \
+    X(MaxSslRate, "MaxSslRate", "MMPV", "Most of them per second") \
+    X(SslFrontendKeyRate, "SslFrontendKeyRate", "MRPV", "Of these, full ones per second") \
+    X(SslFrontendMaxKeyRate, "SslFrontendMaxKeyRate", "MMPV", "Most of them per second") \
+    X(SslFrontendSessionReuse_pct, "SslFrontendSessionReuse_pct", "MGPV", "Share of handshakes that resumed a session, percent") \
+    X(SslBackendKeyRate, "SslBackendKeyRate", "MRPV", "Full TLS handshakes with backends per second") \
+    X(SslBackendMaxKeyRate, "SslBackendMaxKeyRate", "MMPV", "Most of them per second") \
     X(SslCacheLookups, "SslCacheLookups", "MCPV", "Not used here") \
     X(SslCacheMisses, "SslCacheMisses", "MCPV", "Not used here") \
     X(CompressBpsIn, "CompressBpsIn", "MRPV", "Not used here") \
@@ -86,7 +86,8 @@
     X(BlockedTrafficWarnings, "BlockedTrafficWarnings", "MCPV", "Not used here") \
     X(PatternsAdded, "PatternsAdded", "MCPV", "Not used here") \
     X(PatternsFreed, "PatternsFreed", "MCPV", "Not used here") \
-    X(NbThreadGroups, "NbThreadGroups", "CGSV", "Thread groups")
+    X(NbThreadGroups, "NbThreadGroups", "CGSV", "Thread groups") \
+    X(SslCertExpiry_days, "SslCertExpiry_days", "MGPV", "Days until the first certificate in use expires; - without any")
 /* clang-format on */
 
 #define INFO_KEY_ID(id, name, tags, help) INFO_##id,

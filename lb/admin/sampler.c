@@ -41,6 +41,7 @@ struct sampler {
     struct listener_state *listeners;
     struct pool_state *pools;
     struct sampler_rate connections, sessions, bytes_out;
+    struct sampler_rate tls, tls_full, backend_tls_full;
     uint64_t busy_us, idle_us;
     uint32_t idle_percent;
     uint64_t ticked_us;
@@ -83,6 +84,9 @@ static void backend_subtract(struct backend_counters *c, const struct backend_co
     subtract(&c->response_errors, &base->response_errors);
     subtract(&c->retries, &base->retries);
     subtract(&c->redispatches, &base->redispatches);
+    subtract(&c->tls_handshakes, &base->tls_handshakes);
+    subtract(&c->tls_resumed, &base->tls_resumed);
+    subtract(&c->tls_failures, &base->tls_failures);
     subtract(&c->client_aborts, &base->client_aborts);
     subtract(&c->server_aborts, &base->server_aborts);
     subtract(&c->queued, &base->queued);
@@ -107,6 +111,9 @@ static void listener_subtract(struct listener_counters *c, const struct listener
     subtract(&c->denied, &base->denied);
     subtract(&c->bad_requests, &base->bad_requests);
     subtract(&c->accept_pauses, &base->accept_pauses);
+    subtract(&c->tls_handshakes, &base->tls_handshakes);
+    subtract(&c->tls_resumed, &base->tls_resumed);
+    subtract(&c->tls_failures, &base->tls_failures);
     subtract(&c->requests, &base->requests);
     subtract_all(c->responses, base->responses, RESPONSE_CLASSES);
     subtract(&c->denied_requests, &base->denied_requests);
@@ -183,7 +190,7 @@ static void workers_tick(struct sampler *s)
 
 static void listeners_tick(struct sampler *s, uint64_t elapsed_us)
 {
-    uint64_t sessions = 0, connections = 0, bytes_out = 0;
+    uint64_t sessions = 0, connections = 0, bytes_out = 0, tls = 0, resumed = 0;
 
     for (uint32_t i = 0; i < s->ops->n_listeners; i++) {
         struct listener_counters sums;
@@ -196,10 +203,14 @@ static void listeners_tick(struct sampler *s, uint64_t elapsed_us)
         sessions += admitted;
         connections += accepted;
         bytes_out += counter_get(&sums.bytes_out);
+        tls += counter_get(&sums.tls_handshakes);
+        resumed += counter_get(&sums.tls_resumed);
     }
     rate_tick(&s->sessions, sessions, elapsed_us);
     rate_tick(&s->connections, connections, elapsed_us);
     rate_tick(&s->bytes_out, bytes_out, elapsed_us);
+    rate_tick(&s->tls, tls, elapsed_us);
+    rate_tick(&s->tls_full, tls - resumed, elapsed_us);
 }
 
 static void backend_tick(struct backend_state *state, const struct backend_counters *sums,
@@ -209,7 +220,8 @@ static void backend_tick(struct backend_state *state, const struct backend_count
     averages_move(&state->averages, sums);
 }
 
-static void pool_tick(const struct pool *p, struct pool_state *state, uint64_t elapsed_us)
+/* Returns its full TLS handshakes. */
+static uint64_t pool_tick(const struct pool *p, struct pool_state *state, uint64_t elapsed_us)
 {
     struct backend_counters whole;
 
@@ -221,11 +233,12 @@ static void pool_tick(const struct pool *p, struct pool_state *state, uint64_t e
         backend_counters_add(&sums, &whole);
     }
     backend_tick(&state->whole, &whole, elapsed_us);
+    return counter_get(&whole.tls_handshakes) - counter_get(&whole.tls_resumed);
 }
 
 void sampler_tick(struct sampler *s, uint64_t now_us)
 {
-    uint64_t elapsed_us = now_us - s->ticked_us;
+    uint64_t elapsed_us = now_us - s->ticked_us, tls_full = 0;
 
     if (elapsed_us == 0)
         return;
@@ -233,7 +246,8 @@ void sampler_tick(struct sampler *s, uint64_t now_us)
     workers_tick(s);
     listeners_tick(s, elapsed_us);
     for (uint32_t i = 0; i < s->ops->n_pools; i++)
-        pool_tick(s->ops->pools[i], &s->pools[i], elapsed_us);
+        tls_full += pool_tick(s->ops->pools[i], &s->pools[i], elapsed_us);
+    rate_tick(&s->backend_tls_full, tls_full, elapsed_us);
 }
 
 /* ---- life ---- */
@@ -290,6 +304,7 @@ static void clear_max(counter *max, const _Atomic uint32_t *current)
 static void clear_maxima(struct sampler *s)
 {
     s->connections.max = s->sessions.max = s->bytes_out.max = 0;
+    s->tls.max = s->tls_full.max = s->backend_tls_full.max = 0;
     for (uint32_t i = 0; i < s->ops->n_listeners; i++) {
         struct listener_stats *l = s->ops->listeners[i];
         clear_max(&l->current_max, &l->current);
@@ -416,7 +431,13 @@ void sampler_pool_health(struct sampler *s, uint32_t pool, struct health_sample 
 
 void sampler_process(const struct sampler *s, struct process_sample *out)
 {
-    *out = (struct process_sample){s->connections, s->sessions, s->bytes_out, s->idle_percent};
+    *out = (struct process_sample){.connections = s->connections,
+                                   .sessions = s->sessions,
+                                   .bytes_out = s->bytes_out,
+                                   .tls = s->tls,
+                                   .tls_full = s->tls_full,
+                                   .backend_tls_full = s->backend_tls_full,
+                                   .idle_percent = s->idle_percent};
 }
 
 const struct http_counts *sampler_http(const struct sampler *s)

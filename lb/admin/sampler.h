@@ -41,7 +41,8 @@ struct health_sample {
 
 struct process_sample {
     struct sampler_rate connections, sessions, bytes_out;
-    uint32_t idle_percent; /* of the workers' time */
+    struct sampler_rate tls, tls_full, backend_tls_full; /* handshakes; full: not resumed */
+    uint32_t idle_percent;                               /* of the workers' time */
 };
 
 /* ops must outlive it; now_us is monotonic. */

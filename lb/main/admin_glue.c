@@ -8,6 +8,7 @@
 #include "lb/main/explain.h"
 #include "lb/main/process.h"
 #include "lb/main/resolve.h"
+#include "lb/main/tls_store.h"
 #include "lb/main/version.h"
 #include "lb/main/worker.h"
 #include "lb/upstream/pool.h"
@@ -296,6 +297,15 @@ static int set_address(void *ctx, struct backend_slot *slot, const struct addr *
     return 0;
 }
 
+static void each_certificate(void *ctx, void (*fn)(void *arg, const struct certificate_info *c),
+                             void *arg)
+{
+    const struct process *p = ctx;
+
+    if (p->tls != NULL)
+        tls_store_each(p->tls, fn, arg);
+}
+
 static void dump_config(void *ctx, struct strbuf *out)
 {
     const struct process *p = ctx;
@@ -334,6 +344,7 @@ void admin_glue_init(struct process *p)
         .not_ready_reason = not_ready_reason,
         .set_address = set_address,
         .dump_config = dump_config,
+        .each_certificate = each_certificate,
         .explain = explain_request,
     };
 }

@@ -293,19 +293,19 @@ struct tls_client *const *tls_store_check_client(const struct tls_store *s, uint
     return s->conf->pools[pool].health.tls != NULL ? &s->health->clients[pool] : NULL;
 }
 
-void tls_store_each(const struct tls_store *s, void (*fn)(void *arg, const struct tls_store_cert *),
-                    void *arg)
+void tls_store_each(const struct tls_store *s,
+                    void (*fn)(void *arg, const struct certificate_info *c), void *arg)
 {
     for (uint32_t i = 0; i < s->n_served; i++) {
         const struct served *v = &s->served[i];
         for (uint32_t k = 0; k < v->conf->tls->n_certs; k++) {
             const struct tls_cert_conf *cert = &v->conf->tls->certs[k];
-            const struct tls_store_cert row = {
+            const struct certificate_info row = {
                 .listener = v->conf->name,
                 .cert = cert->cert,
                 .key = cert->key,
                 .ocsp = cert->ocsp,
-                .info = tls_server_files_cert(v->files, k),
+                .facts = tls_server_files_cert(v->files, k),
                 .is_default = k == 0,
                 .refused = v->certs.refused,
             };

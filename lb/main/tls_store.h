@@ -13,9 +13,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct certificate_info;
 struct conf;
 struct process;
-struct tls_cert_info;
 struct tls_client;
 struct tls_contexts;
 struct tls_store;
@@ -39,16 +39,8 @@ void tls_store_stop(struct tls_store *s); /* before the threads end; no effect a
 /* Reads everything again now (HUP). */
 void tls_store_reload(struct tls_store *s);
 
-/* A certificate in use, for `show ssl cert`. */
-struct tls_store_cert {
-    const char *listener;
-    const char *cert, *key; /* files */
-    const char *ocsp;       /* or NULL */
-    const struct tls_cert_info *info;
-    bool is_default; /* of its listener */
-    bool refused;    /* newer files are there, but will not do */
-};
-void tls_store_each(const struct tls_store *s, void (*fn)(void *arg, const struct tls_store_cert *),
-                    void *arg);
+/* For `show ssl cert`. */
+void tls_store_each(const struct tls_store *s,
+                    void (*fn)(void *arg, const struct certificate_info *c), void *arg);
 
 #endif
