@@ -81,7 +81,8 @@ static void tell_line(const struct owner *o, struct str line)
             xasprintf("%s[%s].%s%s%s%s", o->list, o->name, o->of, is_cert ? ".certificates" : "",
                       setting[0] != '\0' ? "." : "", setting);
         problems_add(o->c->problems, kind, number, path, "%s" STR_FMT,
-                     text.len > 0 && text.p[0] == '"' ? "found " : "", STR_ARG(text));
+                     kind == PROBLEM_ERROR && str_starts(text, STR("\"")) ? "found " : "",
+                     STR_ARG(text));
         free(path);
         return;
     }

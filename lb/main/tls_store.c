@@ -75,7 +75,7 @@ void tls_store_log(enum log_level level, const char *of, const char *name, const
 {
     for (struct str rest = strbuf_str(lines), line; rest.len > 0;) {
         line = str_word(&rest, "\n");
-        if (line.len > 0)
+        if (line.len > 0 && (level != LOG_LEVEL_ERROR || !str_contains(line, STR(": warning: "))))
             log_msg(level, "%s%s%s" STR_FMT, of, name, what, STR_ARG(line));
     }
 }

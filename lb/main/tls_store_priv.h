@@ -58,7 +58,7 @@ bool tls_store_load_server(struct tls_store *s, struct served *v, int64_t wall_s
                            struct strbuf *errors) WARN_UNUSED;
 bool tls_store_load_client(struct tls_store *s, struct dialled *d, int64_t wall_s,
                            struct strbuf *errors) WARN_UNUSED;
-/* Each line of lines behind these words. */
+/* Each line of lines behind these words; as errors only those that are. */
 void tls_store_log(enum log_level level, const char *of, const char *name, const char *what,
                    const struct strbuf *lines);
 
