@@ -108,6 +108,7 @@ static void info_has_all_keys_in_order(void **state)
         "PatternsAdded",
         "PatternsFreed",
         "NbThreadGroups",
+        "SslCertExpiry_days",
     };
     const char *line = fixture_run(*state, "show info");
 
