@@ -505,6 +505,20 @@ static void check_sni_hosts(const struct check *c, uint32_t i, const char *list)
     free(items);
 }
 
+/* Where the client's TLS is passed on as it is. */
+static void check_no_tls(const struct check *c, const config_setting_t *setting, const char *list,
+                         const char *label, uint32_t pool)
+{
+    const struct pool_conf *p = &c->own->conf.pools[pool];
+
+    if (p->tls != NULL)
+        check_tell(
+            c, PROBLEM_ERROR, setting, list, label, "pool",
+            "found \"%s\", which has tls: what its backends get is TLS of the client's already; "
+            "expected a pool without, or tls on the listener",
+            p->name);
+}
+
 static void check_sni(const struct check *c, uint32_t i)
 {
     struct listener_conf *l = &c->own->conf.listeners[i];
@@ -515,9 +529,12 @@ static void check_sni(const struct check *c, uint32_t i)
         const config_setting_t *setting = check_element(check_listener_setting(c, i), "sni", k);
         char label[16];
         snprintf(label, sizeof(label), "#%u", k + 1);
-        if (rule->pool_name != NULL && check_find_pool(c, setting, list, label, "pool",
-                                                       rule->pool_name, MODE_TCP, &rule->pool))
-            check_loop(c, i, rule->pool, setting, list, label);
+        if (rule->pool_name == NULL || !check_find_pool(c, setting, list, label, "pool",
+                                                        rule->pool_name, MODE_TCP, &rule->pool))
+            continue;
+        check_loop(c, i, rule->pool, setting, list, label);
+        if (l->tls == NULL)
+            check_no_tls(c, setting, list, label, rule->pool);
     }
     if (l->n_sni > 0)
         check_sni_hosts(c, i, list);
@@ -535,6 +552,8 @@ static void check_tcp_listener(const struct check *c, uint32_t i)
         check_member(setting, "sni") == NULL)
         listener_error(c, i, "pool", "not found, expected the name of a pool, or sni");
     check_sni(c, i);
+    if (known && l->n_sni > 0 && l->tls == NULL)
+        check_no_tls(c, setting, "listeners", l->name, l->pool);
     if (l->tunnel_timeout_ms == 0)
         l->tunnel_timeout_ms =
             known ? c->own->conf.pools[l->pool].tunnel_timeout_ms : c->own->tunnel_timeout_ms;

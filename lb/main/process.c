@@ -15,6 +15,7 @@
 #include "lb/main/tls_store.h"
 #include "lb/main/worker.h"
 #include "lb/proxy/http_listener.h"
+#include "lb/proxy/sni_table.h"
 #include "lb/upstream/pool.h"
 #include "lb/upstream/stick.h"
 
@@ -420,7 +421,9 @@ static int build_listener(struct process *p, uint32_t i)
     *l = (struct proxy_listener){.conf = conf, .index = i, .stats = stats};
     if (conf->mode == MODE_TCP)
         l->pool = conf->pool_name != NULL ? p->pools[conf->pool] : NULL;
-    else if (!build_routes(p, l))
+    if (conf->n_sni > 0)
+        l->sni = sni_table_new(conf->sni, conf->n_sni, p->pools);
+    if (conf->mode == MODE_HTTP && !build_routes(p, l))
         return -EINVAL;
     if (conf->max_per_source != 0)
         l->sources = source_caps_new(conf->max_per_source);
@@ -631,6 +634,7 @@ static void free_objects(struct process *p)
     for (uint32_t i = 0; p->proxy_listeners != NULL && i < p->conf->n_listeners; i++) {
         if (p->proxy_listeners[i].sources != NULL)
             source_caps_free(&p->proxy_listeners[i].sources);
+        sni_table_free(&p->proxy_listeners[i].sni);
         if (p->proxy_listeners[i].format != NULL)
             access_format_free(&p->proxy_listeners[i].format);
         if (p->proxy_listeners[i].http != NULL)

@@ -60,7 +60,9 @@ struct proxy *proxy_new(struct loop *loop, struct proxy_shared *shared, uint32_t
     p->counters = counters;
     rng_seed(&p->rng, io_random(loop->io));
     tunnel_env_init(&p->tunnels, loop, &tcp_tunnel_ops);
-    slab_init(&p->sessions, "session", tcp_session_size(), 0);
+    slab_init(&p->sessions, "session", tcp_plain_size(), 0);
+    slab_init(&p->relayed, "tls session", tcp_relayed_size(), 0);
+    slab_init(&p->hellos, "client hello", tcp_hello_size(), 0);
     slab_init(&p->dials, "dial", tcp_dial_size(), 0);
     slab_init(&p->prefaces, "preface", PROXY_WRITE_MAX, 0);
     http_init(p);
@@ -91,6 +93,8 @@ void proxy_free(struct proxy **proxy)
     free(p->locals);
     tunnel_env_fini(&p->tunnels);
     slab_fini(&p->sessions);
+    slab_fini(&p->relayed);
+    slab_fini(&p->hellos);
     slab_fini(&p->dials);
     slab_fini(&p->prefaces);
     http_fini(p);

@@ -23,6 +23,7 @@ struct log_sink;
 struct loop;
 struct pool;
 struct proxy;
+struct sni_table;
 struct source_caps;
 struct tls_contexts;
 
@@ -30,9 +31,10 @@ struct tls_contexts;
 struct proxy_listener {
     const struct listener_conf *conf;
     uint32_t index;             /* in the configuration */
-    struct http_listener *http; /* mode http; else NULL, and pool is set */
+    struct http_listener *http; /* mode http; else NULL */
     struct listener_stats *stats;
-    struct pool *pool;
+    struct pool *pool;     /* mode tcp; NULL: names that sni does not have are refused */
+    struct sni_table *sni; /* mode tcp; NULL: all sessions go to pool */
     struct access_format *format;
     struct log_sink *sink;       /* NULL: no access log */
     struct source_caps *sources; /* NULL: no cap per source */

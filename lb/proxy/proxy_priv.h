@@ -43,7 +43,7 @@ struct proxy {
     uint32_t n_sessions;
     uint64_t next_id;
     struct tunnel_env tunnels;
-    struct slab sessions, dials, prefaces;
+    struct slab sessions, relayed, dials, prefaces, hellos;
     struct stream_env streams;
     struct conn_cache cache;
     struct h2_conns h2;
@@ -74,10 +74,12 @@ void acceptor_pause(struct acceptor *a); /* accepts again in a moment */
 void acceptor_stop(struct acceptor *a);
 void acceptor_free(struct acceptor *a);
 
-/* tcp.c: sessions of mode tcp */
+/* tcp.c: sessions of mode tcp (tcp_priv.h) */
 extern const struct tunnel_ops tcp_tunnel_ops;
-size_t tcp_session_size(void);
+size_t tcp_plain_size(void);
+size_t tcp_relayed_size(void);
 size_t tcp_dial_size(void);
+size_t tcp_hello_size(void);
 /* Takes the descriptor over, also when it refuses the connection. */
 void tcp_session_start(struct proxy *p, struct acceptor *a, int fd);
 
