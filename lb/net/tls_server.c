@@ -156,8 +156,8 @@ static int seal_ticket(struct tls_server *t, unsigned char *name, unsigned char 
     return 1;
 }
 
-static int open_ticket(struct tls_server *t, const unsigned char *name, const unsigned char *iv,
-                       EVP_CIPHER_CTX *cipher, struct tls_ticket_key *key)
+static int open_ticket(struct tls_server *t, SSL *ssl, const unsigned char *name,
+                       const unsigned char *iv, EVP_CIPHER_CTX *cipher, struct tls_ticket_key *key)
 {
     int found = tls_keyring_find(t->keys, name, key);
 
@@ -165,7 +165,7 @@ static int open_ticket(struct tls_server *t, const unsigned char *name, const un
         return 0;
     if (EVP_DecryptInit_ex2(cipher, t->env->ticket_cipher, key->aes, iv, NULL) != 1)
         return -1;
-    return found;
+    return SSL_version(ssl) >= TLS1_3_VERSION ? 2 : found; /* 2: a new one for the next time */
 }
 
 static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
@@ -174,7 +174,8 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHE
     struct tls_server *t = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
     struct tls_ticket_key key;
     char digest[] = "SHA256";
-    int rc = seal ? seal_ticket(t, name, iv, cipher, &key) : open_ticket(t, name, iv, cipher, &key);
+    int rc =
+        seal ? seal_ticket(t, name, iv, cipher, &key) : open_ticket(t, ssl, name, iv, cipher, &key);
 
     if (rc <= 0)
         return rc;

@@ -245,7 +245,7 @@ class Proxy:
         if self.certificate(bench, mode):
             tls = " ssl http2"
             conf = conf.replace("http {", "http {\n  ssl_certificate %(dir)s/cert.pem;\n"
-                                "  ssl_certificate_key %(dir)s/key.pem;\n"
+                                "  ssl_certificate_key %(dir)s/key.pem; ssl_protocols TLSv1.2 TLSv1.3;\n"
                                 "  http2_max_concurrent_streams 256;", 1)
         conf = conf % {
             "dir": self.dir, "port": self.port, "servers": servers, "buffer": buffer, "tls": tls,
