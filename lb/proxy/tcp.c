@@ -161,7 +161,6 @@ static void finalize(struct tcp_session *s)
         atomic_fetch_sub_explicit(&s->pool->current, 1, memory_order_relaxed);
     session_finish(&s->base);
     free(s->name);
-    s->magic = 0;
     s->link->free(s);
 }
 

@@ -164,6 +164,7 @@ static void close_both(struct tcp_session *s)
 
 static void free_session(struct tcp_session *s)
 {
+    s->magic = 0;
     slab_free(&s->base.proxy->sessions, container_of(s, struct tcp_plain, session));
 }
 

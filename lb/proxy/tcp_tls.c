@@ -318,7 +318,10 @@ static void close_both(struct tcp_session *s)
 
 static void free_session(struct tcp_session *s)
 {
-    slab_free(&s->base.proxy->relayed, relayed_of(s));
+    struct tcp_relayed *t = relayed_of(s);
+
+    s->magic = 0;
+    slab_free(&s->base.proxy->relayed, t);
 }
 
 static const struct tcp_link relay_link = {
