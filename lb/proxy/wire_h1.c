@@ -225,8 +225,11 @@ static enum take take(struct wire *wire, struct arena *arena, struct io_buf **ou
 {
     struct wire_h1 *w = of(wire);
 
-    return h1_body_take(&w->body, stream_of(w), arena, out, out_trailers, out_reason,
-                        &wire->in_bytes);
+    enum take t =
+        h1_body_take(&w->body, stream_of(w), arena, out, out_trailers, out_reason, &wire->in_bytes);
+    /* Where only the end delimits it and TLS did not say goodbye, anybody may have cut it. */
+    bool cut = w->body.kind == HTTP_BODY_CLOSE && !w->raw && stream_tls_truncated(stream_of(w));
+    return t == TAKE_END && cut ? TAKE_LOST : t;
 }
 
 static void pull(struct wire *wire, bool want)
