@@ -22,7 +22,7 @@
 #define SMALL_BYTES  (32u << 10) /* so much of what is sent after a pause goes in small records */
 #define PAUSE_US     1000000
 #define OVERHEAD     64           /* of a record, at most */
-#define SEAL_MAX     (128u << 10) /* plaintext sealed for one send */
+#define SEAL_MAX     (64u << 10) /* plaintext sealed for one send */
 #define SEALED_BUF   (64u << 10)
 #define JOIN_MAX     1024 /* a buffer as short as this shares a record with the next */
 
