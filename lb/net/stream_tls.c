@@ -21,10 +21,16 @@
 #define RECORD_SMALL 1360        /* fits a segment with its overhead: its reader need not wait */
 #define SMALL_BYTES  (32u << 10) /* so much of what is sent after a pause goes in small records */
 #define PAUSE_US     1000000
-#define OVERHEAD     64           /* of a record, at most */
+#define OVERHEAD     64          /* of a record, at most */
 #define SEAL_MAX     (64u << 10) /* plaintext sealed for one send */
 #define SEALED_BUF   (64u << 10)
 #define JOIN_MAX     1024 /* a buffer as short as this shares a record with the next */
+
+/* 0-RTT (RFC 8446 section 2.3), server side. */
+enum early {
+    EARLY_NONE,    /* none is taken, or it has all been read */
+    EARLY_READING, /* what comes may be early data */
+};
 
 struct stream_tls {
     SSL *ssl;
@@ -41,7 +47,10 @@ struct stream_tls {
     uint32_t plain;      /* bytes of plaintext in `sealed` */
     uint32_t small_left; /* plaintext that goes in small records */
     uint16_t sending;    /* buffers of the send under way */
-    bool ready, failed;  /* failed: the alert is on its way, then the owner is told */
+    uint8_t early;       /* enum early */
+    bool ready;          /* for plaintext: `finished`, or early data is here */
+    bool finished;       /* the handshake is */
+    bool failed;         /* the alert is on its way, then the owner is told */
     bool wire_end;       /* the descriptor has ended */
     bool notified;       /* close_notify came */
     bool truncated;
@@ -201,6 +210,7 @@ bool stream_tls_accept(struct stream *s, struct tls_server *server)
     if (ssl == NULL || !begin(s, tls_server_env(server), ssl))
         return false;
     s->tls->server = tls_server_ref(server);
+    s->tls->early = tls_server_early(server) ? EARLY_READING : EARLY_NONE;
     SSL_set_accept_state(ssl);
     finish_begin(s);
     return true;
@@ -263,24 +273,55 @@ bool stream_tls_full(const struct stream *s)
     return t->wire_end || (t->ready && s->in_bytes >= STREAM_HIGH_WATER && t->wire != NULL);
 }
 
-static bool handshake(struct stream *s)
+static void handshake_failed(struct stream_tls *t)
+{
+    if (t->wire_end && t->wire == NULL)
+        fail(t, "the peer has left");
+    else
+        fail(t, reason_of(t, ERR_peek_last_error()));
+}
+
+static void handshake(struct stream *s)
 {
     struct stream_tls *t = s->tls;
     int rc;
 
     ERR_clear_error();
     rc = SSL_do_handshake(t->ssl);
-    if (rc == 1) {
-        t->ready = true;
-        return true;
+    if (rc == 1)
+        t->ready = t->finished = true;
+    else if (SSL_get_error(t->ssl, rc) != SSL_ERROR_WANT_READ || t->wire_end)
+        handshake_failed(t);
+}
+
+/* What a client has sent along with its hello. It ends before the handshake does. */
+static void read_early(struct stream *s)
+{
+    struct stream_tls *t = s->tls;
+
+    while (t->early == EARLY_READING && !t->failed && s->in_bytes < STREAM_HIGH_WATER) {
+        struct io_buf *b = io_buf_new(io_of(s), LIMIT_BUF_SIZE);
+        size_t n = 0;
+        if (b == NULL) {
+            s->error = -ENOMEM;
+            return;
+        }
+        ERR_clear_error();
+        int rc = SSL_read_early_data(t->ssl, b->data, LIMIT_BUF_SIZE, &n);
+        b->len = (uint32_t)n;
+        t->ready = t->ready || n > 0;
+        if (n > 0)
+            stream_push_in(s, b);
+        else
+            io_buf_put(io_of(s), b);
+        if (rc == SSL_READ_EARLY_DATA_FINISH) {
+            t->early = EARLY_NONE;
+        } else if (rc == SSL_READ_EARLY_DATA_ERROR) {
+            if (SSL_get_error(t->ssl, 0) != SSL_ERROR_WANT_READ || t->wire_end)
+                handshake_failed(t);
+            return;
+        }
     }
-    if (SSL_get_error(t->ssl, rc) == SSL_ERROR_WANT_READ && !t->wire_end)
-        return false;
-    if (t->wire_end && t->wire == NULL)
-        fail(t, "the peer has left");
-    else
-        fail(t, reason_of(t, ERR_peek_last_error()));
-    return false;
 }
 
 /* One record more into `in`; false: there is none, or something has ended. */
@@ -326,13 +367,15 @@ static bool advance(struct stream *s)
 {
     struct stream_tls *t = s->tls;
     uint32_t before = s->in_bytes;
-    bool was_ready = t->ready, ended = s->eof;
+    bool was_ready = t->ready, was_finished = t->finished, ended = s->eof;
 
     if (t->failed || s->error != 0 || s->stopping)
         return false;
-    if (!t->ready)
+    if (t->early == EARLY_READING)
+        read_early(s);
+    if (!t->finished && t->early == EARLY_NONE && !t->failed && s->error == 0)
         handshake(s);
-    if (t->ready) {
+    if (t->finished) {
         while ((t->wire != NULL || t->wire_end || SSL_pending(t->ssl) > 0) && !s->eof &&
                s->error == 0 && !t->failed && s->in_bytes < STREAM_HIGH_WATER)
             if (!open_record(s))
@@ -342,7 +385,8 @@ static bool advance(struct stream *s)
         stream_tls_flush(s);
     if (t->failed && !s->tx.armed)
         return tell_failure(s);
-    return t->ready != was_ready || s->in_bytes != before || s->eof != ended || s->error != 0;
+    return t->ready != was_ready || t->finished != was_finished || s->in_bytes != before ||
+           s->eof != ended || s->error != 0;
 }
 
 bool stream_tls_received(struct stream *s, struct io_buf *chain)
@@ -406,7 +450,9 @@ static bool seal(struct stream_tls *t, const uint8_t *data, uint32_t len)
         uint32_t max = record_size(t), part = len < max ? len : max;
         size_t done;
         ERR_clear_error();
-        if (SSL_write_ex(t->ssl, data, part, &done) != 1) {
+        int rc = t->finished ? SSL_write_ex(t->ssl, data, part, &done)
+                             : SSL_write_early_data(t->ssl, data, part, &done);
+        if (rc != 1) {
             fail(t, reason_of(t, ERR_peek_last_error()));
             return false;
         }
@@ -466,7 +512,7 @@ static bool seal_out(struct stream *s)
 
 static void send_notify(struct stream_tls *t)
 {
-    if (t->notify_sent || t->failed || !t->ready)
+    if (t->notify_sent || t->failed || !t->finished)
         return;
     t->notify_sent = true;
     ERR_clear_error();
@@ -587,6 +633,11 @@ SSL *stream_tls_ssl(const struct stream *s)
     return s->tls->ssl;
 }
 
+struct tls_env *stream_tls_env(const struct stream *s)
+{
+    return s->tls->server != NULL ? tls_server_env(s->tls->server) : tls_client_env(s->tls->client);
+}
+
 struct tls_facts **stream_tls_kept_facts(struct stream *s)
 {
     return &s->tls->facts;
@@ -594,8 +645,7 @@ struct tls_facts **stream_tls_kept_facts(struct stream *s)
 
 bool stream_tls_early(const struct stream *s)
 {
-    (void)s;
-    return false;
+    return s->tls != NULL && s->tls->ready && !s->tls->finished;
 }
 
 /* ---- the end ---- */

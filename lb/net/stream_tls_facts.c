@@ -55,7 +55,7 @@ static struct str keep_hex(struct kept *k, const uint8_t *data, size_t n)
     return keep(k, hex, strlen(hex));
 }
 
-static void client_facts(struct kept *k, SSL *ssl, X509 *x)
+static void client_facts(struct kept *k, struct tls_env *env, SSL *ssl, X509 *x)
 {
     const ASN1_INTEGER *serial = X509_get0_serialNumber(x);
     unsigned char hash[EVP_MAX_MD_SIZE];
@@ -72,7 +72,7 @@ static void client_facts(struct kept *k, SSL *ssl, X509 *x)
     k->facts.client_issuer = keep_name(k, X509_get_issuer_name(x));
     k->facts.client_serial =
         keep_hex(k, ASN1_STRING_get0_data(serial), (size_t)ASN1_STRING_length(serial));
-    if (X509_digest(x, EVP_sha256(), hash, &n) == 1)
+    if (X509_digest(x, env->sha256, hash, &n) == 1)
         k->facts.client_fingerprint = keep_hex(k, hash, n);
 }
 
@@ -91,7 +91,7 @@ static struct kept *make(struct stream *s)
     k->facts.resumed = SSL_session_reused(ssl) != 0;
     X509 *x = SSL_is_server(ssl) ? SSL_get0_peer_certificate(ssl) : NULL;
     if (x != NULL)
-        client_facts(k, ssl, x);
+        client_facts(k, stream_tls_env(s), ssl, x);
     else
         k->facts.client_verify = keep_cstr(k, "NONE");
     ERR_clear_error();

@@ -40,8 +40,10 @@ struct tls_env *tls_env_new(struct strbuf *errors)
         load_config(env->lib);
     if (env->lib != NULL)
         env->ticket_cipher = EVP_CIPHER_fetch(env->lib, "AES-256-CBC", NULL);
+    if (env->lib != NULL)
+        env->sha256 = EVP_MD_fetch(env->lib, "SHA256", NULL);
     env->bio = stream_tls_bio();
-    if (env->ticket_cipher == NULL || env->bio == NULL) {
+    if (env->ticket_cipher == NULL || env->sha256 == NULL || env->bio == NULL) {
         strbuf_addf(errors, "error: tls: OpenSSL: %s\n", tls_error_text());
         tls_env_free(&env);
     }
@@ -57,6 +59,7 @@ void tls_env_free(struct tls_env **env)
         return;
     X509_STORE_free(e->system_cas);
     EVP_CIPHER_free(e->ticket_cipher);
+    EVP_MD_free(e->sha256);
     BIO_meth_free(e->bio);
     OSSL_LIB_CTX_free(e->lib);
     free(e);

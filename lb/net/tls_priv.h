@@ -12,6 +12,7 @@ struct tls_env {
     OSSL_LIB_CTX *lib;
     BIO_METHOD *bio; /* stream_tls.c's */
     EVP_CIPHER *ticket_cipher;
+    EVP_MD *sha256;
     X509_STORE *system_cas; /* NULL: not asked for yet */
 };
 
@@ -28,6 +29,7 @@ X509_STORE *tls_env_system_cas(struct tls_env *env);
 /* A new connection's; NULL: no memory. */
 SSL *tls_server_ssl(struct tls_server *t);
 struct tls_env *tls_server_env(struct tls_server *t);
+bool tls_server_early(const struct tls_server *t); /* early data is taken */
 
 /* tls_client.c */
 SSL *tls_client_ssl(struct tls_client *t, uint32_t member, struct str name, struct str alpn);
@@ -36,6 +38,7 @@ struct tls_env *tls_client_env(struct tls_client *t);
 /* stream_tls.c */
 BIO_METHOD *stream_tls_bio(void);
 SSL *stream_tls_ssl(const struct stream *s);
+struct tls_env *stream_tls_env(const struct stream *s);
 struct tls_facts **stream_tls_kept_facts(struct stream *s); /* freed with the stream */
 
 /* tls_files.c: contents, for contexts */

@@ -19,6 +19,7 @@
 
 #define KINDS          3 /* of keys, side by side: RSA, EC, others */
 #define NAME_MAX_BYTES 255
+#define EARLY_BYTES    16384
 #define NO_CERT        UINT32_MAX
 
 #define CIPHERS_12                                                                                 \
@@ -52,7 +53,7 @@ struct tls_server {
     struct tls_blob *staples; /* by certificate */
     uint32_t n_rows, n_names, n_certs;
     uint8_t alpn[256], alpn_len;
-    bool strict, tickets;
+    bool strict, tickets, early;
 };
 
 /* ---- names ---- */
@@ -303,9 +304,8 @@ static bool set_session_context(SSL_CTX *ctx, struct tls_env *env, const struct 
     uint32_t words[2] = {(uint32_t)c->verify, c->verify_depth};
     unsigned char hash[EVP_MAX_MD_SIZE];
     unsigned len = 0;
-    EVP_MD *md = EVP_MD_fetch(env->lib, "SHA256", NULL);
     EVP_MD_CTX *m = EVP_MD_CTX_new();
-    bool ok = md != NULL && m != NULL && EVP_DigestInit_ex2(m, md, NULL) == 1 &&
+    bool ok = m != NULL && EVP_DigestInit_ex2(m, env->sha256, NULL) == 1 &&
               EVP_DigestUpdate(m, words, sizeof(words)) == 1 &&
               EVP_DigestUpdate(m, ca->data, ca->data ? ca->len : 0) == 1 &&
               EVP_DigestUpdate(m, crl->data, crl->data ? crl->len : 0) == 1 &&
@@ -313,7 +313,6 @@ static bool set_session_context(SSL_CTX *ctx, struct tls_env *env, const struct 
               SSL_CTX_set_session_id_context(ctx, hash, 32) == 1;
 
     EVP_MD_CTX_free(m);
-    EVP_MD_free(md);
     return ok;
 }
 
@@ -344,6 +343,11 @@ static SSL_CTX *new_ctx(struct tls_server *t, const struct tls_server_conf *c,
         SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_ticket);
     else
         SSL_CTX_set_num_tickets(ctx, 0);
+    if (t->early) { /* there is no memory of tickets: who uses it takes care of replays */
+        SSL_CTX_set_options(ctx, SSL_OP_NO_ANTI_REPLAY);
+        SSL_CTX_set_max_early_data(ctx, EARLY_BYTES);
+        SSL_CTX_set_recv_max_early_data(ctx, EARLY_BYTES);
+    }
     if (c->ticket_rotate_s > 0)
         SSL_CTX_set_timeout(ctx, 2 * (long)c->ticket_rotate_s);
     return ctx;
@@ -481,6 +485,7 @@ struct tls_server *tls_server_new(struct tls_env *env, const struct tls_server_c
     t->keys = keys;
     t->strict = conf->strict_sni;
     t->tickets = conf->tickets && keys != NULL;
+    t->early = conf->early_data && t->tickets;
     if (!tls_alpn_wire(conf->alpn, conf->n_alpn, t->alpn, &t->alpn_len))
         mistake(conf, errors, "tls.alpn", "too long a list", "at most 255 bytes of names");
     else if (build(t, conf, files, errors))
@@ -522,4 +527,9 @@ SSL *tls_server_ssl(struct tls_server *t)
 struct tls_env *tls_server_env(struct tls_server *t)
 {
     return t->env;
+}
+
+bool tls_server_early(const struct tls_server *t)
+{
+    return t->early;
 }
