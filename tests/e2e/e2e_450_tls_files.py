@@ -2,6 +2,7 @@
 again, without a connection noticing; ticket keys that instances share."""
 
 import os
+import shutil
 import signal
 import ssl
 
@@ -394,6 +395,19 @@ def test_files_are_relative_to_the_configuration(t):
     install(ca.leaf(NAME), t.dir)
     status, _, err = t.run("-t", "-c", conf_of(t, tls_group("site.pem", "site.key")))
     check_eq((status, err.count("error")), (0, 0))
+
+
+def test_the_example_is_good(t):
+    """etc/examples/tls.conf, with the files that it names."""
+    shutil.copy(os.path.join(ROOT, "etc", "examples", "tls.conf"), t.path("tls.conf"))
+    os.mkdir(t.path("tls"))
+    ca = Authority(t.dir)
+    for name, cert in (("example", ca.leaf("example.com")), ("example-rsa", ca.leaf("example.com", kind="rsa")),
+                       ("sluice-client", ca.leaf("sluice", client=True))):
+        install(cert, t.path("tls"), name)
+    for name in ("internal-ca", "partners-ca"):
+        write(t.path("tls/%s.pem" % name), read(ca.cert))
+    check_eq(t.run("-t", "-c", t.path("tls.conf")), (0, "", t.path("tls.conf") + ": the configuration is good\n"))
 
 
 def test_quick_speaks_tls(t):
