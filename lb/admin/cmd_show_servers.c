@@ -157,8 +157,8 @@ static void state_row(struct rows *r, const struct pool *p, const struct pool_me
     rows_number(r, 0); /* srv_f_forced_id */
     rows_text(r, m->conf->address.addr.len == 0 ? m->conf->address.host : "");
     rows_number(r, place.port);
-    rows_text(r, "");  /* srvrecord */
-    rows_number(r, 0); /* srv_use_ssl */
+    rows_text(r, "");                     /* srvrecord */
+    rows_number(r, p->conf->tls != NULL); /* srv_use_ssl */
     rows_number(r, p->conf->health.port);
     rows_text(r, check_addr);
     rows_text(r, "");  /* srv_agent_addr */

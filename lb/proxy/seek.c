@@ -7,7 +7,6 @@
 #include "lb/proxy/proxy_priv.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #define DIAL_AGAIN_MS  10 /* a full unix backlog, no descriptor, no local port: tried again */
@@ -300,7 +299,7 @@ static void on_connect(struct op *op, int res)
     }
     if (res == 0) {
         k->fd = -1;
-        if (k->pool->conf->tls != NULL && k->ops->late != NULL)
+        if (k->pool->conf->tls != NULL)
             enter(k, SEEK_SECURING, time_left_ms(k));
         else
             seek_secured(k);
@@ -364,7 +363,7 @@ static void on_timer(struct timer *timer)
         io_cancel(io_of(k), &k->connect);
         return;
     case SEEK_SECURING:
-        snprintf(k->why, sizeof(k->why), "tls: no answer to the handshake");
+        seek_handshake_late(k);
         k->ops->late(k);
         return;
     case SEEK_DIAL_AGAIN:

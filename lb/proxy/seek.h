@@ -94,7 +94,9 @@ bool seek_secure(struct seek *k, struct stream *s) WARN_UNUSED;
  * seek_dial_failed(error). */
 enum seek_secure { SECURE_MORE, SECURE_DONE, SECURE_FAILED };
 enum seek_secure seek_handshake(struct seek *k, const struct stream *s, int *out_error);
-void seek_secured(struct seek *k); /* seek_handshake()'s: all of connecting is over */
+/* Of seek.c and seek_tls.c: all of connecting is over; the handshake took too long. */
+void seek_secured(struct seek *k);
+void seek_handshake_late(struct seek *k);
 /* The connection that was dialled did not come to be: as if connecting had failed. May call placed
  * or failed from inside. */
 void seek_dial_failed(struct seek *k, int error);

@@ -49,19 +49,36 @@ void seek_note(struct seek *k, const char *why)
         snprintf(k->why, sizeof(k->why), "tls: %s", why);
 }
 
-enum seek_secure seek_handshake(struct seek *k, const struct stream *s, int *out_error)
+static struct backend_counters *row_of(const struct seek *k)
+{
+    return &k->pool->members[k->slot->member].rows[k->proxy->worker];
+}
+
+static enum seek_secure failed(struct seek *k)
+{
+    counter_add(&row_of(k)->tls_failures, 1);
+    return SECURE_FAILED;
+}
+
+static enum seek_secure ready(struct seek *k, const struct stream *s, int *out_error)
 {
     bool h2 = k->pool->conf->mode == MODE_HTTP && k->pool->conf->protocol == PROTOCOL_HTTP2;
 
-    if (s->error == 0 && stream_tls_ready(s)) {
-        if (h2 && !str_eq(stream_tls_alpn(s), STR("h2"))) {
-            snprintf(k->why, sizeof(k->why), "tls: does not agree on h2");
-            *out_error = -EPROTO;
-            return SECURE_FAILED;
-        }
-        seek_secured(k);
-        return SECURE_DONE;
+    if (h2 && !str_eq(stream_tls_alpn(s), STR("h2"))) {
+        snprintf(k->why, sizeof(k->why), "tls: does not agree on h2");
+        *out_error = -EPROTO;
+        return failed(k);
     }
+    counter_add(&row_of(k)->tls_handshakes, 1);
+    counter_add(&row_of(k)->tls_resumed, stream_tls_resumed(s));
+    seek_secured(k);
+    return SECURE_DONE;
+}
+
+enum seek_secure seek_handshake(struct seek *k, const struct stream *s, int *out_error)
+{
+    if (s->error == 0 && stream_tls_ready(s))
+        return ready(k, s, out_error);
     if (s->error == 0 && !s->eof && !s->tx_dead)
         return SECURE_MORE;
     *out_error = s->error != 0 ? s->error : s->tx_dead ? s->tx_error : -ECONNRESET;
@@ -69,5 +86,11 @@ enum seek_secure seek_handshake(struct seek *k, const struct stream *s, int *out
     if (k->why[0] == '\0')
         snprintf(k->why, sizeof(k->why), "tls: %s during the handshake",
                  s->eof ? "closed" : strerror(-*out_error));
-    return SECURE_FAILED;
+    return failed(k);
+}
+
+void seek_handshake_late(struct seek *k)
+{
+    snprintf(k->why, sizeof(k->why), "tls: no answer to the handshake");
+    failed(k);
 }

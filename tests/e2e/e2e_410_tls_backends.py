@@ -66,6 +66,14 @@ def last_check(s, server):
     return row["check_status"].replace("* ", ""), row["last_chk"]
 
 
+def server_state(s, server):
+    """A row of show servers state."""
+    lines = s.ctl("show servers state").splitlines()
+    names = lines[1].lstrip("# ").split()
+    rows = [dict(zip(names, line.split())) for line in lines[2:]]
+    return [row for row in rows if row["srv_name"] == server][0]
+
+
 def speaks_plainly(conn, b):
     """An HTTP server that makes nothing of a ClientHello."""
     if conn.recv(4096):
@@ -100,6 +108,7 @@ def test_requests_go_over_tls_and_connections_are_kept(t):
     check_eq([len(r.body) for r in b.seen], [0] * 5 + [100000])
     check_eq(s.number("app", "b1", "econ"), 0)
     check_eq(s.number("app", "b1", "reuse"), 5)
+    check_eq(server_state(s, "b1")["srv_use_ssl"], "1")
 
 
 def test_an_address_is_verified_as_an_address_and_not_sent_as_a_name(t):
