@@ -54,11 +54,12 @@ static void give(struct relay_flow *f, struct stream *from, struct stream *to)
     stream_queue(to, stream_take(from, from->in_bytes));
 }
 
+/* As long as not too much is queued for the receiver: a turn may bring more than it sends. */
 static void pump(struct relay *r, struct relay_flow *f)
 {
     struct stream *from = source_of(r, f), *to = sink_of(r, f);
 
-    if (from->in != NULL && !to->tx_dead) {
+    if (from->in != NULL && !to->tx_dead && to->out_bytes < STREAM_HIGH_WATER) {
         if (f == &r->up && untouched(r))
             offer(r);
         if (r->offered == 0 || f != &r->up) /* no memory for copies: not to be had again then */
@@ -83,27 +84,17 @@ static void note_moved(struct relay *r, struct relay_flow *f)
     r->ops->moved(r, f == &r->up, n);
 }
 
-/* Bytes of this direction that are here. */
-static uint32_t held(struct relay *r, const struct relay_flow *f)
-{
-    uint32_t n = source_of(r, f)->in_bytes;
-
-    return r->joined ? n - r->offered * (f == &r->up) + sink_of(r, f)->out_bytes : n;
-}
-
+/* Not more is read than waits already. */
 static void steer(struct relay *r, struct relay_flow *f)
 {
-    struct stream *from = source_of(r, f), *to = sink_of(r, f);
+    struct stream *from = source_of(r, f);
 
-    if (from->eof) {
+    if (from->eof)
         stream_read(from, r->watch_half_closed ? STREAM_WATCH : STREAM_QUIET);
-        return;
-    }
-    if (f->paused)
-        f->paused = held(r, f) > 0;
+    else if (from->in_bytes >= STREAM_HIGH_WATER || (r->joined && sink_of(r, f)->tx_dead))
+        stream_read(from, STREAM_WATCH);
     else
-        f->paused = held(r, f) >= STREAM_HIGH_WATER && (!r->joined || stream_blocked(to));
-    stream_read(from, f->paused || (r->joined && to->tx_dead) ? STREAM_WATCH : STREAM_READ);
+        stream_read(from, STREAM_READ);
 }
 
 /* ---- ends ---- */
@@ -125,7 +116,6 @@ static void finish_detach(struct relay *r)
     r->offered = 0;
     r->up.given = 0;
     r->up.eof_passed = false; /* the next backend is to hear of it too */
-    r->up.paused = r->down.paused = false;
     r->ops->detached(r);
 }
 

@@ -3,9 +3,9 @@
  * A relay owns both streams from their opening to relay_close(). Until relay_join() they are apart:
  * the owner does handshakes and reads headers on them, and hears of their events. Joined, bytes go
  * both ways; an end of stream (close_notify) is passed on behind them; a side that takes bytes too
- * slowly has the other one wait, so that each direction holds STREAM_HIGH_WATER plus what one turn
- * brings. What the client sent first is kept until the backend's kernel has some of it, so that
- * another backend can have it. */
+ * slowly has the other one wait, so that each direction holds STREAM_HIGH_WATER twice, received and
+ * to be sent, plus what one turn brings. What the client sent first is kept until the backend's
+ * kernel has some of it, so that another backend can have it. */
 #ifndef SLUICE_PROXY_RELAY_H
 #define SLUICE_PROXY_RELAY_H
 
@@ -34,7 +34,6 @@ struct relay_flow {
     uint64_t given; /* ... or are on their way */
     uint64_t base;  /* of the receiving stream's `sent`: bytes that were not of the other side */
     bool eof_passed;
-    bool paused; /* its receiver is slow, or not there yet */
 };
 
 struct relay {
