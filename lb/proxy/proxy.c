@@ -31,6 +31,7 @@ static void http_init(struct proxy *p)
     arena_pool_init(&p->arenas);
     slab_init(&p->http_sessions, "http session", http_session_size(), 0);
     slab_init(&p->exchanges, "exchange", sizeof(struct exchange), 0);
+    h2_init(p);
     p->routing = route_scratch_new();
     p->fields = xcalloc(LIMIT_HTTP_FIELDS, sizeof(*p->fields));
     p->text = xmalloc(ROUTE_TEXT_MAX + 1);
@@ -41,6 +42,7 @@ static void http_fini(struct proxy *p)
     free(p->text);
     free(p->fields);
     route_scratch_free(&p->routing);
+    h2_fini(p);
     slab_fini(&p->exchanges);
     slab_fini(&p->http_sessions);
     arena_pool_fini(&p->arenas);

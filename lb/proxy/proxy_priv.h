@@ -32,6 +32,7 @@ struct pool_local {
     struct wait_queue queue;
 };
 
+struct h2_shared;
 struct http_field;
 struct route_scratch;
 
@@ -48,7 +49,8 @@ struct proxy {
     struct conn_cache cache;
     struct h2_conns h2;
     struct arena_pool arenas;
-    struct slab http_sessions, exchanges;
+    struct slab http_sessions, exchanges, h2_sessions, h2_fronts;
+    struct h2_shared *h2_shared; /* h2_session.c's */
     struct route_scratch *routing;
     struct http_field *fields; /* of the head being parsed */
     char *text;                /* of a template being expanded: ROUTE_TEXT_MAX + 1 bytes */
@@ -86,5 +88,9 @@ void tcp_session_start(struct proxy *p, struct acceptor *a, int fd);
 /* http_session.c: sessions of mode http (http_session.h) */
 size_t http_session_size(void);
 void http_session_start(struct proxy *p, struct acceptor *a, int fd);
+
+/* h2_session.c */
+void h2_init(struct proxy *p);
+void h2_fini(struct proxy *p);
 
 #endif

@@ -1,0 +1,595 @@
+/* h2_front.c - one request of a connection of HTTP/2: the front of its exchange.
+ *
+ * Payload of the request waits here, at most one window of it: the window opens as the exchange
+ * takes it. Payload of the response waits here until nghttp2 frames it, when the client's windows
+ * and the connection have room; then its buffers go to the connection's stream as they are.
+ * Nothing here calls into an exchange from inside nghttp2: streams are put on the ready list. */
+#include "lb/base/log.h"
+#include "lb/obs/reasons.h"
+#include "lb/proxy/exchange_priv.h"
+#include "lb/proxy/h2_priv.h"
+#include "lb/proxy/request.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define IN_BUF_MIN  512
+#define IN_BUF_MAX  (16u << 10)
+#define TINY_BYTES  64 /* a frame that small for want of a window */
+#define KEY_BYTES   16 /* of Sec-WebSocket-Key */
+#define KEY_TEXT    24
+#define NV_ON_STACK 64
+
+static const struct front_ops front_ops;
+
+static struct io *io_of(const struct h2_front *st)
+{
+    return st->h2->s->base.proxy->loop->io;
+}
+
+static struct h2_front *front_of(const struct exchange *x)
+{
+    return x->front;
+}
+
+/* Nobody is there to whom anything could be said. */
+static bool is_gone(const struct h2_front *st)
+{
+    return st->closed || st->h2->dead;
+}
+
+/* ---- life ---- */
+
+struct h2_front *h2_front_new(struct h2_session *h2, int32_t id)
+{
+    struct proxy *p = h2->s->base.proxy;
+    struct h2_front *st = slab_alloc(&p->h2_fronts);
+
+    if (st == NULL) {
+        counter_add(&p->counters->memory_refused, 1);
+        return NULL;
+    }
+    st->x = http_session_exchange(h2->s, &front_ops);
+    if (st->x == NULL) {
+        slab_free(&p->h2_fronts, st);
+        return NULL;
+    }
+    list_init(&st->node);
+    list_init(&st->ready);
+    list_push_back(&h2->streams, &st->node);
+    st->h2 = h2;
+    st->id = id;
+    st->closed = id == 0;
+    st->x->front = st;
+    st->x->begun_us = http_session_now_us(h2->s);
+    h2->n_streams++;
+    return st;
+}
+
+/* What RST_STREAM says of an end before the response's. */
+static uint32_t code_of(const struct exchange *x, const struct h2_front *st)
+{
+    if (st->end_sent) /* answered without reading all of the request (RFC 9113 section 8.1) */
+        return NGHTTP2_NO_ERROR;
+    if (st->bad != NULL || x->end == END_BAD_REQUEST)
+        return NGHTTP2_PROTOCOL_ERROR;
+    return x->client_left ? NGHTTP2_CANCEL : NGHTTP2_INTERNAL_ERROR;
+}
+
+static void drop_in(struct h2_front *st)
+{
+    if (st->in_bytes > 0 && !st->h2->dead)
+        nghttp2_session_consume_connection(st->h2->ng, st->in_bytes);
+    io_buf_put_chain(io_of(st), st->in);
+    st->in = st->in_last = NULL;
+    st->in_bytes = 0;
+}
+
+static void drop_out(struct h2_front *st)
+{
+    io_buf_put_chain(io_of(st), st->out);
+    st->out = st->out_last = NULL;
+    st->out_bytes = 0;
+}
+
+static void forget(struct h2_front *st)
+{
+    struct h2_session *h2 = st->h2;
+
+    if (h2->building == st)
+        h2->building = NULL;
+    drop_in(st);
+    drop_out(st);
+    list_remove(&st->node);
+    list_remove(&st->ready);
+    slab_free(&h2->s->base.proxy->h2_fronts, st);
+    h2->n_streams--;
+    h2_front_gone(h2);
+}
+
+static void front_over(struct exchange *x)
+{
+    struct h2_front *st = front_of(x);
+    struct h2_session *h2 = st->h2;
+
+    if (!is_gone(st)) {
+        nghttp2_session_set_stream_user_data(h2->ng, st->id, NULL);
+        if (!st->end_sent || !st->in_ended)
+            nghttp2_submit_rst_stream(h2->ng, NGHTTP2_FLAG_NONE, st->id, code_of(x, st));
+    }
+    if (!x->cut)
+        h2_guard_request_done(&h2->guard);
+    exchange_free(&st->x);
+    forget(st);
+}
+
+/* ---- the beginning ---- */
+
+static const char base64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/* A backend of HTTP/1 wants one; its answer proves nothing to us (RFC 8441 section 5.1). */
+static bool add_websocket_key(struct exchange *x)
+{
+    uint8_t random[KEY_BYTES + 2] = {0};
+    char text[KEY_TEXT];
+    uint64_t a = rng_next(&x->proxy->rng), b = rng_next(&x->proxy->rng);
+
+    memcpy(random, &a, sizeof(a));
+    memcpy(random + sizeof(a), &b, sizeof(b));
+    for (int i = 0; i < KEY_TEXT / 4; i++) {
+        uint32_t v =
+            (uint32_t)random[3 * i] << 16 | (uint32_t)random[3 * i + 1] << 8 | random[3 * i + 2];
+        for (int k = 0; k < 4; k++)
+            text[4 * i + k] = base64[v >> (18 - 6 * k) & 63];
+    }
+    text[KEY_TEXT - 2] = text[KEY_TEXT - 1] = '=';
+    return http_head_set(&x->request, &x->arena, STR("sec-websocket-key"),
+                         (struct str){text, KEY_TEXT}) == 0;
+}
+
+/* What RFC 9113 calls malformed gets no answer but a reset (section 8.1.1); what is merely refused
+ * is answered as in HTTP/1. */
+static uint16_t refusal_status(enum h1_result r)
+{
+    switch (r) {
+    case H1_BAD_PSEUDO_FIELD:
+    case H1_CONNECTION_FIELD:
+    case H1_BAD_FIELD_NAME:
+    case H1_BAD_FIELD_VALUE:
+    case H1_BAD_CONTENT_LENGTH:
+    case H1_REPEATED_CONTENT_LENGTH:
+        return 0;
+    default:
+        return (uint16_t)h1_result_status(r);
+    }
+}
+
+static void begin(struct h2_front *st)
+{
+    struct exchange *x = st->x;
+    enum h1_result r = (enum h1_result)st->result;
+
+    st->started = true;
+    x->sequence = ++st->h2->sequence;
+    x->headed_us = http_session_now_us(st->h2->s);
+    if (r == H1_DONE && x->request.upgrade && !add_websocket_key(x))
+        r = H1_HEAD_TOO_LARGE;
+    if (r == H1_DONE) {
+        exchange_start(x);
+    } else {
+        x->request_taken = true;
+        h2_guard_spend(&st->h2->guard, H2_BAD_HEADS);
+        exchange_start_refused(x, refusal_status(r), h1_result_code(r), END_BAD_REQUEST);
+    }
+    exchange_step(x);
+}
+
+/* Reset before it was looked at: it is logged like any other. */
+static void never_begin(struct h2_front *st)
+{
+    st->started = true;
+    st->x->sequence = ++st->h2->sequence;
+    st->x->request_taken = true;
+    exchange_start_refused(st->x, 0, "client-left", END_CLIENT_LEFT_HEAD);
+    exchange_step(st->x);
+}
+
+void h2_front_run(struct h2_front *st)
+{
+    if (is_gone(st) && !st->end_sent)
+        h2_front_end(st, END_CLIENT_ABORT);
+    else if (!st->started)
+        begin(st);
+    else
+        exchange_step(st->x);
+}
+
+void h2_front_end(struct h2_front *st, enum session_end why)
+{
+    struct exchange *x = st->x;
+
+    if (!st->started)
+        never_begin(st);
+    else if (x->state == X_OVER)
+        exchange_step(x);
+    else if (why == END_CLIENT_ABORT)
+        exchange_client_lost(x, st->h2->s->stream.error);
+    else
+        exchange_end(x, why);
+}
+
+/* ---- payload of the request ---- */
+
+static bool append_in(struct h2_front *st, const uint8_t *data, uint32_t len)
+{
+    struct io_buf *b = st->in_last;
+    uint32_t room = b != NULL ? io_buf_room(io_of(st), b) : 0;
+
+    if (room < len && room < IN_BUF_MIN) {
+        uint32_t want = len < IN_BUF_MIN ? IN_BUF_MIN : len;
+        b = io_buf_new(io_of(st), st->in != NULL && want < IN_BUF_MAX ? IN_BUF_MAX : want);
+        if (b == NULL)
+            return false;
+        b->next = NULL;
+        if (st->in_last != NULL)
+            st->in_last->next = b;
+        else
+            st->in = b;
+        st->in_last = b;
+        room = io_buf_room(io_of(st), b);
+    }
+    uint32_t n = room < len ? room : len;
+    memcpy(b->data + b->len, data, n);
+    b->len += n;
+    return n == len || append_in(st, data + n, len - n);
+}
+
+bool h2_front_receive(struct h2_front *st, const uint8_t *data, size_t len)
+{
+    if (st->has_length && len > st->in_left) { /* RFC 9113 section 8.1.1 */
+        st->bad = "length-mismatch";
+        return true;
+    }
+    if (st->has_length)
+        st->in_left -= len;
+    if (!append_in(st, data, (uint32_t)len))
+        return false;
+    st->in_bytes += (uint32_t)len;
+    return true;
+}
+
+void h2_front_ended(struct h2_front *st)
+{
+    st->in_ended = true;
+    if (st->has_length && st->in_left > 0)
+        st->bad = "length-mismatch";
+}
+
+static enum take front_take(struct exchange *x, struct io_buf **out)
+{
+    struct h2_front *st = front_of(x);
+    uint32_t n = st->in_bytes;
+
+    *out = NULL;
+    if (st->bad != NULL) {
+        x->reason = st->bad;
+        return TAKE_BAD;
+    }
+    *out = st->in;
+    st->in = st->in_last = NULL;
+    st->in_bytes = 0;
+    x->in_bytes += n;
+    if (n > 0 && !is_gone(st)) {
+        nghttp2_session_consume(st->h2->ng, st->id, n);
+        h2_flush_soon(st->h2);
+    } else if (n > 0 && !st->h2->dead) {
+        nghttp2_session_consume_connection(st->h2->ng, n);
+    }
+    return st->in_ended ? TAKE_END : TAKE_MORE;
+}
+
+static void front_pull(struct exchange *x, bool want)
+{
+    (void)x; /* what is not taken fills the window */
+    (void)want;
+}
+
+/* ---- the response ---- */
+
+/* Fills nv; true: payload or trailers follow. */
+static uint32_t write_head(struct exchange *x, struct http_head *h, bool interim, nghttp2_nv *nv,
+                           bool *out_more)
+{
+    struct h2_front *st = front_of(x);
+    const uint64_t *length = NULL;
+
+    *out_more = true;
+    if (!interim && h->status != 101) {
+        bool none = x->out.body == HTTP_BODY_NONE;
+        if (x->out.body == HTTP_BODY_LENGTH || (none && x->out.has_length))
+            length = &x->out.length;
+        *out_more = !none && !(x->out.body == HTTP_BODY_LENGTH && x->out.length == 0);
+    }
+    return h2_write_response(h, length, &st->digits, nv);
+}
+
+/* nghttp2 may not see the head's memory later than in this step; where there is no room for it
+ * now, it gets copies. */
+static void let_copy(nghttp2_nv *nv, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        nv[i].flags &= (uint8_t) ~(NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE);
+}
+
+static bool submit_head(struct exchange *x, struct http_head *h, bool interim, nghttp2_nv *nv)
+{
+    struct h2_front *st = front_of(x);
+    struct h2_session *h2 = st->h2;
+    bool more;
+    uint32_t n = write_head(x, h, interim, nv, &more);
+    int rc;
+
+    if (interim) {
+        let_copy(nv, n);
+        return nghttp2_submit_headers(h2->ng, NGHTTP2_FLAG_NONE, st->id, NULL, nv, n, NULL) == 0;
+    }
+    nghttp2_data_provider source = {.source.ptr = st, .read_callback = h2_front_read};
+    rc = nghttp2_submit_response(h2->ng, st->id, nv, n, more ? &source : NULL);
+    if (rc != 0)
+        return false;
+    h2->n_heads++; /* is framed before this step ends: h2_pump() */
+    st->head_sent = true;
+    st->out_ended = !more;
+    return true;
+}
+
+static bool front_head(struct exchange *x, const struct http_head *h, bool interim)
+{
+    struct h2_front *st = front_of(x);
+    struct http_head *mine = (struct http_head *)(uintptr_t)h; /* names become lower-case */
+    nghttp2_nv few[NV_ON_STACK];
+    uint32_t max = h2_nv_max(h);
+
+    if (is_gone(st))
+        return true;
+    if (max <= NV_ON_STACK)
+        return submit_head(x, mine, interim, few);
+    nghttp2_nv *many = arena_alloc(&x->arena, max * sizeof(*many));
+    return many != NULL && submit_head(x, mine, interim, many);
+}
+
+static void go_on(struct h2_front *st)
+{
+    if (!st->deferred || is_gone(st))
+        return;
+    st->deferred = false;
+    nghttp2_session_resume_data(st->h2->ng, st->id);
+}
+
+static bool front_body(struct exchange *x, struct io_buf *chain)
+{
+    struct h2_front *st = front_of(x);
+
+    if (is_gone(st) || st->out_ended) {
+        io_buf_put_chain(io_of(st), chain);
+        return true;
+    }
+    while (chain != NULL) {
+        struct io_buf *b = chain;
+        chain = b->next;
+        if (b->len == 0) {
+            io_buf_put(io_of(st), b);
+            continue;
+        }
+        b->next = NULL;
+        if (st->out_last != NULL)
+            st->out_last->next = b;
+        else
+            st->out = b;
+        st->out_last = b;
+        st->out_bytes += b->len;
+    }
+    go_on(st);
+    return true;
+}
+
+static bool front_end(struct exchange *x, const struct http_head *trailers)
+{
+    struct h2_front *st = front_of(x);
+
+    if (st->out_ended || is_gone(st))
+        return true;
+    st->out_ended = true;
+    st->trailers = trailers != NULL && trailers->n_fields > 0 ? trailers : NULL;
+    go_on(st);
+    return true;
+}
+
+static void front_flush(struct exchange *x)
+{
+    struct h2_session *h2 = front_of(x)->h2;
+
+    h2_pump(h2);
+    h2_flush_soon(h2);
+}
+
+static bool front_blocked(struct exchange *x)
+{
+    struct h2_front *st = front_of(x);
+
+    if (is_gone(st) || st->out_bytes < H2_STREAM_HIGH)
+        return false;
+    st->waits = true;
+    return true;
+}
+
+/* Framed is as good as sent: the connection's queue is bounded, and it is the connection that fails
+ * when the client does not take it. */
+static bool front_sent_all(struct exchange *x)
+{
+    struct h2_front *st = front_of(x);
+
+    if (!st->end_sent && !is_gone(st))
+        h2_pump(st->h2);
+    if (st->end_sent || is_gone(st))
+        return true;
+    st->waits = true;
+    return false;
+}
+
+static struct stream *front_raw(struct exchange *x)
+{
+    (void)x;
+    return NULL;
+}
+
+static uint64_t front_spliceable(const struct exchange *x)
+{
+    (void)x;
+    return 0;
+}
+
+static void front_spliced(struct exchange *x, uint64_t n)
+{
+    (void)x;
+    (void)n;
+}
+
+static uint64_t front_progress(const struct exchange *x)
+{
+    return front_of(x)->moved;
+}
+
+static void front_upgrade(struct exchange *x)
+{
+    front_of(x)->has_length = false;
+}
+
+static const struct front_ops front_ops = {
+    .take = front_take,
+    .head = front_head,
+    .body = front_body,
+    .end = front_end,
+    .flush = front_flush,
+    .blocked = front_blocked,
+    .sent_all = front_sent_all,
+    .raw = front_raw,
+    .spliceable = front_spliceable,
+    .spliced = front_spliced,
+    .progress = front_progress,
+    .pull = front_pull,
+    .upgrade = front_upgrade,
+    .over = front_over,
+};
+
+/* ---- inside of nghttp2 ---- */
+
+/* Whole buffers where possible: one that is cut costs a copy. */
+static size_t piece(const struct h2_front *st, size_t room)
+{
+    size_t n = 0;
+
+    for (const struct io_buf *b = st->out; b != NULL; b = b->next) {
+        if (n + b->len > room)
+            return n > 0 ? n : room;
+        n += b->len;
+    }
+    return n;
+}
+
+static bool submit_trailers(struct h2_front *st)
+{
+    struct http_head *h = (struct http_head *)(uintptr_t)st->trailers;
+    nghttp2_nv *nv = arena_alloc(&st->x->arena, h2_nv_max(h) * sizeof(*nv));
+
+    if (nv == NULL)
+        return false;
+    uint32_t n = h2_write_trailers(h, nv);
+    let_copy(nv, n);
+    return nghttp2_submit_trailer(st->h2->ng, st->id, nv, n) == 0;
+}
+
+ssize_t h2_front_read(nghttp2_session *ng, int32_t id, uint8_t *buf, size_t length,
+                      uint32_t *data_flags, nghttp2_data_source *source, void *arg)
+{
+    struct h2_front *st = source->ptr;
+
+    (void)ng;
+    (void)id;
+    (void)buf;
+    (void)arg;
+    size_t n = piece(st, length);
+    bool last = st->out_ended && n == st->out_bytes;
+    if (n == 0 && !last) {
+        st->deferred = true;
+        return NGHTTP2_ERR_DEFERRED;
+    }
+    if (n < TINY_BYTES && n == length && !last)
+        h2_guard_spend(&st->h2->guard, H2_TINY);
+    *data_flags |= NGHTTP2_DATA_FLAG_NO_COPY;
+    if (last) {
+        *data_flags |= NGHTTP2_DATA_FLAG_EOF;
+        if (st->trailers != NULL) {
+            *data_flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+            if (!submit_trailers(st))
+                return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+        }
+    }
+    return (ssize_t)n;
+}
+
+/* Takes n bytes off the front; n is less than the first buffer has only where a window is small. */
+static struct io_buf *take_out(struct h2_front *st, uint32_t n)
+{
+    struct io_buf *first = st->out, *b = first, *last = NULL;
+
+    st->out_bytes -= n;
+    if (b->len > n) {
+        struct io_buf *part = io_buf_new(io_of(st), n);
+        if (part == NULL)
+            return NULL;
+        memcpy(part->data, b->data, n);
+        part->len = n;
+        part->next = NULL;
+        b->data += n;
+        b->len -= n;
+        return part;
+    }
+    for (; n > 0; b = b->next) {
+        sl_assert(b->len <= n);
+        n -= b->len;
+        last = b;
+    }
+    last->next = NULL;
+    st->out = b;
+    if (b == NULL)
+        st->out_last = NULL;
+    return first;
+}
+
+int h2_front_send(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t *frame_head,
+                  size_t length, nghttp2_data_source *source, void *arg)
+{
+    struct h2_session *h2 = arg;
+    struct h2_front *st = source->ptr;
+    struct stream *t = &h2->s->stream;
+
+    (void)ng;
+    (void)frame;
+    if (!stream_write(t, frame_head, H2_FRAME_HEAD))
+        return NGHTTP2_ERR_CALLBACK_FAILURE;
+    if (length > 0) {
+        struct io_buf *chain = take_out(st, (uint32_t)length);
+        if (chain == NULL)
+            return NGHTTP2_ERR_CALLBACK_FAILURE;
+        stream_queue(t, chain);
+    }
+    st->moved += length;
+    st->x->out_bytes += H2_FRAME_HEAD + length;
+    h2_guard_sent_data(&h2->guard);
+    if (st->waits && st->out_bytes < H2_STREAM_HIGH / 2) {
+        st->waits = false;
+        h2_ready(st);
+    }
+    return 0;
+}
