@@ -10,11 +10,16 @@
 #include "lb/base/log.h"
 #include "lb/io/loop.h"
 #include "lb/net/addr.h"
+#include "lb/net/tls_files.h"
+#include "lb/net/tls_ticket.h"
 #include "lb/proxy/http_listener.h"
 #include "lb/proxy/proxy.h"
+#include "lb/proxy/tls_contexts.h"
 #include "lb/upstream/pool.h"
 #include "tests/sim/sim.h"
 #include "tests/sim/sim_http.h"
+#include "tests/sim/sim_tls.h"
+#include "tests/support/test_cert.h"
 
 #include "health/checker.h"
 
@@ -25,9 +30,12 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #define BACKENDS     3
 #define CLIENTS      6
@@ -95,7 +103,11 @@ struct farm {
     uint32_t seen;             /* requests that backends have seen */
     bool lenient;              /* requests may fail, but not go wrong */
     bool draining;
-    uint32_t idle_close;  /* backends close idle connections: chance in 100 after a response */
+    uint32_t idle_close; /* backends close idle connections: chance in 100 after a response */
+    bool tls;            /* between clients and us */
+    struct tls_contexts *contexts;
+    SSL_CTX *client_ctx;
+    SSL_SESSION *session; /* of the last client, to be resumed by some */
     uint32_t server_mess; /* backends do anything at any time: chance in 1000 */
 };
 
@@ -440,7 +452,7 @@ static void configure(struct farm *f)
     p->http.retry_budget_min = 1000;
     l->name = (char *)(uintptr_t) "l";
     l->mode = MODE_HTTP;
-    l->handshake_timeout_ms = 5000;
+    l->handshake_timeout_ms = PATIENT_MS;
     l->tunnel_timeout_ms = PATIENT_MS;
     f->route.route.action = ROUTE_POOL;
     l->http.routes = &f->route;
@@ -481,6 +493,71 @@ static void farm_init(struct farm *f, const struct sim_conf *conf)
     configure(f);
 }
 
+/* One certificate for all rounds: a key takes longer to make than a life to live. */
+static struct tls_server_conf *tls_conf(void)
+{
+    static struct tls_cert_conf cert;
+    static struct tls_server_conf conf = {
+        .certs = &cert, .n_certs = 1, .profile = TLS_INTERMEDIATE, .tickets = true};
+    static char cert_path[64], key_path[64];
+
+    if (cert.cert == NULL) {
+        snprintf(cert_path, sizeof(cert_path), "/tmp/sim-%d.pem", (int)getpid());
+        snprintf(key_path, sizeof(key_path), "/tmp/sim-%d.key", (int)getpid());
+        struct test_cert c =
+            test_cert_new(&(struct test_cert_wish){"h.test", "DNS:h.test", 0, 0, 2048, 0}, NULL);
+        test_cert_write(&c, cert_path, key_path);
+        test_cert_free(&c);
+        cert.cert = cert_path;
+        cert.key = key_path;
+    }
+    return &conf;
+}
+
+static int remove_cert(void **state)
+{
+    (void)state;
+    if (tls_conf()->certs[0].cert != NULL) {
+        unlink(tls_conf()->certs[0].cert);
+        unlink(tls_conf()->certs[0].key);
+    }
+    return 0;
+}
+
+static void tls_start(struct farm *f)
+{
+    static struct tls_keyring *keys;
+    struct strbuf errors = {0};
+
+    f->listener_conf.tls = tls_conf();
+    if (keys == NULL)
+        keys = tls_keyring_new();
+    f->contexts = tls_contexts_new(1, 1, &errors);
+    assert_non_null(f->contexts);
+    struct tls_server_files *files =
+        tls_server_files_read(f->listener_conf.tls, (int64_t)time(NULL), &errors);
+    assert_non_null(files);
+    struct tls_server *server =
+        tls_server_new(f->contexts->env, f->listener_conf.tls, files, keys, &errors);
+    if (server == NULL)
+        fail_msg("%s", errors.p);
+    tls_server_files_free(&files);
+    tls_contexts_set_server(f->contexts, 0, &server);
+    strbuf_fini(&errors);
+    f->shared.tls = &f->contexts;
+    f->client_ctx = SSL_CTX_new(TLS_client_method());
+    if (sim_below(f->sim, 2))
+        SSL_CTX_set_max_proto_version(f->client_ctx, TLS1_2_VERSION);
+}
+
+static void tls_end(struct farm *f)
+{
+    SSL_SESSION_free(f->session);
+    SSL_CTX_free(f->client_ctx);
+    if (f->contexts != NULL)
+        tls_contexts_free(&f->contexts);
+}
+
 /* After the test has adjusted the configuration. */
 static void farm_start(struct farm *f)
 {
@@ -504,6 +581,8 @@ static void farm_start(struct farm *f)
     f->shared.checker = f->checker;
     f->shared.proxies = f->proxies;
     f->shared.n_workers = 1;
+    if (f->tls)
+        tls_start(f);
     f->proxy = proxy_new(&f->loop, &f->shared, 0, &f->counters);
     proxy_listen(f->proxy, &f->listener, sim_listen(f->sim, &f->front.sa, f->front.len));
 }
@@ -591,6 +670,7 @@ static void farm_end(struct farm *f)
     free(f->stats->rows);
     free(f->stats);
     table_free(&f->table);
+    tls_end(f);
     epoch_leave(&f->reader);
     loop_fini(&f->loop);
     epoch_reader_unregister(&f->reader);
@@ -661,6 +741,7 @@ static void draw_request(struct sim *s, struct request *r)
 struct client {
     struct farm *farm;
     struct sim_peer *peer;
+    struct sim_tls *tls; /* NULL: in clear */
     struct sim_http in;
     uint32_t first, n;  /* its requests */
     uint32_t sent, got; /* of them */
@@ -687,6 +768,44 @@ static struct request *request_of(struct client *c, uint32_t i)
     return &c->farm->requests[c->first + i];
 }
 
+static void client_send(struct client *c, const void *data, size_t n)
+{
+    if (c->tls != NULL)
+        sim_tls_send(c->tls, data, n);
+    else
+        sim_peer_send(c->peer, data, n);
+}
+
+static ssize_t client_read(struct client *c, void *data, size_t n)
+{
+    return c->tls != NULL ? sim_tls_read(c->tls, data, n) : sim_peer_read(c->peer, data, n);
+}
+
+static void client_shutdown(struct client *c)
+{
+    if (c->tls != NULL)
+        sim_tls_shutdown(c->tls);
+    else
+        sim_peer_shutdown(c->peer);
+}
+
+/* What it is worth is kept for the next one. */
+static void client_drop_tls(struct client *c)
+{
+    struct farm *f = c->farm;
+
+    if (c->tls == NULL)
+        return;
+    SSL_SESSION *session = sim_tls_session(c->tls);
+    if (session != NULL && SSL_SESSION_is_resumable(session)) {
+        SSL_SESSION_free(f->session);
+        f->session = session;
+    } else {
+        SSL_SESSION_free(session);
+    }
+    sim_tls_free(&c->tls);
+}
+
 static void client_pump(struct sim *s, void *arg)
 {
     struct client *c = arg;
@@ -699,7 +818,7 @@ static void client_pump(struct sim *s, void *arg)
         n = 1 + sim_below(s, left < 300 ? (uint32_t)left : 300 + (uint32_t)left / 2);
     if (n > left)
         n = left;
-    sim_peer_send(c->peer, c->out.p + c->out_at, n);
+    client_send(c, c->out.p + c->out_at, n);
     c->out_at += n;
     if (c->out_at == c->out.len) {
         c->out.len = c->out_at = 0;
@@ -781,6 +900,9 @@ static void client_dial(struct client *c)
     }
     c->peer->arg = c;
     c->peer->fn = client_fn;
+    client_drop_tls(c);
+    if (f->tls)
+        c->tls = sim_tls_new(c->peer, f->client_ctx, sim_below(f->sim, 2) ? f->session : NULL);
     client_sends(c);
 }
 
@@ -864,7 +986,7 @@ static void enter_tunnel(struct client *c)
     c->raw_got = 0;
     sim_text_pattern(&c->out, (c->first + c->got) * 2, 0, r->up_bytes);
     if (c->out.len == 0)
-        sim_peer_shutdown(c->peer);
+        client_shutdown(c);
     client_flush(c);
 }
 
@@ -906,7 +1028,7 @@ static void client_raw(struct client *c, const char *bytes, size_t n)
     c->raw_got += n;
     assert_true(c->raw_got <= r->up_bytes);
     if (c->raw_got == r->up_bytes && !gone(c->peer))
-        sim_peer_shutdown(c->peer);
+        client_shutdown(c);
 }
 
 /* False: the connection is done with. */
@@ -945,7 +1067,8 @@ static void client_end(struct client *c)
         client_goes_on(c);
         return;
     }
-    if (c->in.until_close && c->in.head_len > 0 && c->in.status >= 200) {
+    bool whole = c->tls == NULL || sim_tls_notified(c->tls); /* what only its end delimits */
+    if (c->in.until_close && c->in.head_len > 0 && c->in.status >= 200 && whole) {
         client_done_one(c);
         client_goes_on(c);
     } else if (sim_http_fresh(&c->in) && c->got == c->sent) {
@@ -969,13 +1092,15 @@ static void client_fn(struct sim_peer *p, enum sim_event event)
     }
     if (event != SIM_DATA && event != SIM_END)
         return;
-    while (!gone(p) && (n = sim_peer_read(p, bytes, sizeof(bytes))) > 0)
+    while (!gone(p) && (n = client_read(c, bytes, sizeof(bytes))) > 0)
         if (!client_bytes(c, bytes, (size_t)n)) {
             client_goes_on(c);
             return;
         }
     if (n == 0 && !gone(p))
         client_end(c);
+    else if (n == -EPROTO)
+        fail_msg("client %u: what came is no TLS", c->first);
 }
 
 static void clients_init(struct farm *f, struct client *clients)
@@ -993,8 +1118,10 @@ static void clients_init(struct farm *f, struct client *clients)
 
 static void clients_fini(struct client *clients)
 {
-    for (uint32_t i = 0; i < CLIENTS; i++)
+    for (uint32_t i = 0; i < CLIENTS; i++) {
         sim_text_free(&clients[i].out);
+        client_drop_tls(&clients[i]);
+    }
 }
 
 /* ---- simple lives ---- */
@@ -1005,8 +1132,8 @@ static void simple_life(uint64_t seed, void *arg)
     struct farm f = {0};
     struct client clients[CLIENTS] = {0};
 
-    (void)arg;
     farm_init(&f, &conf);
+    f.tls = arg != NULL;
     f.pool_conf.http.reuse = (enum reuse)sim_below(f.sim, REUSE_NEVER + 1);
     f.pool_conf.balance.kind = (enum balance_kind)sim_below(f.sim, BALANCE_FIRST + 1);
     sim_faults(f.sim)->pipe = sim_below(f.sim, 3) == 0 ? 500 : 0;
@@ -1026,12 +1153,21 @@ static void every_request_gets_its_own_response_complete(void **state)
     sim_each_seed(100, simple_life, NULL);
 }
 
+static void over_tls_too(void **state)
+{
+    static int yes;
+
+    (void)state;
+    sim_each_seed(40, simple_life, &yes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(every_request_gets_its_own_response_complete, sim_teardown),
+        cmocka_unit_test_teardown(over_tls_too, sim_teardown),
     };
 
     log_set_level(getenv("SIM_DEBUG") ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR);
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, NULL, remove_cert);
 }
