@@ -1,7 +1,6 @@
 /* stream_tls_facts.c - what is known of a connection's TLS, in words, for logs and variables. Made
  * when first asked for, in one piece of memory that lives as long as the stream. */
-#include "lb/net/stream_priv.h"
-#include "lb/net/tls_priv.h"
+#include "lb/net/stream_tls_priv.h"
 
 #include <openssl/err.h>
 #include <openssl/x509.h>
@@ -55,7 +54,7 @@ static struct str keep_hex(struct kept *k, const uint8_t *data, size_t n)
     return keep(k, hex, strlen(hex));
 }
 
-static void client_facts(struct kept *k, struct tls_env *env, SSL *ssl, X509 *x)
+static void client_facts(struct kept *k, const EVP_MD *sha256, SSL *ssl, X509 *x)
 {
     const ASN1_INTEGER *serial = X509_get0_serialNumber(x);
     unsigned char hash[EVP_MAX_MD_SIZE];
@@ -72,43 +71,57 @@ static void client_facts(struct kept *k, struct tls_env *env, SSL *ssl, X509 *x)
     k->facts.client_issuer = keep_name(k, X509_get_issuer_name(x));
     k->facts.client_serial =
         keep_hex(k, ASN1_STRING_get0_data(serial), (size_t)ASN1_STRING_length(serial));
-    if (X509_digest(x, env->sha256, hash, &n) == 1)
+    if (X509_digest(x, sha256, hash, &n) == 1)
         k->facts.client_fingerprint = keep_hex(k, hash, n);
 }
 
-static struct kept *make(struct stream *s)
+static void find_out(struct stream *s, struct kept *k)
 {
-    struct kept *k = calloc(1, sizeof(*k));
-    SSL *ssl = stream_tls_ssl(s);
-
-    if (k == NULL)
-        return NULL;
+    SSL *ssl = s->tls->ssl;
     struct str alpn = stream_tls_alpn(s);
+
     k->facts.version = keep_cstr(k, SSL_get_version(ssl));
     k->facts.cipher = keep_cstr(k, SSL_get_cipher_name(ssl));
     k->facts.sni = keep_cstr(k, SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name));
     k->facts.alpn = keep(k, alpn.len > 0 ? alpn.p : "", alpn.len);
-    k->facts.resumed = SSL_session_reused(ssl) != 0;
-    X509 *x = SSL_is_server(ssl) ? SSL_get0_peer_certificate(ssl) : NULL;
+    k->facts.resumed = stream_tls_resumed(s);
+    X509 *x = s->tls->server != NULL ? SSL_get0_peer_certificate(ssl) : NULL;
     if (x != NULL)
-        client_facts(k, stream_tls_env(s), ssl, x);
+        client_facts(k, tls_server_env(s->tls->server)->sha256, ssl, x);
     else
         k->facts.client_verify = keep_cstr(k, "NONE");
     ERR_clear_error();
-    return k;
+}
+
+/* A copy that is no longer than it must be: idle connections keep theirs. */
+static struct kept *shrink(const struct kept *k)
+{
+    struct kept *out = malloc(offsetof(struct kept, text) + k->used);
+
+    if (out == NULL)
+        return NULL;
+    memcpy(out, k, offsetof(struct kept, text) + k->used);
+    struct tls_facts *f = &out->facts;
+    struct str *texts[] = {&f->version,       &f->cipher,        &f->sni,
+                           &f->alpn,          &f->client_verify, &f->client_subject,
+                           &f->client_issuer, &f->client_serial, &f->client_fingerprint};
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+        if (texts[i]->p != NULL)
+            texts[i]->p = out->text + (texts[i]->p - k->text);
+    return out;
 }
 
 bool stream_tls_facts(struct stream *s, struct tls_facts *out)
 {
-    struct tls_facts **kept = stream_tls_kept_facts(s);
-
-    if (*kept == NULL) {
-        struct kept *k = make(s);
-        if (k == NULL)
+    if (s->tls->facts == NULL) {
+        struct kept k = {.used = 0};
+        find_out(s, &k);
+        struct kept *kept = shrink(&k);
+        if (kept == NULL)
             return false;
-        *kept = &k->facts;
+        s->tls->facts = &kept->facts;
     }
-    *out = **kept;
+    *out = *s->tls->facts;
     out->early = stream_tls_early(s);
     return true;
 }

@@ -38,10 +38,10 @@ struct tls_env *tls_env_new(struct strbuf *errors)
     env->lib = OSSL_LIB_CTX_new();
     if (env->lib != NULL)
         load_config(env->lib);
-    if (env->lib != NULL)
+    if (env->lib != NULL) {
         env->ticket_cipher = EVP_CIPHER_fetch(env->lib, "AES-256-CBC", NULL);
-    if (env->lib != NULL)
         env->sha256 = EVP_MD_fetch(env->lib, "SHA256", NULL);
+    }
     env->bio = stream_tls_bio();
     if (env->ticket_cipher == NULL || env->sha256 == NULL || env->bio == NULL) {
         strbuf_addf(errors, "error: tls: OpenSSL: %s\n", tls_error_text());
@@ -101,6 +101,17 @@ static X509 *read_cert(struct tls_env *env, BIO *bio)
     return x;
 }
 
+static X509_CRL *read_crl(struct tls_env *env, BIO *bio)
+{
+    X509_CRL *crl = X509_CRL_new_ex(env->lib, NULL);
+
+    if (crl != NULL && PEM_read_bio_X509_CRL(bio, &crl, tls_no_password, NULL) == NULL) {
+        X509_CRL_free(crl);
+        crl = NULL;
+    }
+    return crl;
+}
+
 static bool use_chain(SSL_CTX *ctx, struct tls_env *env, const struct tls_blob *pem)
 {
     BIO *bio = BIO_new_mem_buf(pem->data, (int)pem->len);
@@ -155,9 +166,7 @@ int tls_add_to_store(X509_STORE *store, struct tls_env *env, const struct tls_bl
     }
     BIO_free(bio);
     bio = crls != NULL && crls->data != NULL ? BIO_new_mem_buf(crls->data, (int)crls->len) : NULL;
-    for (X509_CRL *c;
-         bio != NULL && (c = PEM_read_bio_X509_CRL(bio, NULL, tls_no_password, NULL)) != NULL;
-         n++) {
+    for (X509_CRL *c; bio != NULL && (c = read_crl(env, bio)) != NULL; n++) {
         X509_STORE_add_crl(store, c);
         X509_CRL_free(c);
     }

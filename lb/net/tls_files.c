@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/err.h>
+#include <openssl/ocsp.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <stdlib.h>
@@ -318,14 +319,48 @@ static void check_key(struct place *p, X509 *cert, const struct tls_blob *pem, c
     ERR_clear_error();
 }
 
+/* Until when the response may be shown to clients. */
+static int64_t staple_until(OCSP_BASICRESP *basic)
+{
+    int64_t until = INT64_MAX;
+
+    for (int i = 0; i < OCSP_resp_count(basic); i++) {
+        ASN1_GENERALIZEDTIME *next = NULL;
+        OCSP_single_get0_status(OCSP_resp_get0(basic, i), NULL, NULL, NULL, &next);
+        if (next != NULL && time_of(next) < until)
+            until = time_of(next);
+    }
+    return until;
+}
+
+static void check_ocsp(struct place *p, const char *path, int64_t now_s,
+                       struct tls_pair_files *pair)
+{
+    const unsigned char *at = pair->ocsp.data;
+    OCSP_RESPONSE *r = d2i_OCSP_RESPONSE(NULL, &at, (long)pair->ocsp.len);
+    OCSP_BASICRESP *basic = NULL;
+
+    if (r == NULL)
+        mistake(p, "ocsp", path, "is no OCSP response in DER");
+    else if (OCSP_response_status(r) != OCSP_RESPONSE_STATUS_SUCCESSFUL)
+        mistake(p, "ocsp", path, OCSP_response_status_str(OCSP_response_status(r)));
+    else if ((basic = OCSP_response_get1_basic(r)) == NULL)
+        mistake(p, "ocsp", path, "holds no basic OCSP response");
+    else if ((pair->ocsp_until_s = staple_until(basic)) <= now_s)
+        warning(p, "ocsp", path, "has expired: it is not given out");
+    OCSP_BASICRESP_free(basic);
+    OCSP_RESPONSE_free(r);
+    ERR_clear_error();
+}
+
 static void read_pair(struct place *p, const char *cert, const char *key, const char *ocsp,
                       int64_t now_s, struct cert_file *out)
 {
     bool both = read_file(p, "cert", cert, false, &out->pair.cert, &out->cert_stamp);
 
     both = read_file(p, "key", key, true, &out->pair.key, &out->key_stamp) && both;
-    if (ocsp != NULL)
-        read_file(p, "ocsp", ocsp, false, &out->pair.ocsp, &out->ocsp_stamp);
+    if (ocsp != NULL && read_file(p, "ocsp", ocsp, false, &out->pair.ocsp, &out->ocsp_stamp))
+        check_ocsp(p, ocsp, now_s, &out->pair);
     if (!both)
         return;
     X509 *x = parse_cert(&out->pair.cert);

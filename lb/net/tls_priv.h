@@ -16,9 +16,6 @@ struct tls_env {
     X509_STORE *system_cas; /* NULL: not asked for yet */
 };
 
-struct stream;
-struct tls_facts;
-
 /* tls_env.c */
 /* A line for errors: what OpenSSL says of the latest mistake; its queue is empty then. */
 const char *tls_error_text(void);
@@ -35,11 +32,16 @@ bool tls_server_early(const struct tls_server *t); /* early data is taken */
 SSL *tls_client_ssl(struct tls_client *t, uint32_t member, struct str name, struct str alpn);
 struct tls_env *tls_client_env(struct tls_client *t);
 
-/* stream_tls.c */
+/* stream_tls_bio.c */
 BIO_METHOD *stream_tls_bio(void);
-SSL *stream_tls_ssl(const struct stream *s);
-struct tls_env *stream_tls_env(const struct stream *s);
-struct tls_facts **stream_tls_kept_facts(struct stream *s); /* freed with the stream */
+
+/* stream_tls.c */
+/* Within a callback that ends the handshake: why it does, better than OpenSSL can say. */
+void stream_tls_refuse(SSL *ssl, const char *reason);
+
+/* tls_replay.c */
+/* Whether early data of this ticket is seen for the first time, by the whole process. */
+bool tls_replay_first(uint64_t ticket, int64_t now_s);
 
 /* tls_files.c: contents, for contexts */
 struct tls_blob {
@@ -49,6 +51,7 @@ struct tls_blob {
 
 struct tls_pair_files {
     struct tls_blob cert, key, ocsp; /* PEM, PEM, DER; ocsp.data NULL: none */
+    int64_t ocsp_until_s;            /* wall clock: its nextUpdate; INT64_MAX: it says none */
 };
 
 const struct tls_pair_files *tls_server_files_pair(const struct tls_server_files *f, uint32_t i);
