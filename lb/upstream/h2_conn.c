@@ -325,6 +325,27 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
     return NGHTTP2_ERR_CALLBACK_FAILURE;
 }
 
+/* nghttp2 holds back the heads of streams that the backend does not take at the same time: they
+ * need not wait for those that it did take. */
+static void refuse_unsent(struct h2_conn *c)
+{
+    uint32_t sent = 0;
+
+    list_for_each (node, &c->streams)
+        sent += list_entry(node, struct h2_stream, node)->head_sent;
+    list_for_each (node, &c->streams) {
+        struct h2_stream *s = list_entry(node, struct h2_stream, node);
+        if (s->id <= 0 || s->head_sent)
+            continue;
+        if (sent < c->peer_streams) {
+            sent++;
+            continue;
+        }
+        s->refused = true;
+        tell(s);
+    }
+}
+
 static void take_settings(struct h2_conn *c)
 {
     uint32_t max =
@@ -338,6 +359,7 @@ static void take_settings(struct h2_conn *c)
     if (!c->settings_seen)
         tell_all(c); /* one of them may wait to know */
     c->settings_seen = true;
+    refuse_unsent(c);
 }
 
 static void take_goaway(struct h2_conn *c, const nghttp2_goaway *g)
@@ -476,6 +498,9 @@ static void send_frames(struct h2_conn *c)
             break;
     }
     c->in_library = false;
+    /* It has told the backend, by GOAWAY, what was wrong. */
+    if (c->state != H2_CLOSING && !nghttp2_session_want_read(c->session))
+        lose(c, c->state == H2_OPEN ? "h2-protocol-error" : NULL, -EPROTO);
     t->tell_sent = c->state == H2_CLOSING || nghttp2_session_want_write(c->session);
     stream_flush(t);
 }
@@ -635,7 +660,7 @@ struct h2_conn *h2_conn_new(struct h2_conns *all, struct h2_member *m, struct ba
     c->turn_end.fn = on_turn_end;
     timer_init(&c->timer, on_timer);
     c->made_us = loop_now_us(all->loop);
-    c->peer_streams = UINT32_MAX;
+    c->peer_streams = m->room; /* as it was the last time */
     if (shared) {
         c->member = m;
         list_push_back(&m->conns, &c->node);
@@ -644,6 +669,7 @@ struct h2_conn *h2_conn_new(struct h2_conns *all, struct h2_member *m, struct ba
     conn->stream.event = on_event;
     conn->stream.tell_sent = false;
     stream_read(&conn->stream, STREAM_READ);
+    turn_end_soon(c); /* the preface */
     return c;
 }
 
@@ -793,7 +819,7 @@ void h2_stream_close(struct h2_stream *s)
 
 bool h2_stream_is_over(const struct h2_stream *s)
 {
-    return s->closed || s->conn->state == H2_LOST;
+    return s->closed || s->refused || s->conn->state == H2_LOST;
 }
 
 const char *h2_stream_reason(const struct h2_stream *s)
