@@ -58,6 +58,10 @@
 /* HTTP. */
 #define LIMIT_HTTP_FIELDS 1000 /* of a request's head; what limits.headers may be set to */
 
+/* An upgraded connection whose one side has ended and whose other side says nothing: it gets less
+ * time than `tunnel`, as many servers never notice that their peer has left. */
+#define LIMIT_HALF_CLOSED_MS 30000
+
 /* Health. */
 #define LIMIT_CHECKS_IN_FLIGHT 256   /* at the same time; more wait for their turn */
 #define LIMIT_CHECK_BODY       65536 /* bytes of an answer that are searched for `body` / `expect` */

@@ -374,7 +374,8 @@ const struct schema_row schema_rows[] = {
      .max = LONGEST,
      .def = "1h",
      KEEP(conf_own, tunnel_timeout_ms),
-     .help = "A session without a byte in either direction for this long is ended."},
+     .help = "A session without a byte in either direction for this long is ended; an upgraded "
+             "connection of which one side has ended, after 30 seconds at most."},
     {.path = "timeouts.request_head",
      .type = SCHEMA_DURATION,
      OWN,

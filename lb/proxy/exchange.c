@@ -307,6 +307,8 @@ static void request_complete(struct exchange *x)
     }
     x->request_done = true;
     x->ops->pull(x, false);
+    if (x->state == X_TUNNEL)
+        exchange_deadline(x, exchange_body_timeout_ms(x));
     if (x->state == X_SENDING) {
         x->sent_us = exchange_now_us(x);
         exchange_deadline(x, x->pool->conf->http.response_head_timeout_ms != 0
@@ -418,10 +420,18 @@ static void pump_request(struct exchange *x)
 
 /* ---- time ---- */
 
+static uint64_t tunnel_timeout_ms(const struct exchange *x)
+{
+    uint64_t ms = x->listener->conf->tunnel_timeout_ms;
+    bool half_closed = x->request_done != x->response_done;
+
+    return half_closed && (ms == 0 || ms > LIMIT_HALF_CLOSED_MS) ? LIMIT_HALF_CLOSED_MS : ms;
+}
+
 uint64_t exchange_body_timeout_ms(const struct exchange *x)
 {
     if (x->state == X_TUNNEL)
-        return x->listener->conf->tunnel_timeout_ms;
+        return tunnel_timeout_ms(x);
     if (x->pool != NULL && x->pool->conf->http.body_timeout_ms != 0)
         return x->pool->conf->http.body_timeout_ms;
     return exchange_conf(x)->body_timeout_ms;

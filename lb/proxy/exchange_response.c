@@ -220,6 +220,10 @@ void exchange_read_head(struct exchange *x)
     struct http_head h;
 
     while (x->state == X_SENDING) {
+        if (x->interim_seen && x->ops->blocked(x)) { /* of those there may be any number */
+            x->wire.ops->pull(&x->wire, false);
+            return;
+        }
         switch (x->wire.ops->read_head(&x->wire, (enum http_method)x->request.method, fields,
                                        HEAD_FIELDS_MAX, &h, &reason)) {
         case WIRE_MORE:
@@ -280,6 +284,7 @@ static void response_complete(struct exchange *x)
     }
     x->trailers = NULL;
     if (x->state == X_TUNNEL) {
+        exchange_deadline(x, exchange_body_timeout_ms(x));
         tunnel_over(x);
         return;
     }

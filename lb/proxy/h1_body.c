@@ -5,8 +5,12 @@
 #include "lb/http/h1_write.h"
 #include "lb/net/stream.h"
 
+#include <string.h>
+
 #define TRAILER_BYTES  8192
 #define TRAILER_FIELDS 32
+#define SMALL_CHUNK    1024 /* bytes of payload that are copied together */
+#define SMALL_ROOM     4096
 
 static const struct h1_limits trailer_limits = {
     .head_bytes = TRAILER_BYTES, .fields = TRAILER_FIELDS, .target_bytes = 0};
@@ -93,13 +97,37 @@ static enum take take_trailers(struct h1_body *b, struct stream *s, struct arena
     return end(b);
 }
 
-/* Appends what of the first buffer is payload; false: no memory. */
-static bool append_payload(struct stream *s, const struct chunked_out *o, struct io_buf ***at)
+/* Chunks of a few bytes must not hold a buffer each. */
+static bool append_small(struct stream *s, const struct chunked_out *o, struct io_buf **last,
+                         struct io_buf ***at)
+{
+    struct io *io = s->env->loop->io;
+    struct io_buf *b = *last;
+
+    if (b == NULL || io_buf_room(io, b) < o->payload_len) {
+        b = io_buf_new(io, s->in->len < SMALL_ROOM ? s->in->len : SMALL_ROOM);
+        if (b == NULL)
+            return false;
+        **at = *last = b;
+        *at = &b->next;
+    }
+    memcpy(b->data + b->len, s->in->data + o->payload_at, o->payload_len);
+    b->len += o->payload_len;
+    stream_consume(s, o->used);
+    return true;
+}
+
+/* Appends what of the first buffer is payload; false: no memory. last: one that has room. */
+static bool append_payload(struct stream *s, const struct chunked_out *o, struct io_buf **last,
+                           struct io_buf ***at)
 {
     if (o->payload_len == 0) {
         stream_consume(s, o->used);
         return true;
     }
+    if (o->payload_len <= SMALL_CHUNK && o->used < s->in->len)
+        return append_small(s, o, last, at);
+    *last = NULL;
     struct io_buf *b = stream_take(s, o->used);
     if (b == NULL)
         return false;
@@ -115,13 +143,13 @@ static enum take take_chunked(struct h1_body *b, struct stream *s, struct arena 
                               struct io_buf **out, struct http_head **out_trailers,
                               const char **out_reason, uint64_t *raw)
 {
-    struct io_buf **at = out;
+    struct io_buf **at = out, *last = NULL;
 
     while (!b->in_trailers && s->in != NULL) {
         struct chunked_out o;
         enum chunked_result r = chunked_decode(&b->chunked, s->in->data, s->in->len, &o);
         *raw += o.used;
-        if (o.used > 0 && !append_payload(s, &o, &at))
+        if (o.used > 0 && !append_payload(s, &o, &last, &at))
             return TAKE_LOST;
         if (r == CHUNKED_TRAILERS) {
             b->in_trailers = true;
