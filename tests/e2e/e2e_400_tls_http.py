@@ -596,3 +596,57 @@ def test_who_came_by_https_is_not_sent_there(t):
                      listener='redirect_https = true; trusted_proxies = [ "127.0.0.0/8" ];')
     check_eq(fetch(front, "/", headers=["X-Forwarded-Proto: https"]).status, 404)
     check_eq(fetch(front, "/").status, 308)
+
+
+# ---- early data ----------------------------------------------------------------------------------
+
+def s_client(site, *words, stdin=b""):
+    done = subprocess.run(["openssl", "s_client", "-connect", "%s:%d" % site.address, "-servername", NAME, "-tls1_3",
+                           "-CAfile", site.ca.cert, "-ign_eof", *words], input=stdin, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, timeout=60, check=False)
+    return done.stdout.decode(errors="replace")
+
+
+def early(site, request):
+    """The request as 0-RTT; what s_client says."""
+    session, data = site.t.path("session.pem"), site.t.path("early")
+    s_client(site, "-sess_out", session, stdin=b"GET /first HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    with open(data, "wb") as f:
+        f.write(request)
+    return s_client(site, "-sess_in", session, "-early_data", data)
+
+
+def test_a_safe_request_may_come_early_and_is_marked(t):
+    b = t.backend(app(by_name))
+    site = Site(t, [b], tls="early_data = true; ")
+    out = early(site, b"GET /early HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    check_in("Early data was accepted", out)
+    check_in("b1", out)
+    check_eq([(r.path, r.header("early-data")) for r in b.seen], [("/first", None), ("/early", "1")])
+
+
+def test_an_unsafe_request_waits_for_the_handshake(t):
+    b = t.backend(app(echoes_body))
+    site = Site(t, [b], tls="early_data = true; ")
+    for head in (b"POST /early HTTP/1.1", b"GET /early HTTP/1.1"):
+        b.seen = []
+        out = early(site, head + b"\r\nHost: x\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello")
+        check_in("Early data was accepted", out)
+        check_in("hello", out)
+        check_eq([(r.path, r.header("early-data")) for r in b.seen], [("/first", None), ("/early", None)])
+
+
+def test_early_data_is_refused_unless_it_is_asked_for(t):
+    b = t.backend(app(by_name))
+    site = Site(t, [b], listener='timeouts = { request_head = "500ms"; };')
+    out = early(site, b"GET /early HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    check("Early data was accepted" not in out, "early data", out)
+    check_eq([r.path for r in b.seen], ["/first"])
+
+
+def test_a_mark_of_a_proxy_before_us_stays(t):
+    b = t.backend(app(by_name))
+    site = Site(t, [b])
+    with site.client() as c:
+        check_eq(c.request(headers=["Early-Data: 1"]).status, 200)
+    check_eq(b.seen[0].header("early-data"), "1")
