@@ -1,4 +1,5 @@
 /* test_template.c - templates: what compiles, what variables stand for, what comes out of them. */
+#include "lb/base/tls_facts.h"
 #include "lb/http/template.h"
 #include "tests/support/http_request.h"
 
@@ -139,6 +140,43 @@ static void every_variable_stands_for_its_value(void **state)
 
     for (size_t i = 0; i < ARRAY_LEN(cases); i++)
         assert_string_equal(expanded(*state, cases[i].text), cases[i].value);
+}
+
+static const struct tls_facts *facts(void *arg)
+{
+    static const struct tls_facts known = {
+        .version = STR("TLSv1.3"),
+        .cipher = STR("TLS_AES_128_GCM_SHA256"),
+        .sni = STR("a.example"),
+        .alpn = STR("h2"),
+        .resumed = true,
+        .client_verify = STR("SUCCESS"),
+        .client_subject = STR("CN=al\nice"),
+        .client_issuer = STR("CN=Test CA"),
+        .client_serial = STR("0A"),
+        .client_fingerprint = STR("ab12"),
+    };
+
+    ++*(int *)arg;
+    return &known;
+}
+
+static void facts_of_tls_are_asked_for_only_where_they_are_wanted(void **state)
+{
+    struct fixture *f = *state;
+    int asked = 0;
+
+    assert_string_equal(expanded(f, "<$tls_version$tls_resumed$tls_client_subject>"), "<>");
+    f->vars.tls = facts;
+    f->vars.tls_arg = &asked;
+    assert_string_equal(expanded(f, "$scheme"), "https");
+    assert_int_equal(asked, 0);
+    assert_string_equal(expanded(f, "$tls_version $tls_cipher $tls_sni $tls_alpn $tls_resumed"),
+                        "TLSv1.3 TLS_AES_128_GCM_SHA256 a.example h2 1");
+    assert_string_equal(expanded(f, "$tls_client_verify,$tls_client_subject,$tls_client_issuer,"
+                                    "$tls_client_serial,$tls_client_fingerprint"),
+                        "SUCCESS,CN=al?ice,CN=Test CA,0A,ab12");
+    assert_true(asked > 0);
 }
 
 static void what_is_not_there_is_empty(void **state)
@@ -296,6 +334,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(text_without_variables_is_fixed),
         cmocka_unit_test_setup(every_variable_stands_for_its_value, setup),
+        cmocka_unit_test_setup(facts_of_tls_are_asked_for_only_where_they_are_wanted, setup),
         cmocka_unit_test_setup(what_is_not_there_is_empty, setup),
         cmocka_unit_test_setup(names_end_where_they_end, setup),
         cmocka_unit_test_setup(lines_of_a_header_are_joined, setup),

@@ -1,4 +1,5 @@
 /* test_access_http.c - access lines of mode http: combined, httplog, JSON, templates. */
+#include "lb/base/tls_facts.h"
 #include "lb/http/msg.h"
 #include "lb/net/addr.h"
 #include "lb/obs/access_log.h"
@@ -374,9 +375,36 @@ static void json_of_the_longest_texts_is_whole(void **state)
     f->http.reused = false;
     f->r.redispatched = false;
     f->r.end = END_SERVER_CLOSED; /* the longest words */
+    const struct tls_facts tls = {all, all, all, all, false, false, all, all, all, all, all};
+    f->r.tls = &tls;
     const char *line = format(f, "json");
-    const char *end = "\"sequence\":4294967295,\"reused\":false}";
+    assert_non_null(strstr(line, "\"sequence\":4294967295,\"reused\":false,\"tls_version\":"));
+    const char *end = "\\u0001\"}";
     assert_string_equal(line + strlen(line) - strlen(end), end);
+}
+
+static void a_line_says_what_is_known_of_tls(void **state)
+{
+    struct fixture *f = *state;
+    const struct tls_facts tls = {
+        .version = STR("TLSv1.3"),
+        .cipher = STR("TLS_AES_128_GCM_SHA256"),
+        .sni = STR("a.example"),
+        .resumed = true,
+        .client_verify = STR("SUCCESS"),
+        .client_subject = STR("CN=\"alice\""),
+    };
+
+    assert_string_equal(format(f, "$tls_version $tls_resumed"), "- -");
+    assert_null(strstr(format(f, "json"), "tls_"));
+    f->r.tls = &tls;
+    assert_string_equal(format(f, "$tls_version/$tls_cipher/$tls_sni/$tls_alpn/$tls_resumed"),
+                        "TLSv1.3/TLS_AES_128_GCM_SHA256/a.example/-/1");
+    assert_string_equal(format(f, "$tls_client_subject"), "CN=\\x22alice\\x22");
+    assert_non_null(
+        strstr(format(f, "json"),
+               "\"tls_alpn\":null,\"tls_resumed\":true,\"tls_client_verify\":\"SUCCESS\","
+               "\"tls_client_subject\":\"CN=\\\"alice\\\"\",\"tls_client_issuer\":null,"));
 }
 
 /* ---- templates ---- */
@@ -487,6 +515,7 @@ int main(void)
         cmocka_unit_test_setup(json_has_all_fields_of_http, setup),
         cmocka_unit_test_setup(json_says_null_where_nothing_is_known, setup),
         cmocka_unit_test_setup(json_of_the_longest_texts_is_whole, setup),
+        cmocka_unit_test_setup(a_line_says_what_is_known_of_tls, setup),
         cmocka_unit_test_setup(a_template_takes_the_variables_of_http, setup),
         cmocka_unit_test_setup(names_of_the_users_are_looked_up, setup),
         cmocka_unit_test_setup(what_the_record_says_goes_before_the_head, setup),
