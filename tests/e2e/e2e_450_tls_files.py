@@ -314,14 +314,14 @@ def test_sessions_outlive_a_new_certificate(t):
 
 def test_certificates_that_end_soon_are_told(t):
     ca = Authority(t.dir)
-    soon, old, fine = ca.leaf("soon.example", ends=3.5), ca.leaf("old.example", begins=-9, ends=-2.5), ca.leaf("fine.example")
+    soon, old, fine = ca.leaf("soon.example", ends=3.5), ca.leaf("old.example", begins=-9, ends=-2.5), ca.leaf("fine.example", ends=30)
     certs = "".join(', { cert = "%s"; key = "%s"; }' % (c.cert, c.key) for c in (soon, old, fine))
     site = Site(t, certs=certs, ca=ca)
     site.sluice.wait_log(r"WARN listener front: certificate .*soon_example.* expires in 3 days")
     site.sluice.wait_log(r"ERROR listener front: certificate .*old_example.* has expired 2 days ago")
     check_eq(lines(site.sluice, "fine.example"), [])
     rows = site.sluice.ctl("show ssl expiry").splitlines()
-    check_eq([row.split()[-1] for row in rows[1:5]], ["old.example", "soon.example", NAME, "fine.example"])
+    check_eq([row.split()[-1] for row in rows[1:5]], ["old.example", "soon.example", "fine.example", NAME])
     check_eq([row.split()[0] for row in rows[1:3]], ["-3", "3"])
     check_in("SslCertExpiry_days: -3\n", site.sluice.ctl("show info"))
 
