@@ -70,13 +70,14 @@ static void list_uses(struct tls_store *s)
 
 /* ---- contexts ---- */
 
-void tls_store_log(enum log_level level, const char *of, const char *name, const char *what,
-                   const struct strbuf *lines)
+void tls_store_log(const char *of, const char *name, const char *what, const struct strbuf *lines)
 {
     for (struct str rest = strbuf_str(lines), line; rest.len > 0;) {
         line = str_word(&rest, "\n");
-        if (line.len > 0 && (level != LOG_LEVEL_ERROR || !str_contains(line, STR(": warning: "))))
-            log_msg(level, "%s%s%s" STR_FMT, of, name, what, STR_ARG(line));
+        bool warning = str_contains(line, STR(": warning: "));
+        if (line.len > 0)
+            log_msg(warning ? LOG_LEVEL_WARN : LOG_LEVEL_ERROR, "%s%s%s" STR_FMT, of, name,
+                    warning ? ": " : what, STR_ARG(line));
     }
 }
 
@@ -162,7 +163,9 @@ bool tls_store_load_server(struct tls_store *s, struct served *v, int64_t wall_s
                            struct strbuf *errors)
 {
     const struct tls_server_conf *conf = v->conf->tls;
-    struct tls_server_files *files = tls_server_files_read(conf, wall_s, errors);
+    struct tls_server_files *files =
+        v->files == NULL ? tls_server_files_read(conf, wall_s, errors)
+                         : tls_server_files_read_again(conf, v->files, wall_s, errors);
     struct batch b;
     bool good = files != NULL;
 
@@ -256,7 +259,7 @@ struct tls_store *tls_store_new(const struct conf *conf, uint32_t n_workers, int
     s->n_workers = n_workers;
     list_uses(s);
     if (!make_envs(s, &errors) || !load_all(s, wall_s, &errors)) {
-        tls_store_log(LOG_LEVEL_ERROR, "", "", "", &errors);
+        tls_store_log("", "", "", &errors);
         tls_store_free(&s);
     }
     strbuf_fini(&errors); /* warnings were told when the configuration was read */
@@ -307,7 +310,7 @@ void tls_store_each(const struct tls_store *s,
                 .ocsp = cert->ocsp,
                 .facts = tls_server_files_cert(v->files, k),
                 .is_default = k == 0,
-                .refused = v->certs.refused,
+                .refused = v->certs.refused || tls_server_files_kept(v->files, k),
             };
             fn(arg, &row);
         }

@@ -2,7 +2,6 @@
 #ifndef SLUICE_MAIN_TLS_STORE_PRIV_H
 #define SLUICE_MAIN_TLS_STORE_PRIV_H
 
-#include "lb/base/log.h"
 #include "lb/io/timer.h"
 
 struct listener_conf;
@@ -58,9 +57,8 @@ bool tls_store_load_server(struct tls_store *s, struct served *v, int64_t wall_s
                            struct strbuf *errors) WARN_UNUSED;
 bool tls_store_load_client(struct tls_store *s, struct dialled *d, int64_t wall_s,
                            struct strbuf *errors) WARN_UNUSED;
-/* Each line of lines behind these words; as errors only those that are. */
-void tls_store_log(enum log_level level, const char *of, const char *name, const char *what,
-                   const struct strbuf *lines);
+/* Logs each line of lines behind these words: errors, and warnings (without `what`). */
+void tls_store_log(const char *of, const char *name, const char *what, const struct strbuf *lines);
 
 /* tls_watch.c */
 void watch_begin(struct watch *w, uint64_t stamp);

@@ -6,6 +6,7 @@
  * changed from one look to the next, so that a new certificate is not tried with the old key. */
 #include "lb/base/alloc.h"
 #include "lb/base/hash.h"
+#include "lb/base/log.h"
 #include "lb/base/str.h"
 #include "lb/config/conf.h"
 #include "lb/io/loop.h"
@@ -27,6 +28,7 @@
 #define EXPIRY_MS    (24 * 3600 * 1000)
 #define EXPIRES_SOON 14 /* days */
 #define DAY_S        86400
+#define REFUSED      ": a new file is refused, what was read before serves on: "
 
 /* ---- what stat says ---- */
 
@@ -142,6 +144,14 @@ static void describe(const struct tls_cert_info *info, int64_t now, struct strbu
             DAY_S);
 }
 
+static bool keeps_any(const struct served *v)
+{
+    for (uint32_t i = 0; i < v->conf->tls->n_certs; i++)
+        if (tls_server_files_kept(v->files, i))
+            return true;
+    return false;
+}
+
 /* What is new; the old files' facts are gone by then, so their fingerprints are handed in. */
 static void tell_changes(const struct served *v, char *const *before, int64_t now)
 {
@@ -157,12 +167,13 @@ static void tell_changes(const struct served *v, char *const *before, int64_t no
         describe(info, now, &text);
         log_info("listener %s: new certificate %s: %s", v->conf->name, info->file, text.p);
     }
-    if (changed == 0)
+    if (changed == 0 && !keeps_any(v))
         log_info("listener %s: the files of its TLS were read again, its certificates are the same",
                  v->conf->name);
     strbuf_fini(&text);
 }
 
+/* One pair that will not do does not hold up the others. */
 static void read_server(struct tls_store *s, struct served *v)
 {
     uint32_t n = v->conf->tls->n_certs;
@@ -172,13 +183,9 @@ static void read_server(struct tls_store *s, struct served *v)
     for (uint32_t i = 0; i < n; i++)
         before[i] = xstrdup(tls_server_files_cert(v->files, i)->fingerprint);
     v->certs.refused = !tls_store_load_server(s, v, wall_s(s), &errors);
-    if (v->certs.refused) {
-        tls_store_log(LOG_LEVEL_ERROR, "listener ", v->conf->name,
-                      ": new files are refused, what was read before serves on: ", &errors);
-    } else {
-        tls_store_log(LOG_LEVEL_WARN, "listener ", v->conf->name, ": ", &errors);
+    tls_store_log("listener ", v->conf->name, REFUSED, &errors);
+    if (!v->certs.refused)
         tell_changes(v, before, wall_s(s));
-    }
     for (uint32_t i = 0; i < n; i++)
         free(before[i]);
     free(before);
@@ -190,8 +197,7 @@ static void read_tickets(struct served *v)
     struct strbuf errors = {0};
 
     v->ticket_file.refused = !tls_ticket_file_read(v->conf->tls, v->keys, &errors);
-    tls_store_log(v->ticket_file.refused ? LOG_LEVEL_ERROR : LOG_LEVEL_WARN, "listener ",
-                  v->conf->name, ": ", &errors);
+    tls_store_log("listener ", v->conf->name, REFUSED, &errors);
     if (!v->ticket_file.refused)
         log_info("listener %s: new ticket keys %s", v->conf->name, v->conf->tls->ticket_keys);
     strbuf_fini(&errors);
@@ -200,17 +206,12 @@ static void read_tickets(struct served *v)
 static void read_client(struct tls_store *s, struct dialled *d)
 {
     struct strbuf errors = {0};
-    const char *what = d->workers ? "" : ", health checks";
+    char *name = xasprintf("%s%s", d->pool->name, d->workers ? "" : ", health checks");
 
     d->certs.refused = !tls_store_load_client(s, d, wall_s(s), &errors);
-    char *name = xasprintf("%s%s", d->pool->name, what);
-    if (d->certs.refused) {
-        tls_store_log(LOG_LEVEL_ERROR, "pool ", name,
-                      ": new files are refused, what was read before serves on: ", &errors);
-    } else {
-        tls_store_log(LOG_LEVEL_WARN, "pool ", name, ": ", &errors);
+    tls_store_log("pool ", name, REFUSED, &errors);
+    if (!d->certs.refused)
         log_info("pool %s: the files of its TLS were read again", name);
-    }
     free(name);
     strbuf_fini(&errors);
 }

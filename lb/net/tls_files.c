@@ -19,29 +19,22 @@
 #define FILE_BYTES_MAX (4u << 20)
 #define SOON_S         (14 * 86400) /* a certificate that ends so soon is warned of */
 
-/* What a file was when it was read. */
-struct stamp {
-    uint64_t dev, ino, size;
-    int64_t mtime_ns;
-};
-
 struct cert_file {
     struct tls_pair_files pair;
     struct tls_cert_info info;
-    struct stamp cert_stamp, key_stamp, ocsp_stamp;
+    bool kept; /* from an earlier reading: what is there now will not do */
 };
 
 struct tls_server_files {
     struct cert_file *certs;
     uint32_t n_certs;
     struct tls_blob client_ca, crl;
-    struct stamp client_ca_stamp, crl_stamp;
+    bool lists_kept;
 };
 
 struct tls_client_files {
     struct cert_file own;
     struct tls_blob ca;
-    struct stamp ca_stamp;
 };
 
 /* Where a mistake is. */
@@ -67,33 +60,22 @@ static void warning(struct place *p, const char *setting, const char *path, cons
 
 /* ---- files ---- */
 
-static struct stamp stamp_of(const struct stat *st)
-{
-    return (struct stamp){.dev = st->st_dev,
-                          .ino = st->st_ino,
-                          .size = (uint64_t)st->st_size,
-                          .mtime_ns =
-                              (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec};
-}
-
-static bool changed(const char *path, const struct stamp *was)
-{
-    struct stat st;
-
-    if (path == NULL)
-        return false;
-    if (stat(path, &st) < 0)
-        return true; /* it will be told when it is read */
-    struct stamp now = stamp_of(&st);
-    return memcmp(&now, was, sizeof(now)) != 0;
-}
-
 static void free_blob(struct tls_blob *b)
 {
     if (b->data != NULL)
         OPENSSL_cleanse(b->data, b->len);
     free(b->data);
     b->data = NULL;
+}
+
+static void copy_blob(const struct tls_blob *from, struct tls_blob *to)
+{
+    *to = (struct tls_blob){0};
+    if (from->data == NULL)
+        return;
+    to->data = xmalloc(from->len + 1);
+    memcpy(to->data, from->data, from->len + 1);
+    to->len = from->len;
 }
 
 static bool read_all(int fd, struct tls_blob *out, size_t size)
@@ -114,7 +96,7 @@ static bool read_all(int fd, struct tls_blob *out, size_t size)
 
 /* secret: a private key, which nobody else should be able to read. */
 static bool read_file(struct place *p, const char *setting, const char *path, bool secret,
-                      struct tls_blob *out, struct stamp *out_stamp)
+                      struct tls_blob *out)
 {
     struct stat st;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -125,7 +107,6 @@ static bool read_file(struct place *p, const char *setting, const char *path, bo
             close(fd);
         return false;
     }
-    *out_stamp = stamp_of(&st);
     bool ok = false;
     if (!S_ISREG(st.st_mode))
         mistake(p, setting, path, "is no regular file");
@@ -276,6 +257,21 @@ static void free_info(struct tls_cert_info *info)
     free((void *)(uintptr_t)info->names);
 }
 
+static void copy_info(const struct tls_cert_info *from, struct tls_cert_info *to)
+{
+    *to = *from;
+    to->file = xstrdup(from->file);
+    to->subject = xstrdup(from->subject);
+    to->issuer = xstrdup(from->issuer);
+    to->serial = xstrdup(from->serial);
+    to->fingerprint = xstrdup(from->fingerprint);
+    to->key_type = xstrdup(from->key_type);
+    to->names = NULL;
+    to->n_names = 0;
+    for (uint32_t i = 0; i < from->n_names; i++)
+        add_name(to, from->names[i], strlen(from->names[i]));
+}
+
 static void date_warnings(struct place *p, const struct tls_cert_info *info, int64_t now_s)
 {
     char text[80];
@@ -356,10 +352,10 @@ static void check_ocsp(struct place *p, const char *path, int64_t now_s,
 static void read_pair(struct place *p, const char *cert, const char *key, const char *ocsp,
                       int64_t now_s, struct cert_file *out)
 {
-    bool both = read_file(p, "cert", cert, false, &out->pair.cert, &out->cert_stamp);
+    bool both = read_file(p, "cert", cert, false, &out->pair.cert);
 
-    both = read_file(p, "key", key, true, &out->pair.key, &out->key_stamp) && both;
-    if (ocsp != NULL && read_file(p, "ocsp", ocsp, false, &out->pair.ocsp, &out->ocsp_stamp))
+    both = read_file(p, "key", key, true, &out->pair.key) && both;
+    if (ocsp != NULL && read_file(p, "ocsp", ocsp, false, &out->pair.ocsp))
         check_ocsp(p, ocsp, now_s, &out->pair);
     if (!both)
         return;
@@ -386,8 +382,50 @@ static void free_cert(struct cert_file *c)
 
 /* ---- a listener's ---- */
 
+static void keep_pair(const struct cert_file *before, struct cert_file *f)
+{
+    free_cert(f);
+    *f = (struct cert_file){.kept = true};
+    copy_blob(&before->pair.cert, &f->pair.cert);
+    copy_blob(&before->pair.key, &f->pair.key);
+    copy_blob(&before->pair.ocsp, &f->pair.ocsp);
+    f->pair.ocsp_until_s = before->pair.ocsp_until_s;
+    copy_info(&before->info, &f->info);
+}
+
+static void keep_lists(const struct tls_server_files *before, struct tls_server_files *f)
+{
+    free_blob(&f->client_ca);
+    free_blob(&f->crl);
+    copy_blob(&before->client_ca, &f->client_ca);
+    copy_blob(&before->crl, &f->crl);
+    f->lists_kept = true;
+}
+
+static void read_lists(struct place *p, const struct tls_server_conf *conf,
+                       struct tls_server_files *f)
+{
+    if (conf->client_ca != NULL &&
+        read_file(p, "client_ca", conf->client_ca, false, &f->client_ca)) {
+        X509 *x = parse_cert(&f->client_ca);
+        if (x == NULL)
+            mistake(p, "client_ca", conf->client_ca, "has no certificate in PEM");
+        X509_free(x);
+    }
+    if (conf->crl != NULL)
+        read_file(p, "crl", conf->crl, false, &f->crl);
+    ERR_clear_error();
+}
+
 struct tls_server_files *tls_server_files_read(const struct tls_server_conf *conf, int64_t now_s,
                                                struct strbuf *errors)
+{
+    return tls_server_files_read_again(conf, NULL, now_s, errors);
+}
+
+struct tls_server_files *tls_server_files_read_again(const struct tls_server_conf *conf,
+                                                     const struct tls_server_files *before,
+                                                     int64_t now_s, struct strbuf *errors)
 {
     struct tls_server_files *f = xcalloc(1, sizeof(*f));
     struct place here = {.file = conf->file, .line = conf->line, .errors = errors};
@@ -400,18 +438,13 @@ struct tls_server_files *tls_server_files_read(const struct tls_server_conf *con
         struct place p = {.file = c->file, .line = c->line, .errors = errors};
         read_pair(&p, c->cert, c->key, c->ocsp, now_s, &f->certs[i]);
         failed = failed || p.failed;
+        if (p.failed && before != NULL)
+            keep_pair(&before->certs[i], &f->certs[i]);
     }
-    if (conf->client_ca != NULL &&
-        read_file(&here, "client_ca", conf->client_ca, false, &f->client_ca, &f->client_ca_stamp)) {
-        X509 *x = parse_cert(&f->client_ca);
-        if (x == NULL)
-            mistake(&here, "client_ca", conf->client_ca, "has no certificate in PEM");
-        X509_free(x);
-    }
-    if (conf->crl != NULL)
-        read_file(&here, "crl", conf->crl, false, &f->crl, &f->crl_stamp);
-    ERR_clear_error();
-    if (failed || here.failed)
+    read_lists(&here, conf, f);
+    if (here.failed && before != NULL)
+        keep_lists(before, f);
+    if ((failed || here.failed) && before == NULL)
         tls_server_files_free(&f);
     return f;
 }
@@ -436,20 +469,9 @@ const struct tls_cert_info *tls_server_files_cert(const struct tls_server_files 
     return &f->certs[i].info;
 }
 
-static bool pair_changed(const char *cert, const char *key, const char *ocsp,
-                         const struct cert_file *f)
+bool tls_server_files_kept(const struct tls_server_files *f, uint32_t i)
 {
-    return changed(cert, &f->cert_stamp) || changed(key, &f->key_stamp) ||
-           changed(ocsp, &f->ocsp_stamp);
-}
-
-bool tls_server_files_changed(const struct tls_server_conf *conf, const struct tls_server_files *f)
-{
-    for (uint32_t i = 0; i < f->n_certs; i++)
-        if (pair_changed(conf->certs[i].cert, conf->certs[i].key, conf->certs[i].ocsp,
-                         &f->certs[i]))
-            return true;
-    return changed(conf->client_ca, &f->client_ca_stamp) || changed(conf->crl, &f->crl_stamp);
+    return f->certs[i].kept || f->lists_kept;
 }
 
 const struct tls_pair_files *tls_server_files_pair(const struct tls_server_files *f, uint32_t i)
@@ -477,7 +499,7 @@ struct tls_client_files *tls_client_files_read(const struct tls_client_conf *con
 
     if (conf->cert != NULL && conf->key != NULL)
         read_pair(&p, conf->cert, conf->key, NULL, now_s, &f->own);
-    if (conf->ca != NULL && read_file(&p, "ca", conf->ca, false, &f->ca, &f->ca_stamp)) {
+    if (conf->ca != NULL && read_file(&p, "ca", conf->ca, false, &f->ca)) {
         X509 *x = parse_cert(&f->ca);
         if (x == NULL)
             mistake(&p, "ca", conf->ca, "has no certificate in PEM");
@@ -499,11 +521,6 @@ void tls_client_files_free(struct tls_client_files **files)
     free_cert(&f->own);
     free_blob(&f->ca);
     free(f);
-}
-
-bool tls_client_files_changed(const struct tls_client_conf *conf, const struct tls_client_files *f)
-{
-    return changed(conf->ca, &f->ca_stamp) || pair_changed(conf->cert, conf->key, NULL, &f->own);
 }
 
 const struct tls_blob *tls_client_files_ca(const struct tls_client_files *f)

@@ -31,15 +31,17 @@ struct tls_client_files;
  * (`FILE:LINE: warning: SETTING: ...`). now_s: wall clock. */
 struct tls_server_files *tls_server_files_read(const struct tls_server_conf *conf, int64_t now_s,
                                                struct strbuf *errors);
+/* The same conf again: what will not do is told and then taken from `before`. Never NULL. */
+struct tls_server_files *tls_server_files_read_again(const struct tls_server_conf *conf,
+                                                     const struct tls_server_files *before,
+                                                     int64_t now_s, struct strbuf *errors);
 void tls_server_files_free(struct tls_server_files **f);
 const struct tls_cert_info *tls_server_files_cert(const struct tls_server_files *f, uint32_t i);
-/* Whether any of the files has another content, or is another file, than when they were read: by
- * device, inode, size and time. */
-bool tls_server_files_changed(const struct tls_server_conf *conf, const struct tls_server_files *f);
+/* Whether it, or a list of its listener's, is from `before`. */
+bool tls_server_files_kept(const struct tls_server_files *f, uint32_t i);
 
 struct tls_client_files *tls_client_files_read(const struct tls_client_conf *conf, int64_t now_s,
                                                struct strbuf *errors);
 void tls_client_files_free(struct tls_client_files **f);
-bool tls_client_files_changed(const struct tls_client_conf *conf, const struct tls_client_files *f);
 
 #endif

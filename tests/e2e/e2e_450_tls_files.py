@@ -27,8 +27,8 @@ class Site:
         install(cert, self.t.dir)
         return cert
 
-    def client(self, **kw):
-        return TlsClient(self.address, self.ca, **kw)
+    def client(self, name=NAME, **kw):
+        return TlsClient(self.address, self.ca, name, **kw)
 
     def serial(self):
         """Of the certificate that a new client is shown."""
@@ -126,18 +126,38 @@ def test_a_bad_pair_is_refused_once_and_the_old_one_serves_on(t):
     site = Site(t)
     new = site.ca.leaf(NAME)
     write(t.path("site.pem"), read(new.cert))  # with the key of the old one
-    site.sluice.wait_log(r"ERROR listener front: new files are refused, what was read before serves on: "
+    site.sluice.wait_log(r"ERROR listener front: a new file is refused, what was read before serves on: "
                          r".*site\.key.*is not the key of the certificate")
     check_eq(site.serial(), site.cert.serial)
     check_in("refused", site.sluice.ctl("show ssl cert " + t.path("site.pem")))
-    holds_for(2.5, lambda: len(lines(site.sluice, "are refused")) == 1, "it is told once")
+    holds_for(2.5, lambda: len(lines(site.sluice, "is refused")) == 1, "it is told once")
     write(t.path("site.key"), read(new.key))
     site.serves(new)
     check_in("Newer files: none", site.sluice.ctl("show ssl cert " + t.path("site.pem")))
     os.unlink(t.path("site.key"))
-    wait_until(lambda: len(lines(site.sluice, "are refused")) == 2, "a missing file is told")
-    check_in("No such file", lines(site.sluice, "are refused")[1])
+    wait_until(lambda: len(lines(site.sluice, "is refused")) == 2, "a missing file is told")
+    check_in("No such file", lines(site.sluice, "is refused")[1])
     check_eq(site.serial(), new.serial)
+
+
+def test_one_bad_pair_does_not_hold_up_the_others(t):
+    ca = Authority(t.dir)
+    other = ca.leaf("other.example")
+    install(other, t.dir, "other")
+    site = Site(t, ca=ca, certs=', { cert = "%s"; key = "%s"; }' % (t.path("other.pem"), t.path("other.key")))
+
+    def serial():
+        with site.client(name="other.example") as c:
+            return c.s.getpeercert()["serialNumber"]
+    write(t.path("other.key"), b"no key\n")
+    site.sluice.wait_log(r"is refused.*other\.key.*has no private key")
+    site.serves(site.install(ca.leaf(NAME)))
+    check_eq(serial(), other.serial, "the other one is as it was")
+    check_in("Newer files: refused", site.sluice.ctl("show ssl cert " + t.path("other.pem")))
+    check_in("Newer files: none", site.sluice.ctl("show ssl cert " + t.path("site.pem")))
+    new = ca.leaf("other.example")
+    install(new, t.dir, "other")
+    wait_until(lambda: serial() == new.serial, "the other one is new")
 
 
 def test_links_of_a_volume(t):
