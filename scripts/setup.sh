@@ -61,6 +61,7 @@ if [[ $level == test ]]; then
     want curl cmd curl
     want openssl cmd openssl
     want nginx cmd nginx
+    want python3-grpcio file /usr/lib/python3/dist-packages/grpc
     want hatop cmd hatop
     want prometheus-haproxy-exporter cmd prometheus-haproxy-exporter
     want spin cmd spin
