@@ -110,21 +110,41 @@ static void begin_sending(struct check *ck, enum stream_read meanwhile)
     stream_flush(s);
 }
 
+static bool elsewhere(const struct check *ck)
+{
+    return ck->conf->health.address.len > 0 || ck->conf->health.port != 0;
+}
+
+/* Like those who connect for clients; a place of the checks' own may speak either. */
+static struct str offer_of(const struct check *ck)
+{
+    bool http = ck->kind == &check_kind_http, h2 = ck->conf->speaks == CHECK_SPEAKS_HTTP2;
+
+    if (ck->conf->health.tls->n_alpn > 0)
+        return STR(""); /* as the configuration says */
+    if (h2)
+        return http && elsewhere(ck) ? STR("\x02h2\x08http/1.1") : STR("\x02h2");
+    return http || ck->conf->speaks == CHECK_SPEAKS_HTTP1 ? STR("\x08http/1.1") : STR("");
+}
+
+static struct str name_of(const struct check *ck, char buf[static ADDR_TEXT_MAX])
+{
+    if (ck->conf->host != NULL)
+        return str_of(ck->conf->host);
+    return addr_family(&ck->addr) == AF_UNIX ? STR("localhost")
+                                             : str_of(addr_format_host(&ck->addr, buf));
+}
+
 static void begin_handshake(struct check *ck)
 {
     struct tls_client *t = ck->conf->tls != NULL ? *ck->conf->tls : NULL;
-    bool http = ck->kind == &check_kind_http && ck->conf->health.tls->n_alpn == 0;
     char buf[ADDR_TEXT_MAX];
-    struct str name = ck->conf->host != NULL ? str_of(ck->conf->host)
-                      : addr_family(&ck->addr) == AF_UNIX
-                          ? STR("localhost")
-                          : str_of(addr_format_host(&ck->addr, buf));
 
     ck->was_sent = true;
     ck->stream.tell_sent = false;
     /* No session is resumed: the certificate is to be seen as it is now. */
-    if (t == NULL || !stream_tls_connect(&ck->stream, t, TLS_NO_MEMBER, name,
-                                         http ? STR("\x08http/1.1") : STR("")))
+    if (t == NULL ||
+        !stream_tls_connect(&ck->stream, t, TLS_NO_MEMBER, name_of(ck, buf), offer_of(ck)))
         failed(ck, ENOMEM);
     else
         stream_read(&ck->stream, STREAM_READ);
@@ -186,6 +206,8 @@ static void on_finish(struct loop_task *task)
     CHECK_MAGIC(ck, CHECK_MAGIC_WORD);
     strbuf_fini(&ck->out);
     strbuf_fini(&ck->seen);
+    if (ck->kind->fini != NULL)
+        ck->kind->fini(ck);
     ck->state = CHECK_IDLE;
     ck->magic = 0;
     ck->done(ck, &ck->outcome); /* the owner may free it */
@@ -233,6 +255,12 @@ static void failed(struct check *ck, int error)
 
 /* ---- the conversation ---- */
 
+void check_send(struct check *ck, const void *data, size_t len)
+{
+    if (stream_write(&ck->stream, data, (uint32_t)len))
+        stream_flush(&ck->stream);
+}
+
 /* Where traffic begins with a PROXY header, so must a check. v2 has LOCAL for that; v1 has only
  * UNKNOWN, which some refuse, so it carries our own address. */
 static void add_proxy_header(struct check *ck)
@@ -253,7 +281,6 @@ static void add_proxy_header(struct check *ck)
     }
 }
 
-/* All of it, or what of the answer is here already. */
 static void receive(struct check *ck);
 
 static void sent(struct check *ck)
@@ -267,13 +294,33 @@ static void sent(struct check *ck)
     receive(ck);
 }
 
+static bool speaks_h2(const struct check *ck)
+{
+    if (stream_is_tls(&ck->stream))
+        return str_eq(stream_tls_alpn(&ck->stream), STR("h2"));
+    return ck->conf->speaks == CHECK_SPEAKS_HTTP2 && !elsewhere(ck);
+}
+
 static void converse(struct check *ck)
 {
+    if (ck->kind == &check_kind_http && speaks_h2(ck))
+        ck->kind = &check_kind_http2;
     ck->kind->request(ck, &ck->out);
     if (ck->out.len > 0)
         enter(ck, CHECK_SENDING);
     else
         sent(ck);
+}
+
+static bool agrees(struct check *ck)
+{
+    bool wanted = ck->conf->speaks == CHECK_SPEAKS_HTTP2 && !elsewhere(ck);
+
+    if (!wanted || str_eq(stream_tls_alpn(&ck->stream), STR("h2")))
+        return true;
+    check_say(ck, CHECK_FAILED, CHECK_L6RSP, 0, "tls: does not agree on h2");
+    end(ck);
+    return false;
 }
 
 static void connected(struct check *ck)
@@ -362,8 +409,10 @@ static void on_handshake(struct check *ck)
 
     if (s->error != 0 || s->tx_dead)
         failed(ck, s->error != 0 ? -s->error : -s->tx_error);
-    else if (stream_tls_ready(s))
+    else if (stream_tls_ready(s) && agrees(ck))
         converse(ck);
+    else if (ck->decided)
+        return;
     else if (s->eof)
         failed(ck, ECONNRESET);
 }
@@ -422,6 +471,7 @@ void check_start(struct check *ck, struct stream_env *streams, const struct chec
     timer_init(&ck->again, on_again);
     list_init(&ck->finish.node);
     ck->finish.fn = on_finish;
+    ck->h2 = NULL;
     ck->opened = ck->decided = ck->complete = ck->was_sent = false;
     ck->drained = 0;
     ck->started_us = loop_now_us(loop);

@@ -29,6 +29,7 @@ struct check_outcome {
 };
 
 struct check;
+struct check_h2; /* check_http2.c */
 typedef void check_done_fn(struct check *ck, const struct check_outcome *outcome);
 
 struct check_kind {
@@ -43,8 +44,10 @@ struct check_kind {
     void (*ended)(struct check *ck);
     /* What comes after the decision; true: the answer is complete. NULL: nobody waits for it. */
     bool (*rest)(struct check *ck, struct str data);
+    /* Frees what request() has made. NULL: nothing. */
+    void (*fini)(struct check *ck);
 };
-extern const struct check_kind check_kind_tcp, check_kind_tls, check_kind_http;
+extern const struct check_kind check_kind_tcp, check_kind_tls, check_kind_http, check_kind_http2;
 const struct check_kind *check_kind_of(enum check_type type); /* NULL: none */
 
 enum check_state {
@@ -85,6 +88,7 @@ struct check {
     struct strbuf out;  /* what is sent */
     struct strbuf seen; /* of the answer, where it is searched; LIMIT_CHECK_BODY at most */
     struct check_http http;
+    struct check_h2 *h2; /* NULL: it speaks HTTP/1.1 */
 };
 
 /* ck: zeroed or ended. conf, and the strings in it, stay until `done`. backend: its address; the
@@ -99,6 +103,16 @@ void check_say(struct check *ck, enum check_end end, enum check_result result, u
                const char *fmt, ...) PRINTF_LIKE(5, 6);
 /* The outcome of a check that a connection, or a handshake, is enough for. */
 void check_say_connected(struct check *ck);
+/* More to send, while an answer comes. Without memory it is not sent, and the check times out. */
+void check_send(struct check *ck, const void *data, size_t len);
+/* Of check_http.c, for every version: the status is in ck->http; a piece of the body; its end. They
+ * decide, or not yet. */
+void check_http_head(struct check *ck);
+void check_http_body(struct check *ck, struct str data);
+void check_http_over(struct check *ck);
+const char *check_http_host(const struct check *ck, char buf[static ADDR_TEXT_MAX]);
+const char *check_http_method(const struct check *ck);
+const char *check_http_path(const struct check *ck);
 /* Adds data to ck->seen and looks for needle, also across pieces. */
 bool check_find(struct check *ck, struct str data, struct str needle);
 bool check_seen_all(const struct check *ck); /* LIMIT_CHECK_BODY is reached: no more is looked at */

@@ -1,27 +1,36 @@
-/* check_http.c - a request over HTTP/1.1, judged by the status and, where asked, by what the body
- * contains. Without a `body` to look for, the header decides; the rest is read and dropped. */
+/* check_http.c - a request over HTTP/1.1 (check_http2.c: HTTP/2), judged by the status and, where
+ * asked, by what the body contains. Without a `body` to look for, the header decides; the rest is
+ * read and dropped. */
 #include "health/check.h"
 #include "lb/net/addr.h"
 
 #include <stdio.h>
 #include <string.h>
 
-static const char *method_of(const struct health_conf *h)
+const char *check_http_method(const struct check *ck)
 {
-    return h->method != NULL ? h->method : "GET";
+    return ck->conf->health.method != NULL ? ck->conf->health.method : "GET";
+}
+
+const char *check_http_path(const struct check *ck)
+{
+    return ck->conf->health.path != NULL ? ck->conf->health.path : "/";
+}
+
+const char *check_http_host(const struct check *ck, char buf[static ADDR_TEXT_MAX])
+{
+    if (ck->conf->health.host != NULL)
+        return ck->conf->health.host;
+    return addr_family(&ck->addr) == AF_UNIX ? "localhost" : addr_format(&ck->addr, buf);
 }
 
 static void request(struct check *ck, struct strbuf *out)
 {
-    const struct health_conf *h = &ck->conf->health;
     char host[ADDR_TEXT_MAX];
 
-    check_http_init(&ck->http, strcmp(method_of(h), "HEAD") == 0);
-    strbuf_addf(out, "%s %s HTTP/1.1\r\nHost: %s\r\n", method_of(h),
-                h->path != NULL ? h->path : "/",
-                h->host != NULL                     ? h->host
-                : addr_family(&ck->addr) == AF_UNIX ? "localhost"
-                                                    : addr_format(&ck->addr, host));
+    check_http_init(&ck->http, strcmp(check_http_method(ck), "HEAD") == 0);
+    strbuf_addf(out, "%s %s HTTP/1.1\r\nHost: %s\r\n", check_http_method(ck), check_http_path(ck),
+                check_http_host(ck, host));
     strbuf_add_cstr(out, "User-Agent: sluice-health/" SLUICE_VERSION "\r\n"
                          "Accept: */*\r\nConnection: close\r\n\r\n");
 }
@@ -55,7 +64,7 @@ static const char *format_ranges(const struct health_conf *h, char *out, size_t 
     return out;
 }
 
-static void judge_head(struct check *ck)
+void check_http_head(struct check *ck)
 {
     const struct health_conf *h = &ck->conf->health;
     uint16_t status = ck->http.status;
@@ -68,7 +77,7 @@ static void judge_head(struct check *ck)
         check_say(ck, CHECK_PASSED, CHECK_L7OK, status, "HTTP %u", status);
 }
 
-static void body_lacks(struct check *ck)
+void check_http_over(struct check *ck)
 {
     char wanted[CHECK_QUOTE_MAX];
 
@@ -78,7 +87,7 @@ static void body_lacks(struct check *ck)
               ck->http.status, check_quote(str_of(ck->conf->health.body), wanted));
 }
 
-static void judge_body(struct check *ck, struct str data)
+void check_http_body(struct check *ck, struct str data)
 {
     const struct str wanted = str_of(ck->conf->health.body);
     char quoted[CHECK_QUOTE_MAX];
@@ -87,7 +96,7 @@ static void judge_body(struct check *ck, struct str data)
         check_say(ck, CHECK_PASSED, CHECK_L7OK, ck->http.status, "HTTP %u, body contains \"%s\"",
                   ck->http.status, check_quote(wanted, quoted));
     else if (check_seen_all(ck))
-        body_lacks(ck);
+        check_http_over(ck);
 }
 
 static void judge_broken(struct check *ck)
@@ -106,13 +115,13 @@ static bool judge(struct check *ck, enum check_http_event event, struct str body
 {
     switch (event) {
     case CHECK_HTTP_HEAD:
-        judge_head(ck);
+        check_http_head(ck);
         return false;
     case CHECK_HTTP_BODY:
-        judge_body(ck, body);
+        check_http_body(ck, body);
         return false;
     case CHECK_HTTP_DONE:
-        body_lacks(ck);
+        check_http_over(ck);
         return true;
     case CHECK_HTTP_BAD:
         judge_broken(ck);

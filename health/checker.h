@@ -31,6 +31,9 @@ struct checker_pool_conf {
     struct outlier_conf ejection;
     uint32_t slow_start_ms;
     enum { CHECK_PROXY_OFF, CHECK_PROXY_V1, CHECK_PROXY_V2 } send_proxy;
+    /* What is spoken there, as far as that is known: so are checks, but where they have an address
+     * or a port of their own. */
+    enum { CHECK_SPEAKS_ANY, CHECK_SPEAKS_HTTP1, CHECK_SPEAKS_HTTP2 } speaks;
     /* Where health.tls is set: the context to use, which is another one when its files have
      * changed; the health thread's own. Sessions are not resumed. */
     struct tls_client *const *tls;

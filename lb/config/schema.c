@@ -672,7 +672,9 @@ const struct schema_row schema_rows[] = {
      .def = "tcp",
      KEEP(pool_conf, health.type),
      .help = "tcp connects (and may send and expect bytes), tls wants a TLS handshake, http sends a "
-             "request, none is always up. Where the pool has tls, all of them are over it."},
+             "request, none is always up. They do as the pool does: over TLS where it has tls, in "
+             "HTTP/2 where protocol is http2 (with an address or port of their own: as agreed there, "
+             "in clear HTTP/1.1)."},
     {.path = "pools.health.interval",
      .type = SCHEMA_DURATION,
      OWN,

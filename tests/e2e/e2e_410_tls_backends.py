@@ -264,29 +264,37 @@ def test_sessions_are_resumed_by_backend(t):
         check_eq([resumed for _, resumed, _ in b.shakes], [False, True, True], b.name)
 
 
+def nginx(t, server):
+    """Runs with these lines in its server block."""
+    with open(t.path("nginx.conf"), "w") as f:
+        f.write("""daemon off; worker_processes 1; pid %(dir)s/nginx.pid; error_log %(dir)s/nginx.err; events {}
+http { log_format x '$ssl_server_name $ssl_protocol $ssl_session_reused $server_protocol $request_uri';
+access_log %(dir)s/nginx.log x; client_body_temp_path %(dir)s/1; proxy_temp_path %(dir)s/2;
+fastcgi_temp_path %(dir)s/3; uwsgi_temp_path %(dir)s/4; scgi_temp_path %(dir)s/5;
+server { %(server)s location / { return 200 nginx; } } }
+""" % dict(dir=t.dir, server=server))
+    t.program(["nginx", "-c", t.path("nginx.conf"), "-p", t.dir], stderr=subprocess.DEVNULL)
+
+
+def nginx_lines(t):
+    with open(t.path("nginx.log")) as f:
+        return f.read().splitlines()
+
+
 def test_nginx_sees_the_name_and_resumed_sessions(t):
     site = Site(t)
     address = t.address()
-    with open(t.path("nginx.conf"), "w") as f:
-        f.write("""daemon off; worker_processes 1; pid %(dir)s/nginx.pid; error_log %(dir)s/nginx.err;
-events {}
-http { log_format x '$ssl_server_name $ssl_protocol $ssl_session_reused $request_uri'; access_log %(dir)s/nginx.log x;
-client_body_temp_path %(dir)s/1; proxy_temp_path %(dir)s/2; fastcgi_temp_path %(dir)s/3; uwsgi_temp_path %(dir)s/4;
-scgi_temp_path %(dir)s/5;
-server { listen %(address)s ssl; ssl_certificate %(cert)s; ssl_certificate_key %(key)s; ssl_protocols TLSv1.3;
-ssl_session_cache shared:s:1m; location / { return 200 nginx; } } }
-""" % dict(dir=t.dir, address=where(address), cert=site.cert.cert, key=site.cert.key))
-    t.program(["nginx", "-c", t.path("nginx.conf"), "-p", t.dir], stderr=subprocess.DEVNULL)
+    nginx(t, "listen %s ssl; ssl_certificate %s; ssl_certificate_key %s; ssl_protocols TLSv1.3; "
+          "ssl_session_cache shared:s:1m;" % (where(address), site.cert.cert, site.cert.key))
     s, front = start(t, [address], pool=site.tls('sni = "app.example";') + 'reuse = "never";' + CHECKED, ready=False)
     s.wait_status("app", "b1", "UP")
     for i in range(3):
         check_eq(fetch(front, "/%d" % i).body, b"nginx")
 
     def lines():
-        with open(t.path("nginx.log")) as f:
-            return [line for line in f.read().splitlines() if not line.endswith(" /")]
+        return [line for line in nginx_lines(t) if not line.endswith(" /")]
     wait_until(lambda: len(lines()) == 3, lambda: "three lines: %r" % lines())
-    check_eq(lines(), ["app.example TLSv1.3 . /0", "app.example TLSv1.3 r /1", "app.example TLSv1.3 r /2"])
+    check_eq(lines(), ["app.example TLSv1.3 %s HTTP/1.1 /%d" % ("." if i == 0 else "r", i) for i in range(3)])
 
 
 # ---- connecting ----------------------------------------------------------------------------------
@@ -573,6 +581,47 @@ def test_kinds_of_checks_over_tls(t):
         check(not any(resumed for _, resumed, _ in b.shakes), "each sees the certificate", b.shakes)
         s.terminate()
         b.stop()
+
+
+def test_checks_of_http2_speak_it(t):
+    site = Site(t)
+    clear, safe = t.address(), t.address()
+    nginx(t, "listen %s http2; listen %s ssl http2; ssl_certificate %s; ssl_certificate_key %s; "
+          "location /broken { return 503; } location /none { return 204; }" % (
+              where(clear), where(safe), site.cert.cert, site.cert.key))
+    for address, tls in ((clear, ""), (safe, site.tls())):
+        for more, status, text in (
+                ("", "L7OK", "HTTP 200"), ('body = "nginx";', "L7OK", 'body contains "nginx"'),
+                ('body = "apache";', "L7RSP", 'does not contain "apache"'), ('path = "/none";', "L7OK", "HTTP 204"),
+                ('path = "/broken";', "L7STS", "HTTP 503"), ('method = "HEAD";', "L7OK", "HTTP 200")):
+            s, _ = start(t, [address], pool=tls + 'protocol = "http2"; health = { type = "http"; interval = "50ms"; '
+                         'timeout = "5s"; fall = 1; rise = 1; %s };' % more, ready=False)
+            s.wait_status("app", "b1", "UP" if status == "L7OK" else "DOWN")
+            wait_until(lambda: last_check(s, "b1")[0] != "L4CON", "nginx listens")
+            got = last_check(s, "b1")
+            check_eq(got[0], status, (more, tls, got[1]))
+            check_match(text, got[1])
+            s.terminate()
+    check(all("HTTP/2.0" in line for line in nginx_lines(t)), "all in HTTP/2", nginx_lines(t))
+
+
+def test_checks_of_http2_against_a_server_of_http1(t):
+    site = Site(t)
+    plain = t.backend(http_status(200), name="b1")
+    check_down(t, plain, 'protocol = "http2";' + CHECKED, "L7RSP", "the answer is not HTTP/2")
+    old = site.backend(http_status(200), name="b1")
+    check_down(t, old, site.tls() + 'protocol = "http2";' + CHECKED, "L6RSP", "tls: does not agree on h2")
+
+
+def test_checks_of_http2_at_a_port_of_their_own_speak_what_is_there(t):
+    site = Site(t)
+    address = t.address()
+    nginx(t, "listen %s http2;" % where(address))
+    plain = t.backend(http_status(200))
+    s, _ = start(t, [address], pool='protocol = "http2"; health = { type = "http"; interval = "50ms"; '
+                 'port = %d; };' % plain.address[1])
+    s.wait_status("app", "b1", "UP")
+    check_eq(last_check(s, "b1"), ("L7OK", "HTTP 200"))
 
 
 def test_checks_in_clear_of_a_pool_with_tls(t):
