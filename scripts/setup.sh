@@ -59,6 +59,7 @@ if [[ $level == test ]]; then
     want nodejs cmd node
     want npm cmd npm
     want curl cmd curl
+    want testssl.sh cmd testssl
     want openssl cmd openssl
     want nginx cmd nginx
     want python3-grpcio file /usr/lib/python3/dist-packages/grpc
