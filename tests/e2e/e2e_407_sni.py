@@ -1,6 +1,7 @@
 """Routing by SNI without decrypting: the ClientHello names the pool, the backends have the certificates."""
 
 import contextlib
+import os
 import socket
 import ssl
 import struct
@@ -322,3 +323,9 @@ listeners = ( { name = "front"; mode = "tcp"; bind = "%s";
                               input=b"GET / HTTP/1.0\r\nHost: %s\r\n\r\n" % name.encode(), stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE, timeout=SECONDS, check=False)
         check(done.stdout.endswith(b"\n%s\n" % name.encode()), "nginx's answer through openssl s_client", done)
+
+
+def test_the_example_is_good(t):
+    """etc/examples/sni.conf"""
+    path = os.path.join(ROOT, "etc", "examples", "sni.conf")
+    check_eq(t.run("-t", "-c", path), (0, "", path + ": the configuration is good\n"))
