@@ -10,6 +10,8 @@
 #include "lb/proxy/request.h"
 #include "lb/upstream/stick.h"
 
+#include <errno.h>
+
 #define QUICK_END_BYTES (16u << 10) /* so much may still be on its way when an exchange is over */
 
 enum h1_state {
@@ -350,12 +352,6 @@ static void front_upgrade(struct exchange *x)
     session_of(x)->h1.keep = false;
 }
 
-/* An alert of TLS is on its way to the client. */
-static bool is_handshake(const struct exchange *x)
-{
-    return x->end == END_TLS_FAILED || x->end == END_TLS_TIMEOUT;
-}
-
 /* A client that knows how long the response is sees that it is not whole from an orderly end, and
  * gets what there was of it. */
 static bool may_end_orderly(const struct exchange *x)
@@ -375,7 +371,8 @@ static void front_over(struct exchange *x)
 {
     struct http_session *s = session_of(x);
     struct stream *t = &s->stream;
-    bool cut = x->cut, orderly = may_end_orderly(x), handshake = is_handshake(x),
+    enum session_end why = (enum session_end)x->end;
+    bool cut = x->cut, orderly = may_end_orderly(x),
          upgraded = x->response.status == 101 && x->answered_us != 0;
     bool unread = s->h1.unread || !x->request_taken;
 
@@ -384,8 +381,10 @@ static void front_over(struct exchange *x)
     exchange_free(&s->h1.exchange);
     if (s->phase == HTTP_CLOSING)
         http_session_free_if_idle(s);
+    else if (why == END_TLS_FAILED && t->error == -EPROTO)
+        http_session_linger_deaf(s);
     else if (cut && !orderly)
-        http_session_close(s, !handshake);
+        http_session_close(s, why != END_TLS_FAILED && why != END_TLS_TIMEOUT);
     else if (!cut && s->h1.keep && !unread && !(t->eof && t->in == NULL))
         go_idle(s);
     else if (upgraded)

@@ -10,6 +10,7 @@
 
 #define SESSION_MAGIC 0x41775e55u
 #define LINGER_MS     2000       /* for the client to read our last answer before a reset */
+#define DEAF_MS       1000       /* for an alert to arrive */
 #define LINGER_BYTES  (1u << 20) /* that are discarded meanwhile */
 
 static const struct session_ops http_session_ops;
@@ -100,6 +101,14 @@ void http_session_linger(struct http_session *s, bool discard)
     s->again = true;
 }
 
+void http_session_linger_deaf(struct http_session *s)
+{
+    s->phase = HTTP_LINGER;
+    s->deaf = true;
+    stream_shutdown(&s->stream);
+    http_session_deadline(s, DEAF_MS);
+}
+
 void http_session_end(struct http_session *s)
 {
     if (stream_sent_all(&s->stream) && !stream_is_tls(&s->stream))
@@ -112,6 +121,8 @@ static void run_linger(struct http_session *s)
 {
     struct stream *t = &s->stream;
 
+    if (s->deaf) /* for as long as it takes */
+        return;
     if (t->error != 0 || t->tx_dead) {
         http_session_close(s, t->error != 0);
         return;
@@ -200,7 +211,7 @@ static void on_timer(struct timer *timer)
     if (s->phase == HTTP_OPEN)
         s->protocol->timeout(s);
     else
-        http_session_close(s, true);
+        http_session_close(s, !s->deaf);
     if (s->again)
         http_session_run(s);
 }

@@ -96,6 +96,7 @@ struct http_session {
     bool running, again;
     bool discard; /* HTTP_LINGER: wait for the client's end */
     bool lingers; /* ... and our last answer is out */
+    bool deaf;    /* ... and no more can be read */
     bool freeing;
     bool draining; /* no request after those that are here */
     union {
@@ -126,6 +127,9 @@ static inline void http_session_again(struct http_session *s)
 void http_session_linger(struct http_session *s, bool discard);
 /* At once; what is queued is lost. reset: the client is to see that it did not end by itself. */
 void http_session_close(struct http_session *s, bool reset);
+/* TLS has failed, and an alert that says why was sent: it is left the time to arrive, as what the
+ * client still sends would reset the connection. */
+void http_session_linger_deaf(struct http_session *s);
 /* Nothing to answer any more: orderly, when what is queued was taken. */
 void http_session_end(struct http_session *s);
 void http_session_free_if_idle(struct http_session *s);
