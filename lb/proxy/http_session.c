@@ -9,7 +9,7 @@
 #include <string.h>
 
 #define SESSION_MAGIC 0x41775e55u
-#define LINGER_MS     2000       /* for the client to read our last answer before a reset */
+#define LINGER_MS     2000       /* for the client to read our last answer while it still sends */
 #define DEAF_MS       1000       /* for an alert to arrive */
 #define LINGER_BYTES  (1u << 20) /* that are discarded meanwhile */
 
@@ -211,7 +211,8 @@ static void on_timer(struct timer *timer)
     if (s->phase == HTTP_OPEN)
         s->protocol->timeout(s);
     else
-        http_session_close(s, !s->deaf);
+        /* Where all is sent the kernel may have a part of our answer yet. */
+        http_session_close(s, !s->deaf && !s->lingers);
     if (s->again)
         http_session_run(s);
 }
