@@ -61,7 +61,8 @@ static void hand_on(struct wait_queue *q, uint64_t after_us)
  * must not keep the turn going. called: by a wake, so it is our turn, at least for the first.
  * A place that is none for a choosy one is offered to those behind it, here and elsewhere; from
  * then on nobody is yielded to, as the older ones have had their chance (and would call us again).
- * One that nobody here could use, as the last waiter has left meanwhile, is handed on. */
+ * When nobody is left here the turn is handed on: there may be more places (a backend that came
+ * back has many), or the last waiter has left meanwhile. */
 static void run(struct wait_queue *q, bool called)
 {
     struct list *passed = &q->waiters; /* the last of those who could not use a place */
@@ -84,6 +85,8 @@ static void run(struct wait_queue *q, bool called)
         passed = &w->node;
         called = true;
     }
+    if (list_empty(&q->waiters)) /* younger ones elsewhere have yielded to ours, once */
+        hand_on(q, 0);
 }
 
 static void on_task(struct loop_task *task)

@@ -179,6 +179,26 @@ static void the_choosy_of_two_workers_pass_a_place_on_and_come_to_rest(void **st
         leave(&choosy[i]);
 }
 
+/* A backend came back, and the one with the younger waiters hears of it first. */
+static void many_places_at_once_are_for_all_who_wait_on_whatever_worker(void **state)
+{
+    struct fixture *f = *state;
+    struct client a, b[2];
+
+    wait_at(f, 1, &a, 10, false);
+    wait_at(f, 0, &b[0], 20, false);
+    wait_at(f, 0, &b[1], 30, false);
+    turns(f);
+    f->places = 4;
+    wait_queue_run_soon(&f->queue[0]);
+    loop_turn(&f->loop[0], 0);
+    loop_turn(&f->loop[1], 0);
+    wait_queue_run_soon(&f->queue[1]); /* nobody waits there any more */
+    turns(f);
+    assert_true(a.served && b[0].served && b[1].served);
+    assert_int_equal(f->places, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -189,6 +209,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             one_who_comes_is_served_beside_those_who_cannot_use_the_place, setup, teardown),
         cmocka_unit_test_setup_teardown(the_choosy_of_two_workers_pass_a_place_on_and_come_to_rest,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(many_places_at_once_are_for_all_who_wait_on_whatever_worker,
                                         setup, teardown),
     };
 
