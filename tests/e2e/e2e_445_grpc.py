@@ -88,7 +88,7 @@ class Handlers(grpc.GenericRpcHandler):
 def site(t, n=1, pool=NO_CHECKS, **kw):
     """(sluice, channel, servers)"""
     servers = [Server(t, "b%d" % (i + 1)) for i in range(n)]
-    s, front = start(t, servers, pool=POOL + pool, listener="http2 = { cleartext = true; };", **kw)
+    s, front = start(t, servers, pool=POOL + pool, listener='log = { format = "json"; };', **kw)
     channel = grpc.insecure_channel(where(front), options=[("grpc.enable_retries", 0),
                                                            ("grpc.use_local_subchannel_pool", 1)])
     try:
@@ -241,4 +241,8 @@ def test_a_server_that_ends_in_order_costs_no_call(t):
         stop.set()
         for th in threads:
             th.join()
-        check_eq(set(codes), {True}, "what came of %d calls" % len(codes))
+        # A call that grpcio's server had accepted and not begun when it was told to stop, it answers so.
+        its_own = (grpc.StatusCode.CANCELLED, "CANCELLED")
+        check_eq(set(codes) - {its_own}, {True}, "what came of %d calls" % len(codes))
+        check(codes.count(its_own) <= 8, "calls that a server has cancelled itself", codes.count(its_own))
+        check_eq(re.findall(r'"status":(?!200)\w+', s.access), [], "statuses")
