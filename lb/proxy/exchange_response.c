@@ -57,6 +57,7 @@ static void again(struct exchange *x)
 void exchange_wire_lost(struct exchange *x)
 {
     int error = x->wire.ops->error(&x->wire);
+    const char *reason = x->wire.ops->reason(&x->wire);
     seek_note(&x->seek, x->wire.ops->why(&x->wire));
     bool reached = x->wire.ops->maybe_seen(&x->wire);
     bool may = resendable(x) &&
@@ -81,7 +82,7 @@ void exchange_wire_lost(struct exchange *x)
         counter_add(&x->pool->rows[x->proxy->worker].budget_refused, 1);
     }
     counter_add(&exchange_backend_row(x)->response_errors, 1);
-    exchange_fail(x, END_SERVER_CLOSED, NULL, error);
+    exchange_fail(x, END_SERVER_CLOSED, reason, error);
 }
 
 /* ---- heads ---- */

@@ -441,7 +441,7 @@ def test_payload_that_is_not_what_was_said_is_cut(t):
 
 def test_floods_of_a_backend_end_the_connection(t):
     floods = [settings() * 100, frame(PING, 0, 0, bytes(8)) * 100, data(1, b"", end=False) * 100,
-              frame(PRIORITY, 0, 1, struct.pack(">IB", 0, 1)) * 100,
+              frame(PRIORITY, 0, 1, struct.pack(">IB", 0, 1)) * 100, frame(0x77) * 100,
               frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", 1)) * 100]
     ended = []
     for flood in floods:
@@ -457,7 +457,7 @@ def test_floods_of_a_backend_end_the_connection(t):
             threading.Thread(target=pour, daemon=True).start()
         s, front = begin(t, [t.backend(h2_server(respond))])
         with Client(front) as c:
-            c.send("/")
+            c.send("/", headers=["Connection: close"])
             with contextlib.suppress(ConnectionError):
                 recv_all(c.s)
         wait_until(lambda: len(ended) == floods.index(flood) + 1, "the connection is ended")
