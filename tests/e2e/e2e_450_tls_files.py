@@ -357,6 +357,19 @@ def test_a_key_that_others_can_read_is_told(t):
     check_eq(t.run("-t", "-c", conf_of(t, tls_group(cert.cert, cert.key)))[2].count("warning"), 0)
 
 
+def test_a_key_that_only_root_reads_serves_until_the_restart(t):
+    """Read before the rights are given up; that it cannot be read again is told, and harms nothing."""
+    if os.geteuid() != 0:
+        raise Skip("only root can become somebody else")
+    os.chmod(t.dir, 0o755)
+    site = Site(t, top='user = "nobody";')
+    site.sluice.wait_log(r"WARN listener front: .*site\.key: Permission denied: changes of it will not be seen "
+                         "before a restart")
+    site.install(site.ca.leaf(NAME))
+    site.sluice.wait_log(r"ERROR listener front: a new file is refused.*site\.key.*Permission denied")
+    check_eq(site.serial(), site.cert.serial)
+
+
 # ---- mistakes ------------------------------------------------------------------------------------
 
 def conf_of(t, listener, pool=""):
