@@ -209,10 +209,13 @@ static void handshake(struct stream *s)
         return;
     ERR_clear_error();
     int rc = SSL_do_handshake(t->ssl);
-    if (rc == 1)
-        t->ready = true;
-    else
+    if (rc != 1) {
         handshake_stopped(t, rc);
+        return;
+    }
+    t->ready = true;
+    if (t->client != NULL)
+        tls_client_done(t->client, t->ssl);
 }
 
 static void reading_stopped(struct stream *s, int rc)

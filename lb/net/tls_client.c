@@ -42,6 +42,19 @@ static int on_session(SSL *ssl, SSL_SESSION *session)
     return 1; /* ours now */
 }
 
+/* A TLS 1.2 server may renew the ticket of a session that it resumes: OpenSSL gives the old session
+ * up then, and tells nobody of the new one. */
+void tls_client_done(struct tls_client *t, SSL *ssl)
+{
+    uintptr_t member = (uintptr_t)SSL_get_ex_data(ssl, member_index);
+
+    if (member == 0 || member > t->n_members || !SSL_session_reused(ssl) ||
+        SSL_version(ssl) >= TLS1_3_VERSION || SSL_get0_session(ssl) == t->sessions[member - 1])
+        return;
+    SSL_SESSION_free(t->sessions[member - 1]);
+    t->sessions[member - 1] = SSL_get1_session(ssl);
+}
+
 static void mistake(const struct tls_client_conf *c, struct strbuf *errors, const char *setting,
                     const char *found, const char *expected)
 {

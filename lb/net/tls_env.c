@@ -65,16 +65,33 @@ void tls_env_free(struct tls_env **env)
     free(e);
 }
 
+/* Where the bundle of all of them is: what the environment says, or OpenSSL, or Debian, or Fedora.
+ */
+static const char *bundle_path(void)
+{
+    const char *const paths[] = {getenv(X509_get_default_cert_file_env()),
+                                 X509_get_default_cert_file(), "/etc/ssl/certs/ca-certificates.crt",
+                                 "/etc/pki/tls/certs/ca-bundle.crt"};
+
+    for (size_t i = 0; i < ARRAY_LEN(paths); i++)
+        if (paths[i] != NULL && access(paths[i], R_OK) == 0)
+            return paths[i];
+    return NULL;
+}
+
+/* All at once: a data-plane thread must not look for files while it verifies, and may not be
+ * allowed to later. Folders of hashed names are for who has no bundle. */
 X509_STORE *tls_env_system_cas(struct tls_env *env)
 {
+    const char *bundle = bundle_path();
+
     if (env->system_cas != NULL)
         return env->system_cas;
     env->system_cas = X509_STORE_new();
-    if (env->system_cas != NULL &&
-        X509_STORE_set_default_paths_ex(env->system_cas, env->lib, NULL) != 1) {
-        X509_STORE_free(env->system_cas);
-        env->system_cas = NULL;
-    }
+    if (env->system_cas == NULL)
+        return NULL;
+    if (bundle == NULL || X509_STORE_load_file_ex(env->system_cas, bundle, env->lib, NULL) != 1)
+        X509_STORE_set_default_paths_ex(env->system_cas, env->lib, NULL);
     ERR_clear_error();
     return env->system_cas;
 }

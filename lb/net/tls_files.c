@@ -298,6 +298,27 @@ static X509 *parse_cert(const struct tls_blob *pem)
     return x;
 }
 
+/* Clients that know the root only must find each issuer right behind what it has signed. */
+static void check_chain(struct place *p, const struct tls_blob *pem, const char *path)
+{
+    BIO *bio = BIO_new_mem_buf(pem->data, (int)pem->len);
+    X509 *one = PEM_read_bio_X509(bio, NULL, tls_no_password, NULL), *next;
+
+    while (one != NULL && (next = PEM_read_bio_X509(bio, NULL, tls_no_password, NULL)) != NULL) {
+        if (X509_NAME_cmp(X509_get_issuer_name(one), X509_get_subject_name(next)) != 0) {
+            warning(p, "cert", path,
+                    "has a chain in which one is not the issuer of the one before");
+            X509_free(next);
+            break;
+        }
+        X509_free(one);
+        one = next;
+    }
+    X509_free(one);
+    BIO_free(bio);
+    ERR_clear_error();
+}
+
 /* Whether this is a key, and this certificate's. */
 static void check_key(struct place *p, X509 *cert, const struct tls_blob *pem, const char *path)
 {
@@ -367,6 +388,7 @@ static void read_pair(struct place *p, const char *cert, const char *key, const 
     }
     fill_info(x, cert, &out->info);
     check_key(p, x, &out->pair.key, key);
+    check_chain(p, &out->pair.cert, cert);
     date_warnings(p, &out->info, now_s);
     X509_free(x);
     ERR_clear_error();
@@ -378,6 +400,25 @@ static void free_cert(struct cert_file *c)
     free_blob(&c->pair.key);
     free_blob(&c->pair.ocsp);
     free_info(&c->info);
+}
+
+/* With a list that has run out no client's certificate passes. */
+static void check_crl(struct place *p, const char *path, int64_t now_s, const struct tls_blob *pem)
+{
+    BIO *bio = BIO_new_mem_buf(pem->data, (int)pem->len);
+    X509_CRL *crl;
+    int n = 0;
+
+    for (; (crl = PEM_read_bio_X509_CRL(bio, NULL, tls_no_password, NULL)) != NULL; n++) {
+        const ASN1_TIME *next = X509_CRL_get0_nextUpdate(crl);
+        if (next != NULL && time_of(next) < now_s)
+            warning(p, "crl", path, "has expired: certificates of its authority are refused");
+        X509_CRL_free(crl);
+    }
+    if (n == 0)
+        mistake(p, "crl", path, "has no revocation list in PEM");
+    BIO_free(bio);
+    ERR_clear_error();
 }
 
 /* ---- a listener's ---- */
@@ -402,7 +443,7 @@ static void keep_lists(const struct tls_server_files *before, struct tls_server_
     f->lists_kept = true;
 }
 
-static void read_lists(struct place *p, const struct tls_server_conf *conf,
+static void read_lists(struct place *p, const struct tls_server_conf *conf, int64_t now_s,
                        struct tls_server_files *f)
 {
     if (conf->client_ca != NULL &&
@@ -412,8 +453,8 @@ static void read_lists(struct place *p, const struct tls_server_conf *conf,
             mistake(p, "client_ca", conf->client_ca, "has no certificate in PEM");
         X509_free(x);
     }
-    if (conf->crl != NULL)
-        read_file(p, "crl", conf->crl, false, &f->crl);
+    if (conf->crl != NULL && read_file(p, "crl", conf->crl, false, &f->crl))
+        check_crl(p, conf->crl, now_s, &f->crl);
     ERR_clear_error();
 }
 
@@ -441,7 +482,7 @@ struct tls_server_files *tls_server_files_read_again(const struct tls_server_con
         if (p.failed && before != NULL)
             keep_pair(&before->certs[i], &f->certs[i]);
     }
-    read_lists(&here, conf, f);
+    read_lists(&here, conf, now_s, f);
     if (here.failed && before != NULL)
         keep_lists(before, f);
     if ((failed || here.failed) && before == NULL)

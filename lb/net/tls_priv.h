@@ -31,6 +31,8 @@ bool tls_server_early(const struct tls_server *t); /* early data is taken */
 /* tls_client.c */
 SSL *tls_client_ssl(struct tls_client *t, uint32_t member, struct str name, struct str alpn);
 struct tls_env *tls_client_env(struct tls_client *t);
+/* The handshake is over. */
+void tls_client_done(struct tls_client *t, SSL *ssl);
 
 /* stream_tls_bio.c */
 BIO_METHOD *stream_tls_bio(void);

@@ -26,11 +26,11 @@
 #define CURVES "X25519:P-256:P-384"
 #endif
 
-/* verify = "optional": whoever shows a bad one is let in, and what it was is known. */
-static int on_verify_optional(int ok, X509_STORE_CTX *ctx)
+/* verify = "optional": whoever shows a bad one is let in, and what was wrong first is known. */
+static int verify_optional(X509_STORE_CTX *ctx, void *arg)
 {
-    (void)ok;
-    (void)ctx;
+    (void)arg;
+    X509_verify_cert(ctx);
     return 1;
 }
 
@@ -107,10 +107,12 @@ static void ask_clients(SSL_CTX *ctx, const struct tls_server *t, const struct t
     SSL_CTX_set_client_CA_list(ctx, names);
     if (c->verify_depth > 0)
         SSL_CTX_set_verify_depth(ctx, (int)c->verify_depth);
-    if (c->verify == TLS_VERIFY_REQUIRED)
+    if (c->verify == TLS_VERIFY_REQUIRED) {
         SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
-    else
-        SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, on_verify_optional);
+    } else {
+        SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+        SSL_CTX_set_cert_verify_callback(ctx, verify_optional, NULL);
+    }
 }
 
 /* A session may be resumed only where clients are asked for the same proof. */

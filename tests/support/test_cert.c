@@ -65,3 +65,27 @@ void test_cert_write(const struct test_cert *c, const char *cert_path, const cha
         must(fclose(f) == 0 && chmod(key_path, 0600) == 0);
     }
 }
+
+void test_cert_write_crl(const struct test_cert *authority, const struct test_cert *revoked,
+                         const char *path)
+{
+    X509_CRL *crl = X509_CRL_new();
+    X509_REVOKED *entry = X509_REVOKED_new();
+    ASN1_TIME *when = ASN1_TIME_new();
+    FILE *f = fopen(path, "w");
+
+    must(crl != NULL && entry != NULL && when != NULL && f != NULL);
+    X509_CRL_set_version(crl, 1);
+    X509_CRL_set_issuer_name(crl, X509_get_subject_name(authority->x));
+    X509_gmtime_adj(when, -3600);
+    X509_CRL_set1_lastUpdate(crl, when);
+    X509_REVOKED_set_revocationDate(entry, when);
+    X509_gmtime_adj(when, 86400);
+    X509_CRL_set1_nextUpdate(crl, when);
+    X509_REVOKED_set_serialNumber(entry, X509_get_serialNumber(revoked->x));
+    must(X509_CRL_add0_revoked(crl, entry) == 1 && X509_CRL_sort(crl) == 1);
+    must(X509_CRL_sign(crl, authority->key, EVP_sha256()) > 0 && PEM_write_X509_CRL(f, crl) == 1);
+    must(fclose(f) == 0);
+    ASN1_TIME_free(when);
+    X509_CRL_free(crl);
+}

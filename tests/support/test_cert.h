@@ -22,5 +22,8 @@ struct test_cert test_cert_new(const struct test_cert_wish *wish, const struct t
 void test_cert_free(struct test_cert *c);
 /* PEM, into a file each; NULL: not wanted. */
 void test_cert_write(const struct test_cert *c, const char *cert_path, const char *key_path);
+/* A revocation list of authority with one entry, PEM. */
+void test_cert_write_crl(const struct test_cert *authority, const struct test_cert *revoked,
+                         const char *path);
 
 #endif
