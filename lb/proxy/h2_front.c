@@ -333,7 +333,7 @@ static bool submit_head(struct exchange *x, struct http_head *h, bool interim, n
         let_copy(nv, n);
         return nghttp2_submit_headers(h2->ng, NGHTTP2_FLAG_NONE, st->id, NULL, nv, n, NULL) == 0;
     }
-    nghttp2_data_provider source = {.source.ptr = st, .read_callback = h2_front_read};
+    nghttp2_data_provider source = {.read_callback = h2_front_read};
     rc = nghttp2_submit_response(h2->ng, st->id, nv, n, more ? &source : NULL);
     if (rc != 0)
         return false;
@@ -512,12 +512,13 @@ static bool submit_trailers(struct h2_front *st)
 ssize_t h2_front_read(nghttp2_session *ng, int32_t id, uint8_t *buf, size_t length,
                       uint32_t *data_flags, nghttp2_data_source *source, void *arg)
 {
-    struct h2_front *st = source->ptr;
+    struct h2_front *st = nghttp2_session_get_stream_user_data(ng, id);
 
-    (void)ng;
-    (void)id;
     (void)buf;
+    (void)source;
     (void)arg;
+    if (st == NULL)
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     size_t n = piece(st, length);
     bool last = st->out_ended && n == st->out_bytes;
     if (n == 0 && !last) {
@@ -571,11 +572,14 @@ int h2_front_send(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t *fram
                   size_t length, nghttp2_data_source *source, void *arg)
 {
     struct h2_session *h2 = arg;
-    struct h2_front *st = source->ptr;
+    struct h2_front *st = nghttp2_session_get_stream_user_data(ng, frame->hd.stream_id);
     struct stream *t = &h2->s->stream;
 
-    (void)ng;
-    (void)frame;
+    (void)source;
+    if (st == NULL) /* is being reset */
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    if (!h2_has_room(h2)) /* asked once more with the next h2_pump() */
+        return NGHTTP2_ERR_WOULDBLOCK;
     if (!stream_write(t, frame_head, H2_FRAME_HEAD))
         return NGHTTP2_ERR_CALLBACK_FAILURE;
     if (length > 0) {

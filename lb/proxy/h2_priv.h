@@ -71,6 +71,8 @@ struct h2_front {
 void h2_ready(struct h2_front *st);
 /* What nghttp2 has to say goes to the stream, as far as there is room. */
 void h2_pump(struct h2_session *h2);
+/* Payload may be framed now. */
+bool h2_has_room(const struct h2_session *h2);
 /* What is queued goes out at the end of the turn, in one piece. */
 void h2_flush_soon(struct h2_session *h2);
 /* The stream is no more; st was freed. */

@@ -76,7 +76,7 @@ void h2_front_gone(struct h2_session *h2)
 
 /* ---- out ---- */
 
-static bool has_room(const struct h2_session *h2)
+bool h2_has_room(const struct h2_session *h2)
 {
     return h2->n_heads > 0 || h2->over || h2->s->stream.out_bytes < H2_OUT_HIGH;
 }
@@ -90,7 +90,7 @@ void h2_pump(struct h2_session *h2)
     if (h2->in_ng || h2->dead)
         return;
     h2->in_ng = true;
-    while (n > 0 && has_room(h2)) {
+    while (n > 0 && h2_has_room(h2)) {
         n = nghttp2_session_mem_send(h2->ng, &data);
         if (n < 0 || (n > 0 && !stream_write(t, data, (uint32_t)n)))
             h2->dead = true;
@@ -98,7 +98,7 @@ void h2_pump(struct h2_session *h2)
             break;
     }
     h2->in_ng = false;
-    if (n > 0) /* there is more */
+    if (!h2_has_room(h2)) /* there may be more */
         t->tell_sent = true;
     if (h2->dead)
         h2_flush_soon(h2);
