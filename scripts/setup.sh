@@ -62,6 +62,8 @@ if [[ $level == test ]]; then
     want testssl.sh cmd testssl
     want openssl cmd openssl
     want nginx cmd nginx
+    want nghttp2-client cmd h2load
+    want nghttp2-server cmd nghttpd
     want python3-grpcio file /usr/lib/python3/dist-packages/grpc
     want hatop cmd hatop
     want prometheus-haproxy-exporter cmd prometheus-haproxy-exporter

@@ -315,6 +315,13 @@ void check_https(const struct check *c, uint32_t i)
 
 /* ---- pools ---- */
 
+/* HTTP/1.1 is what a pool of HTTP/2 may fall back to, never the other way. */
+static bool may_offer(const struct pool_conf *pool, const char *protocol)
+{
+    return strcmp(protocol, "http/1.1") == 0 ||
+           (pool->protocol == PROTOCOL_HTTP2 && strcmp(protocol, "h2") == 0);
+}
+
 /* of: "tls" or "health.tls". */
 static void check_client(const struct check *c, uint32_t p, struct tls_client_conf *tls,
                          const char *of, bool http)
@@ -338,11 +345,12 @@ static void check_client(const struct check *c, uint32_t p, struct tls_client_co
     if (!tls->verify && tls->ca != NULL)
         pool_error(c, p, setting, "found beside verify = false, expected one of the two");
     snprintf(setting, sizeof(setting), "%s.alpn", of);
-    const char *wanted = pool->protocol == PROTOCOL_HTTP2 ? "h2" : "http/1.1";
     for (uint32_t k = 0; http && k < tls->n_alpn; k++)
-        if (strcmp(tls->alpn[k], wanted) != 0)
-            pool_error(c, p, setting, "found \"%s\", expected \"%s\", as protocol is \"%s\"",
-                       tls->alpn[k], wanted, pool->protocol == PROTOCOL_HTTP2 ? "http2" : "http1");
+        if (!may_offer(pool, tls->alpn[k]))
+            pool_error(c, p, setting, "found \"%s\", expected %s", tls->alpn[k],
+                       pool->protocol == PROTOCOL_HTTP2
+                           ? "\"h2\" and \"http/1.1\", as protocol is \"http2\""
+                           : "\"http/1.1\", as protocol is \"http1\"");
     check_client_files(c, p, tls, of, c->problems->errors == mistakes);
 }
 

@@ -528,7 +528,8 @@ const struct schema_row schema_rows[] = {
      ALSO(tls_client_conf, n_alpn),
      .absent = "what the pool's protocol is called; none in mode tcp",
      .example = "http/1.1",
-     .help = "Protocols to offer (ALPN), the best first."},
+     .help = "Protocols to offer (ALPN), the best first. With protocol = \"http2\", both: what the "
+             "backend agrees on is spoken."},
     {.path = "pools.tls.min_version",
      .type = SCHEMA_ENUM,
      OWN,

@@ -30,6 +30,14 @@ static struct str offer_of(const struct pool_conf *c)
     return c->protocol == PROTOCOL_HTTP2 ? STR("\x02h2") : STR("\x08http/1.1");
 }
 
+static bool offers(const struct pool_conf *c, const char *protocol)
+{
+    for (uint32_t i = 0; i < c->tls->n_alpn; i++)
+        if (strcmp(c->tls->alpn[i], protocol) == 0)
+            return true;
+    return false;
+}
+
 bool seek_secure(struct seek *k, struct stream *s)
 {
     struct tls_client *t = proxy_tls_client(k->proxy, k->pool);
@@ -64,7 +72,8 @@ static enum seek_secure ready(struct seek *k, const struct stream *s, int *out_e
 {
     bool h2 = k->pool->conf->mode == MODE_HTTP && k->pool->conf->protocol == PROTOCOL_HTTP2;
 
-    if (h2 && !str_eq(stream_tls_alpn(s), STR("h2"))) {
+    /* With both offered, what is agreed on is spoken. */
+    if (h2 && !str_eq(stream_tls_alpn(s), STR("h2")) && !offers(k->pool->conf, "http/1.1")) {
         snprintf(k->why, sizeof(k->why), "tls: does not agree on h2");
         *out_error = -EPROTO;
         return failed(k);

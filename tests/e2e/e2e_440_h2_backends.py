@@ -2,7 +2,10 @@
 clients speak, and what a backend has not taken is sent elsewhere."""
 
 import json
+import os
+import subprocess
 
+from certs import Authority
 from h2_raw import *
 
 H2 = NO_CHECKS + 'protocol = "http2"; '
@@ -252,6 +255,93 @@ def test_a_backend_that_reads_slowly_holds_up_its_sender_alone(t):
     check_eq(fetch(front).body, b"ok")
     reset(c.s)
     no_places_taken(s)
+
+
+# ---- over TLS, and for clients that speak HTTP/2 themselves ----------------------------------------
+
+def with_tls(t, alpn="", protocol='protocol = "http2";', **kw):
+    """(sluice, address, backend): Node speaks both versions over TLS."""
+    ca = Authority(t.dir)
+    cert = ca.leaf("app.example", t.ip)
+    b = node(t, 0, cert.cert, cert.key)
+    s, front = start(t, [b], pool=NO_CHECKS + '%s tls = { ca = "%s"; %s };' % (protocol, ca.cert, alpn), **kw)
+    return s, front, b
+
+
+def test_over_tls_by_alpn(t):
+    s, front, _ = with_tls(t)
+    check_eq(in_threads(20, lambda i: fetch(front).body), [b"ok"] * 20)
+    check_eq(state(front)["accepted"], 1, "connections")
+    h = json.loads(fetch(front, "/say").body)["headers"]
+    check_eq((h[":scheme"], h[":authority"]), ("https", "www.example.com"))
+    body = pattern(3000000)
+    with Client(front) as c:
+        done = threading.Thread(target=c.send, args=("/echo", "POST", (), body))
+        done.start()
+        check(c.response().body == body, "3 MB come back")
+        done.join()
+
+
+def test_what_alpn_agrees_on_is_spoken(t):
+    """Both are offered: Node prefers HTTP/2, an old server knows HTTP/1.1 alone."""
+    _, front, _ = with_tls(t, 'alpn = [ "h2", "http/1.1" ];')
+    check_eq(json.loads(fetch(front, "/say").body)["headers"][":method"], "GET")
+    ca = Authority(t.path("other"))
+    ctx = ca.server(ca.leaf("app.example", t.ip))
+    ctx.set_alpn_protocols(["http/1.1"])
+
+    def over_tls(conn, b):
+        with contextlib.suppress(OSError):
+            app(by_name)(ctx.wrap_socket(conn, server_side=True), b)
+    b = t.backend(over_tls)
+    s, front = begin(t, [b], 'tls = { ca = "%s"; alpn = [ "h2", "http/1.1" ]; };' % ca.cert)
+    for _ in range(2):
+        check_eq([r.body for r in in_threads(10, lambda i: fetch(front))], [b.name.encode()] * 10)
+    no_places_taken(s)
+
+
+def curl(front, target, *words):
+    done = subprocess.run(["curl", "-sS", "--http2-prior-knowledge", "--max-time", "60", *words,
+                           "http://%s%s" % (where(front), target)],
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=90, check=False)
+    check_eq((done.returncode, done.stderr), (0, b""), "curl")
+    return done.stdout
+
+
+def test_from_http2_to_http2(t):
+    _, front = begin(t, [node(t)])
+    check_eq(curl(front, "/x"), b"ok")
+    check_eq(curl(front, "/hints"), b"hinted")
+    check_eq(curl(front, "/empty"), b"")
+    said = json.loads(curl(front, "/say?q=1", "-d", "some body", "-H", "Cookie: a=1; b=2", "-H", "TE: trailers"))
+    check_eq((said["headers"][":method"], said["headers"][":path"], said["body"]), ("POST", "/say?q=1", "some body"))
+    check_eq((said["headers"]["cookie"], said["headers"]["te"]), ("a=1; b=2", "trailers"))
+    check_eq(len(curl(front, "/bytes?10000000")), 10000000)
+    path = t.path("body")
+    with open(path, "wb") as f:
+        f.write(pattern(5000000))
+    check(curl(front, "/echo", "--data-binary", "@" + path) == pattern(5000000), "5 MB come back")
+
+
+def test_many_streams_of_one_client(t):
+    """nghttp's h2load: 2000 requests, 50 at a time on each of 4 connections."""
+    _, front = begin(t, [node(t)])
+    done = subprocess.run(["h2load", "-n", "2000", "-c", "4", "-m", "50", "http://%s/x" % where(front)],
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=90, check=False)
+    check_in(b"2000 succeeded, 0 failed, 0 errored, 0 timeout", done.stdout, "h2load")
+
+
+def test_nghttpd_as_a_backend(t):
+    address, www = t.address(), t.path("www")
+    os.mkdir(www)
+    with open(os.path.join(www, "big"), "wb") as f:
+        f.write(pattern(4000000))
+    t.program(["nghttpd", "--no-tls", "-a", address[0], "-d", www, str(address[1])],
+              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, front = begin(t, [address])
+    wait_until(lambda: fetch(front, "/none").status == 404, "nghttpd listens")
+    for get in (lambda: fetch(front, "/big").body, lambda: curl(front, "/big")):
+        check(get() == pattern(4000000), "a file of 4 MB")
 
 
 # ---- what goes wrong -----------------------------------------------------------------------------
