@@ -18,7 +18,7 @@ struct sim_tls {
     bool shutdown, notified;
 };
 
-struct sim_tls *sim_tls_new(struct sim_peer *p, SSL_CTX *ctx, SSL_SESSION *session)
+static struct sim_tls *begin(struct sim_peer *p, SSL_CTX *ctx)
 {
     struct sim_tls *t = xcalloc(1, sizeof(*t));
 
@@ -29,9 +29,24 @@ struct sim_tls *sim_tls_new(struct sim_peer *p, SSL_CTX *ctx, SSL_SESSION *sessi
     sl_assert(t->ssl != NULL && t->in != NULL && t->out != NULL);
     BIO_set_mem_eof_return(t->in, -1);
     SSL_set_bio(t->ssl, t->in, t->out);
+    return t;
+}
+
+struct sim_tls *sim_tls_new(struct sim_peer *p, SSL_CTX *ctx, SSL_SESSION *session)
+{
+    struct sim_tls *t = begin(p, ctx);
+
     SSL_set_connect_state(t->ssl);
     if (session != NULL)
         SSL_set_session(t->ssl, session);
+    return t;
+}
+
+struct sim_tls *sim_tls_accept(struct sim_peer *p, SSL_CTX *ctx)
+{
+    struct sim_tls *t = begin(p, ctx);
+
+    SSL_set_accept_state(t->ssl);
     return t;
 }
 

@@ -1,4 +1,5 @@
-/* sim_tls.h - TLS at a far end, for tests: a client of OpenSSL's between the test and a peer.
+/* sim_tls.h - TLS at a far end, for tests: a client or server of OpenSSL's between the test and a
+ * peer.
  *
  * What TLS draws by itself (keys, nonces) does not come from the seed; lengths and order do not
  * depend on it as long as the server's key is RSA. */
@@ -14,6 +15,8 @@ struct sim_tls;
 
 /* A client of this context on a peer that nothing was sent on. session: to resume, NULL: none. */
 struct sim_tls *sim_tls_new(struct sim_peer *p, SSL_CTX *ctx, SSL_SESSION *session);
+/* The server's side. */
+struct sim_tls *sim_tls_accept(struct sim_peer *p, SSL_CTX *ctx);
 void sim_tls_free(struct sim_tls **t);
 /* Queues; sent when the handshake is through. */
 void sim_tls_send(struct sim_tls *t, const void *data, size_t len);

@@ -106,6 +106,8 @@ struct farm {
     bool draining;
     uint32_t idle_close; /* backends close idle connections: chance in 100 after a response */
     bool tls;            /* between clients and us */
+    bool tls_back;       /* between us and backends */
+    SSL_CTX *server_ctx;
     struct tls_contexts *contexts;
     SSL_CTX *client_ctx;
     SSL_SESSION *session; /* of the last client, to be resumed by some */
@@ -119,6 +121,7 @@ static struct farm *the_farm; /* of the present seed */
 struct server_conn {
     struct server_conn *next;
     struct sim_peer *peer;
+    struct sim_tls *tls; /* NULL: in clear */
     struct sim_http in;
     struct request *req;
     struct sim_text out;
@@ -131,6 +134,27 @@ struct server_conn {
 static bool gone(const struct sim_peer *p)
 {
     return p->closed || p->was_reset;
+}
+
+static void server_send(struct server_conn *c, const void *data, size_t n)
+{
+    if (c->tls != NULL)
+        sim_tls_send(c->tls, data, n);
+    else
+        sim_peer_send(c->peer, data, n);
+}
+
+static ssize_t server_read(struct server_conn *c, void *data, size_t n)
+{
+    return c->tls != NULL ? sim_tls_read(c->tls, data, n) : sim_peer_read(c->peer, data, n);
+}
+
+static void server_shutdown(struct server_conn *c)
+{
+    if (c->tls != NULL)
+        sim_tls_shutdown(c->tls);
+    else
+        sim_peer_shutdown(c->peer);
 }
 
 static void server_pump(struct sim *s, void *arg);
@@ -147,7 +171,7 @@ static void server_said(struct server_conn *c)
     if (r->trouble >= T_RESET)
         c->broken = true;
     else if (r->down == F_CLOSE || r->server_close)
-        sim_peer_shutdown(c->peer);
+        server_shutdown(c);
     sim_text_free(&c->out);
 }
 
@@ -159,7 +183,7 @@ static void server_pump_now(struct server_conn *c)
     if (sim_below(s, 3) == 0 && left > 1)
         n = 1 + sim_below(s, (uint32_t)left);
     if (n > 0)
-        sim_peer_send(c->peer, c->out.p + c->out_at, n);
+        server_send(c, c->out.p + c->out_at, n);
     c->out_at += n;
     if (c->out_at == c->out_end) {
         server_said(c);
@@ -293,7 +317,7 @@ static void server_head(struct server_conn *c)
     if (c->req->trouble == T_EARLY && c->req->down != F_UPGRADE) {
         server_answers(c);
     } else if (c->req->expect && sim_http_field(&c->in, "Expect") != NULL) {
-        sim_peer_send(c->peer, "HTTP/1.1 100 Continue\r\n\r\n", 25);
+        server_send(c, "HTTP/1.1 100 Continue\r\n\r\n", 25);
     }
 }
 
@@ -307,7 +331,7 @@ static void server_idle_end(struct sim *s, void *arg)
     if (sim_below(s, 2) == 0)
         sim_peer_close(c->peer);
     else
-        sim_peer_shutdown(c->peer);
+        server_shutdown(c);
     c->broken = true;
 }
 
@@ -334,7 +358,7 @@ static void server_raw(struct server_conn *c, const char *bytes, size_t n)
     for (size_t i = 0; i < n; i++)
         assert_int_equal((uint8_t)bytes[i], sim_pattern(c->id * 2, c->raw_got + i));
     c->raw_got += n;
-    sim_peer_send(c->peer, bytes, n);
+    server_send(c, bytes, n);
 }
 
 static void server_bytes(struct server_conn *c, const char *bytes, size_t n)
@@ -395,19 +419,21 @@ static void server_fn(struct sim_peer *p, enum sim_event event)
         c->next = f->conns;
         f->conns = c;
         p->arg = c;
+        if (f->tls_back)
+            c->tls = sim_tls_accept(p, f->server_ctx);
         sim_http_begin(&c->in, true);
     }
     if (sim_below(f->sim, 1000) < f->server_mess && !gone(p))
         server_mess(c);
     if (event != SIM_DATA && event != SIM_END)
         return;
-    while (!gone(p) && (n = sim_peer_read(p, bytes, sizeof(bytes))) > 0)
+    while (!gone(p) && (n = server_read(c, bytes, sizeof(bytes))) > 0)
         if (!c->broken)
             server_bytes(c, bytes, (size_t)n);
     if (n != 0 || gone(p))
         return;
     if (c->raw)
-        sim_peer_shutdown(p);
+        server_shutdown(c);
     else if (c->out.p == NULL)
         sim_peer_close(p);
 }
@@ -533,8 +559,6 @@ static void tls_start(struct farm *f)
     f->listener_conf.tls = tls_conf();
     if (keys == NULL)
         keys = tls_keyring_new();
-    f->contexts = tls_contexts_new(1, 1, &errors);
-    assert_non_null(f->contexts);
     struct tls_server_files *files =
         tls_server_files_read(f->listener_conf.tls, (int64_t)time(NULL), &errors);
     assert_non_null(files);
@@ -545,14 +569,50 @@ static void tls_start(struct farm *f)
     tls_server_files_free(&files);
     tls_contexts_set_server(f->contexts, 0, &server);
     strbuf_fini(&errors);
-    f->shared.tls = &f->contexts;
     f->client_ctx = SSL_CTX_new(TLS_client_method());
     if (sim_below(f->sim, 2))
         SSL_CTX_set_max_proto_version(f->client_ctx, TLS1_2_VERSION);
 }
 
+/* Backends' certificate is its own authority. */
+static void tls_back_start(struct farm *f)
+{
+    static struct tls_client_conf conf = {.verify = true};
+    const struct tls_cert_conf *cert = &tls_conf()->certs[0];
+    struct strbuf errors = {0};
+
+    conf.ca = cert->cert;
+    conf.sni = (char *)(uintptr_t) "h.test";
+    f->pool_conf.tls = &conf;
+    f->pool_conf.connect_timeout_ms = PATIENT_MS;
+    struct tls_client_files *files = tls_client_files_read(&conf, (int64_t)time(NULL), &errors);
+    assert_non_null(files);
+    struct tls_client *client = tls_client_new(f->contexts->env, &conf, files, BACKENDS, &errors);
+    if (client == NULL)
+        fail_msg("%s", errors.p);
+    tls_client_files_free(&files);
+    tls_contexts_set_client(f->contexts, 0, &client);
+    strbuf_fini(&errors);
+    f->server_ctx = SSL_CTX_new(TLS_server_method());
+    assert_int_equal(SSL_CTX_use_certificate_chain_file(f->server_ctx, cert->cert), 1);
+    assert_int_equal(SSL_CTX_use_PrivateKey_file(f->server_ctx, cert->key, SSL_FILETYPE_PEM), 1);
+    if (sim_below(f->sim, 2))
+        SSL_CTX_set_max_proto_version(f->server_ctx, TLS1_2_VERSION);
+}
+
+static void contexts_start(struct farm *f)
+{
+    struct strbuf errors = {0};
+
+    f->contexts = tls_contexts_new(1, 1, &errors);
+    assert_non_null(f->contexts);
+    f->shared.tls = &f->contexts;
+    strbuf_fini(&errors);
+}
+
 static void tls_end(struct farm *f)
 {
+    SSL_CTX_free(f->server_ctx);
     SSL_SESSION_free(f->session);
     SSL_CTX_free(f->client_ctx);
     if (f->contexts != NULL)
@@ -582,8 +642,12 @@ static void farm_start(struct farm *f)
     f->shared.checker = f->checker;
     f->shared.proxies = f->proxies;
     f->shared.n_workers = 1;
+    if (f->tls || f->tls_back)
+        contexts_start(f);
     if (f->tls)
         tls_start(f);
+    if (f->tls_back)
+        tls_back_start(f);
     f->proxy = proxy_new(&f->loop, &f->shared, 0, &f->counters);
     proxy_listen(f->proxy, &f->listener, sim_listen(f->sim, &f->front.sa, f->front.len));
 }
@@ -681,6 +745,7 @@ static void farm_end(struct farm *f)
         struct server_conn *c = f->conns;
         f->conns = c->next;
         sim_text_free(&c->out);
+        sim_tls_free(&c->tls);
         free(c);
     }
     the_farm = NULL;
@@ -1148,6 +1213,10 @@ static void clients_fini(struct client *clients)
 
 /* ---- simple lives ---- */
 
+struct tls_where {
+    bool front, back;
+};
+
 static void simple_life(uint64_t seed, void *arg)
 {
     const struct sim_conf conf = {.seed = seed};
@@ -1155,7 +1224,8 @@ static void simple_life(uint64_t seed, void *arg)
     struct client clients[CLIENTS] = {0};
 
     farm_init(&f, &conf);
-    f.tls = arg != NULL;
+    f.tls = arg != NULL && ((const struct tls_where *)arg)->front;
+    f.tls_back = arg != NULL && ((const struct tls_where *)arg)->back;
     f.pool_conf.http.reuse = (enum reuse)sim_below(f.sim, REUSE_NEVER + 1);
     f.pool_conf.balance.kind = (enum balance_kind)sim_below(f.sim, BALANCE_FIRST + 1);
     sim_faults(f.sim)->pipe = sim_below(f.sim, 3) == 0 ? 500 : 0;
@@ -1404,10 +1474,26 @@ static void whatever_happens_everything_is_given_back(void **state)
 
 static void over_tls_too(void **state)
 {
-    static int yes;
+    static struct tls_where where = {.front = true};
 
     (void)state;
-    sim_each_seed(20, simple_life, &yes);
+    sim_each_seed(20, simple_life, &where);
+}
+
+static void over_tls_to_backends(void **state)
+{
+    static struct tls_where where = {.back = true};
+
+    (void)state;
+    sim_each_seed(15, simple_life, &where);
+}
+
+static void over_tls_on_both_sides(void **state)
+{
+    static struct tls_where where = {.front = true, .back = true};
+
+    (void)state;
+    sim_each_seed(10, simple_life, &where);
 }
 
 int main(void)
@@ -1415,6 +1501,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(every_request_gets_its_own_response_complete, sim_teardown),
         cmocka_unit_test_teardown(over_tls_too, sim_teardown),
+        cmocka_unit_test_teardown(over_tls_to_backends, sim_teardown),
+        cmocka_unit_test_teardown(over_tls_on_both_sides, sim_teardown),
         cmocka_unit_test_teardown(a_backend_that_misbehaves_harms_none_but_its_own_request,
                                   sim_teardown),
         cmocka_unit_test_teardown(a_backend_that_closes_idle_connections_costs_no_safe_request,
