@@ -17,7 +17,7 @@
 
 #include <cmocka.h>
 
-static void on_event(struct stream *s)
+void tls_pair_event(struct stream *s)
 {
     (void)s;
 }
@@ -171,8 +171,8 @@ void tls_pair_join(struct tls_pair *p, const char *name, struct str alpn)
 
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
     p->joined = true;
-    stream_open(&p->a, &p->env, pair[0], on_event);
-    stream_open(&p->b, &p->env, pair[1], on_event);
+    stream_open(&p->a, &p->env, pair[0], tls_pair_event);
+    stream_open(&p->b, &p->env, pair[1], tls_pair_event);
     assert_true(stream_tls_accept(&p->a, p->server));
     assert_true(stream_tls_connect(&p->b, p->client, 0, str_of(name), alpn));
     stream_read(&p->a, STREAM_READ);
@@ -191,7 +191,7 @@ void tls_pair_part(struct tls_pair *p)
 
 void tls_pair_turn(struct tls_pair *p)
 {
-    assert_true(loop_turn(&p->loop, 10) >= 0);
+    assert_true(loop_turn(&p->loop, 1) >= 0);
 }
 
 bool tls_pair_shake(struct tls_pair *p)
