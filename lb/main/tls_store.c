@@ -200,10 +200,13 @@ bool tls_store_load_client(struct tls_store *s, struct dialled *d, int64_t wall_
             tls_client_new(target_contexts(s, i)->env, d->conf, files, d->pool->n_backends, errors);
         good = b.clients[i] != NULL;
     }
-    if (good)
+    if (good) {
         publish(s, d->index, &b);
-    if (files != NULL)
+        tls_client_files_free(&d->files);
+        d->files = files;
+    } else {
         tls_client_files_free(&files);
+    }
     batch_free(&b);
     return good;
 }
@@ -280,6 +283,8 @@ void tls_store_free(struct tls_store **store)
         tls_server_files_free(&s->served[i].files);
         tls_keyring_free(&s->served[i].keys);
     }
+    for (uint32_t i = 0; i < s->n_dialled; i++)
+        tls_client_files_free(&s->dialled[i].files);
     free(s->served);
     free(s->dialled);
     free(s);

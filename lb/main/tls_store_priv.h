@@ -8,6 +8,7 @@ struct listener_conf;
 struct pool_conf;
 struct strbuf;
 struct tls_client_conf;
+struct tls_client_files;
 struct tls_keyring;
 struct tls_server_conf;
 struct tls_server_files;
@@ -34,7 +35,8 @@ struct dialled {
     const struct tls_client_conf *conf;
     const struct pool_conf *pool;
     uint32_t index;
-    bool workers, health; /* who uses it */
+    bool workers, health;           /* who uses it */
+    struct tls_client_files *files; /* of the contexts in use */
     struct watch certs;
 };
 

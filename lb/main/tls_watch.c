@@ -100,17 +100,18 @@ static int64_t wall_s(const struct tls_store *s)
     return (int64_t)(io_wall_us(s->process->loop.io) / 1000000);
 }
 
-static void tell_expiry(const struct served *v, const struct tls_cert_info *info, int64_t now)
+static void tell_expiry(const char *of, const char *owner, const struct tls_cert_info *info,
+                        int64_t now)
 {
     int64_t left = info->not_after_s - now, days = (left < 0 ? -left : left) / DAY_S;
     const char *name = info->n_names > 0 ? info->names[0] : info->subject;
 
     if (left < 0)
-        log_error("listener %s: certificate %s (%s) has expired %lld day%s ago", v->conf->name,
-                  info->file, name, (long long)days, days == 1 ? "" : "s");
+        log_error("%s %s: certificate %s (%s) has expired %lld day%s ago", of, owner, info->file,
+                  name, (long long)days, days == 1 ? "" : "s");
     else if (days < EXPIRES_SOON)
-        log_warn("listener %s: certificate %s (%s) expires in %lld day%s", v->conf->name,
-                 info->file, name, (long long)days, days == 1 ? "" : "s");
+        log_warn("%s %s: certificate %s (%s) expires in %lld day%s", of, owner, info->file, name,
+                 (long long)days, days == 1 ? "" : "s");
 }
 
 static void on_expiry(struct timer *t)
@@ -120,7 +121,12 @@ static void on_expiry(struct timer *t)
     for (uint32_t i = 0; i < s->n_served; i++) {
         const struct served *v = &s->served[i];
         for (uint32_t k = 0; k < v->conf->tls->n_certs; k++)
-            tell_expiry(v, tls_server_files_cert(v->files, k), wall_s(s));
+            tell_expiry("listener", v->conf->name, tls_server_files_cert(v->files, k), wall_s(s));
+    }
+    for (uint32_t i = 0; i < s->n_dialled; i++) {
+        const struct tls_cert_info *own = tls_client_files_cert(s->dialled[i].files);
+        if (own != NULL)
+            tell_expiry("pool", s->dialled[i].pool->name, own, wall_s(s));
     }
     timer_start(&s->process->loop.timers, t, loop_now_ms(&s->process->loop) + EXPIRY_MS);
 }

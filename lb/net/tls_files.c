@@ -564,6 +564,11 @@ void tls_client_files_free(struct tls_client_files **files)
     free(f);
 }
 
+const struct tls_cert_info *tls_client_files_cert(const struct tls_client_files *f)
+{
+    return f->own.info.file != NULL ? &f->own.info : NULL;
+}
+
 const struct tls_blob *tls_client_files_ca(const struct tls_client_files *f)
 {
     return &f->ca;

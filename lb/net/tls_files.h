@@ -43,5 +43,7 @@ bool tls_server_files_kept(const struct tls_server_files *f, uint32_t i);
 struct tls_client_files *tls_client_files_read(const struct tls_client_conf *conf, int64_t now_s,
                                                struct strbuf *errors);
 void tls_client_files_free(struct tls_client_files **f);
+/* The certificate that we show; NULL: none. */
+const struct tls_cert_info *tls_client_files_cert(const struct tls_client_files *f);
 
 #endif

@@ -346,6 +346,12 @@ def test_certificates_that_end_soon_are_told(t):
     check_in("SslCertExpiry_days: -3\n", site.sluice.ctl("show info"))
 
 
+def test_a_pools_own_certificate_that_ends_soon_is_told(t):
+    me = Authority(t.dir).leaf("me", client=True, ends=5.5)
+    s, _ = start(t, [t.backend(app(by_name))], pool=NO_CHECKS + 'tls = { cert = "%s"; key = "%s"; };' % (me.cert, me.key))
+    s.wait_log(r"WARN pool app: certificate .*me.* expires in 5 days")
+
+
 def test_a_key_that_others_can_read_is_told(t):
     ca = Authority(t.dir)
     cert = ca.leaf(NAME)
