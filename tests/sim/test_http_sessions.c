@@ -863,7 +863,7 @@ static void client_drop_tls(struct client *c)
     if (c->tls == NULL)
         return;
     SSL_SESSION *session = sim_tls_session(c->tls);
-    if (session != NULL && SSL_SESSION_is_resumable(session)) {
+    if (session != NULL && !c->over && SSL_SESSION_is_resumable(session)) {
         SSL_SESSION_free(f->session);
         f->session = session;
     } else {
@@ -1267,6 +1267,7 @@ static void impatient(struct farm *f)
     f->listener_conf.http.idle_timeout_ms = 120000;
     f->listener_conf.http.request_head_timeout_ms = 120000;
     f->listener_conf.tunnel_timeout_ms = 120000;
+    f->listener_conf.handshake_timeout_ms = 120000;
 }
 
 static void troubled_life(uint64_t seed, void *arg)
@@ -1441,6 +1442,7 @@ static void chaos_life(uint64_t seed, void *arg)
     f.pool_conf.queue_limit = 4;
     f.pool_conf.queue_timeout_ms = 2000;
     f.listener_conf.http.half_close = sim_below(f.sim, 2) == 0;
+    f.tls = sim_below(f.sim, 2) == 0;
     f.server_mess = sim_below(f.sim, 40);
     f.idle_close = sim_below(f.sim, 40);
     for (uint32_t i = 0; i < BACKENDS; i++) {
