@@ -1450,6 +1450,7 @@ static void chaos_life(uint64_t seed, void *arg)
         atomic_store(&f.slots[i]->max_connections, sim_below(f.sim, 4));
     }
     f.listener_conf.max_connections = sim_below(f.sim, 2) ? 0 : 4;
+    f.tls = sim_below(f.sim, 3) == 0;
     farm_start(&f);
     clients_init(&f, clients);
     draw_troubles(&f, clients);
@@ -1464,8 +1465,8 @@ static void chaos_life(uint64_t seed, void *arg)
     *sim_faults(f.sim) = (struct sim_faults){0};
     for (uint32_t i = 0; i < CLIENTS; i++)
         client_over(&clients[i]);
-    farm_end(&f); /* frozen ones end by their timeouts */
     clients_fini(clients);
+    farm_end(&f); /* frozen ones end by their timeouts */
 }
 
 static void whatever_happens_everything_is_given_back(void **state)
