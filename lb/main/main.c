@@ -123,7 +123,7 @@ int main(int argc, char **argv)
         version_print_build(stdout);
         break;
     case COMMAND_HELP:
-        fputs(options_help(), stdout);
+        options_print_help(stdout, o.help_of);
         break;
     case COMMAND_SAMPLE:
         conf_print_sample(stdout);

@@ -17,30 +17,58 @@ static const struct {
     {"help", COMMAND_HELP},     {"explain", COMMAND_EXPLAIN},
 };
 
-const char *options_help(void)
+static const struct {
+    enum command command;
+    const char *text;
+} usages[] = {
+    {COMMAND_RUN,
+     "  sluice [-c FILE]       run in the foreground (default " OPTIONS_DEFAULT_CONFIG ")\n"},
+    {COMMAND_CHECK, "  sluice -t [-c FILE]    check the configuration: 0 good, 1 bad\n"},
+    {COMMAND_DUMP, "  sluice -T [-c FILE]    check it, then print it with every default\n"},
+    {COMMAND_QUICK,
+     "  sluice quick [--mode http|tcp] [--balance A] [--health PATH] [--stats SOCKET]\n"
+     "               LISTEN BACKEND...\n"
+     "                         run without a file; the mode is tcp unless said\n"},
+    {COMMAND_EXPLAIN,
+     "  sluice explain [-c FILE | -s SOCKET] METHOD URL [-H 'Name: value']... [--from ADDR]\n"
+     "                 [--listener NAME] [--json]\n"
+     "                         what would happen to this request, rule by rule, and why\n"},
+    {COMMAND_CTL,
+     "  sluice ctl [-s SOCKET] COMMAND\n"
+     "                         one command on the stats socket, for example: show stat\n"},
+    {COMMAND_HEALTHCHECK, "  sluice healthcheck [-s SOCKET]\n"
+                          "                         0 when ready\n"},
+    {COMMAND_ORIGIN, "  sluice origin LISTEN [--name N] [--bytes N] [--delay D] [--fail-rate P]\n"
+                     "                         a small HTTP backend for trying things out\n"},
+    {COMMAND_VERSION, "  sluice -v | -V         version | version, libraries, engines\n"},
+};
+
+static void print_usage(FILE *out, enum command of)
 {
-    return "sluice " SLUICE_VERSION " - a load balancer\n"
-           "\n"
-           "  sluice [-c FILE]       run in the foreground (default " OPTIONS_DEFAULT_CONFIG ")\n"
-           "  sluice -t [-c FILE]    check the configuration: 0 good, 1 bad\n"
-           "  sluice -T [-c FILE]    check it, then print it with every default\n"
-           "  sluice quick [--mode http|tcp] [--balance A] [--health PATH] [--stats SOCKET]\n"
-           "               [--cert FILE [--key FILE]] LISTEN BACKEND...\n"
-           "                         run without a file; the mode is tcp unless said\n"
-           "  sluice explain [-c FILE | -s SOCKET] METHOD URL [-H 'Name: value']... [--from ADDR]\n"
-           "                 [--listener NAME] [--json]\n"
-           "                         what would happen to this request, rule by rule, and why\n"
-           "  sluice ctl [-s SOCKET] COMMAND\n"
-           "                         one command on the stats socket, for example: show stat\n"
-           "  sluice healthcheck [-s SOCKET]\n"
-           "                         0 when ready\n"
-           "  sluice origin LISTEN [--name N] [--bytes N] [--delay D] [--fail-rate P]\n"
-           "                         a small HTTP backend for trying things out\n"
-           "  sluice -v | -V         version | version, libraries, engines\n"
-           "\n"
-           "Signals: TERM and QUIT drain, a second one ends at once; INT ends at once when "
-           "nothing\n"
-           "is in flight; USR1 reopens the logs. More in sluice(8).\n";
+    for (size_t i = 0; i < ARRAY_LEN(usages); i++)
+        if (of == COMMAND_HELP || of == usages[i].command)
+            fputs(usages[i].text, out);
+}
+
+void options_print_help(FILE *out, enum command of)
+{
+    if (of != COMMAND_HELP) {
+        print_usage(out, of);
+        fputs("\nMore in sluice(8); sluice -h lists all commands.\n", out);
+        return;
+    }
+    fputs("sluice " SLUICE_VERSION " - a load balancer\n\n", out);
+    print_usage(out, of);
+    fputs(
+        "\nSignals: TERM and QUIT drain, a second one ends at once; INT ends at once when nothing\n"
+        "is in flight; USR1 reopens the logs. More in sluice(8).\n",
+        out);
+}
+
+/* `sluice ctl -h`; but `sluice ctl show -h` is the server's affair. */
+static bool asks_for_help(int argc, char **argv)
+{
+    return argc > 1 && (strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "--help") == 0);
 }
 
 static int unknown_command(const char *word, char error[static ARGS_ERROR_MAX])
@@ -72,6 +100,11 @@ static int set_command(struct options *o, int argc, char **argv, char error[stat
             return -EINVAL;
         }
         o->command = commands[i].command;
+        if (asks_for_help(argc, argv)) {
+            o->help_of = o->command;
+            o->command = COMMAND_HELP;
+            return 0;
+        }
         o->argc = argc;
         o->argv = argv;
         bool takes_words = o->command == COMMAND_QUICK || o->command == COMMAND_CTL ||
@@ -92,7 +125,7 @@ static int set_command(struct options *o, int argc, char **argv, char error[stat
 
 int options_parse(int argc, char **argv, struct options *out, char error[static ARGS_ERROR_MAX])
 {
-    struct options o = {.command = COMMAND_RUN};
+    struct options o = {.command = COMMAND_RUN, .help_of = COMMAND_HELP};
     bool check = false, dump = false, version = false, build = false, help = false;
     bool sample = false, reference = false, manual = false;
     const struct arg_row rows[] = {

@@ -4,6 +4,8 @@
 
 #include "lb/main/args.h"
 
+#include <stdio.h>
+
 #define OPTIONS_DEFAULT_CONFIG "/etc/sluice/sluice.conf"
 
 enum exit_code { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
@@ -29,6 +31,7 @@ struct options {
     enum command command;
     const char *config;       /* file; set for run, check, dump */
     const char *given_config; /* the same as -c has named it, NULL: it has not */
+    enum command help_of;     /* of COMMAND_HELP: one command's usage; COMMAND_HELP: all */
     int argc;                 /* of a command that takes words: argv[0] is its name */
     char **argv;
 };
@@ -37,6 +40,6 @@ struct options {
  * error). */
 int options_parse(int argc, char **argv, struct options *out,
                   char error[static ARGS_ERROR_MAX]) WARN_UNUSED;
-const char *options_help(void);
+void options_print_help(FILE *out, enum command of);
 
 #endif

@@ -46,6 +46,14 @@ def test_ctl_explains_that_the_prompt_is_for_a_terminal(t):
     check_eq((status, out), (0, "# name\napp\n"), "without a prompt there is nothing to explain")
 
 
+def test_each_command_tells_its_usage(t):
+    for command in ("quick", "explain", "ctl", "healthcheck", "origin"):
+        for word in ("-h", "--help"):
+            status, out, err = t.run(command, word)
+            check_eq((status, err), (0, ""))
+            check_in("sluice " + command, out)
+
+
 def test_ctl_usage(t):
     status, out, err = t.run("ctl")
     check_eq(status, 2)

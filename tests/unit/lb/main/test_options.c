@@ -112,8 +112,32 @@ static void every_command_is_known(void **state)
         PARSE(o, rows[i].name);
         assert_int_equal(rc, 0);
         assert_int_equal(o.command, rows[i].command);
-        assert_non_null(strstr(options_help(), "sluice"));
     }
+}
+
+static void a_command_tells_its_own_usage(void **state)
+{
+    (void)state;
+    char text[4096] = "";
+    FILE *out = fmemopen(text, sizeof(text), "w");
+    PARSE(o, "origin", "--help");
+
+    assert_int_equal(rc, 0);
+    assert_int_equal(o.command, COMMAND_HELP);
+    assert_int_equal(o.help_of, COMMAND_ORIGIN);
+    options_print_help(out, o.help_of);
+    fclose(out);
+    assert_non_null(strstr(text, "sluice origin LISTEN"));
+    assert_null(strstr(text, "sluice quick"));
+}
+
+static void help_behind_a_commands_words_is_not_ours(void **state)
+{
+    (void)state;
+    PARSE(o, "ctl", "show", "-h");
+
+    assert_int_equal(rc, 0);
+    assert_int_equal(o.command, COMMAND_CTL);
 }
 
 static void an_unknown_command_gets_a_suggestion(void **state)
@@ -171,6 +195,8 @@ int main(void)
         cmocka_unit_test(both_versions_are_told_apart),
         cmocka_unit_test(a_command_gets_its_own_words),
         cmocka_unit_test(every_command_is_known),
+        cmocka_unit_test(a_command_tells_its_own_usage),
+        cmocka_unit_test(help_behind_a_commands_words_is_not_ours),
         cmocka_unit_test(an_unknown_command_gets_a_suggestion),
         cmocka_unit_test(a_bare_file_name_is_explained),
         cmocka_unit_test(a_file_for_a_command_that_reads_none_is_refused),
