@@ -36,7 +36,7 @@ static const struct command_row rows[] = {
     {"show env", "[<var>] [json]", OPERATOR, cmd_misc_show_env,
      "environment variables of the process"},
     {"show errors", "[json]", OPERATOR, cmd_misc_show_errors,
-     "captured protocol errors (none in mode tcp)"},
+     "captured protocol errors (none are kept: see the access log)"},
     {"show info", "[json|typed] [desc]", USER, cmd_show_info,
      "report information about the running process"},
     {"show latency", "[<name>] [json]", USER, cmd_show_latency,

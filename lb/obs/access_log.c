@@ -26,6 +26,7 @@ static const struct {
     [END_HEAD_TIMEOUT] = {"cR", "the request's head did not come in time"},
     [END_CLIENT_LEFT_HEAD] = {"CR", "client left before its request was complete"},
     [END_BAD_REQUEST] = {"PR", "malformed request"},
+    [END_TOO_LARGE] = {"PR", "the request's body is too large"},
     [END_DENIED] = {"PR", "refused by a filter"},
     [END_LOCAL] = {"LR", "answered by sluice"},
     [END_BODY_TIMEOUT] = {"cH", "the request's body stopped coming"},

@@ -39,6 +39,7 @@ enum session_end {
     END_HEAD_TIMEOUT,      /* "cR" the request's head did not come in time */
     END_CLIENT_LEFT_HEAD,  /* "CR" the client left before its request's head was there */
     END_BAD_REQUEST,       /* "PR" malformed or ambiguous: `reason` says what */
+    END_TOO_LARGE,         /* "PR" the request's body is larger than the listener takes: 413 */
     END_DENIED,            /* "PR" a filter refused it: access, auth, ratelimit */
     END_LOCAL,             /* "LR" sluice answered: redirect, fixed answer, no route */
     END_BODY_TIMEOUT,      /* "cH" the request's body stopped coming before any response */

@@ -142,6 +142,8 @@ static uint16_t status_of(enum session_end why)
     case END_BAD_BODY:
     case END_BAD_REQUEST:
         return 400;
+    case END_TOO_LARGE:
+        return 413;
     case END_INTERNAL:
         return 500;
     default:
@@ -383,7 +385,7 @@ static bool pump_request_piece(struct exchange *x)
         else if (t == TAKE_LOST)
             exchange_client_lost(x, 0);
         else
-            exchange_refuse_late(x, 413, "body-too-large", END_BAD_REQUEST);
+            exchange_refuse_late(x, 413, "body-too-large", END_TOO_LARGE);
         return false;
     }
     bool some = chain != NULL;
@@ -570,7 +572,7 @@ void exchange_start(struct exchange *x)
     else if (http_session_too_early(exchange_http_session(x), &x->request))
         exchange_refuse(x, 425, "too-early", END_BAD_REQUEST);
     else if (request_too_long(exchange_conf(x), &x->request))
-        exchange_refuse(x, 413, "body-too-large", END_BAD_REQUEST);
+        exchange_refuse(x, 413, "body-too-large", END_TOO_LARGE);
     else
         exchange_route(x);
     x->in_step = false;

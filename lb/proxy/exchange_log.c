@@ -34,6 +34,7 @@ static void count_listener(struct exchange *x, uint64_t total_us)
     }
     switch ((enum session_end)x->end) {
     case END_BAD_REQUEST:
+    case END_TOO_LARGE:
     case END_HEAD_TIMEOUT:
     case END_CLIENT_LEFT_HEAD:
         counter_add(&l->bad_requests, 1);

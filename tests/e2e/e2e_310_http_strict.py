@@ -202,6 +202,7 @@ def test_limit_of_the_body(t):
         check_eq(status_of(send_raw(address, make(1000))), 200)
         check_eq(status_of(send_raw(address, make(1001))), 413)
         check_eq([r["reason"] for r in rows(s, 2)], [None, "body-too-large"])
+        check_eq(rows(s, 2)[1]["end"], "the request's body is too large")
         check_eq([len(r.body) for r in seen(b)], [1000], "bodies that came through")
 
 
