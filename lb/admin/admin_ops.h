@@ -89,6 +89,8 @@ struct admin_ops {
     /* Ends sessions (END_KILLED); done says how many. */
     void (*kill_sessions)(void *ctx, const struct session_filter *filter,
                           void (*done)(void *arg, uint32_t killed), void *arg);
+    /* Calls done when picks heed all changes of backends made before. May be NULL. */
+    void (*settle)(void *ctx, void (*done)(void *arg), void *arg);
     /* NULL when ready, else why not ("first health checks are running", "draining", "pool app: no
      * backend is up"). */
     const char *(*not_ready_reason)(void *ctx);

@@ -1,6 +1,7 @@
 /* cmd_server.c - what an admin does to a backend: maintenance, drain, weight, address, health.
  * Changes of admin bits and weights are made here, on the control thread, and become effective when
- * the health thread has rebuilt the pool's view (checker_touch). Each is logged. */
+ * the health thread has rebuilt the pool's view (checker_touch); the answer comes then. Each is
+ * logged. */
 #include "health/checker.h"
 #include "lb/admin/command.h"
 #include "lb/base/log.h"
@@ -27,6 +28,7 @@ static void change_admin(struct command *c, struct backend_slot *slot, uint8_t c
     if (after == before.admin)
         return;
     checker_touch(c->env->ops->checker, slot);
+    c->changes_picks = true;
     note_change(slot, what);
 }
 
@@ -138,6 +140,7 @@ static void set_weight(struct command *c, struct backend_slot *slot, struct str 
     if (before.set_weight == weight)
         return;
     checker_touch(c->env->ops->checker, slot);
+    c->changes_picks = true;
     snprintf(what, sizeof(what), "weight %u changed to %u", before.set_weight, weight);
     note_change(slot, what);
 }
@@ -186,6 +189,7 @@ static void set_health(struct command *c, struct backend_slot *slot, struct str 
         return;
     }
     checker_force(c->env->ops->checker, slot, to);
+    c->changes_picks = true;
     note_change(slot, to == FORCE_UP     ? "health set to up"
                       : to == FORCE_DOWN ? "health set to down"
                                          : "health set to stopping");
@@ -293,6 +297,7 @@ static void set_address(struct command *c, const struct pool_member *m)
         command_refuse(c, "The address cannot be changed: %s", error);
         return;
     }
+    c->changes_picks = true;
     note_address(c, m->slot, &old, &new);
 }
 

@@ -2,7 +2,9 @@
 #include "lb/admin/command.h"
 
 #include "health/table.h"
+#include "lb/admin/admin_ops.h"
 #include "lb/admin/command_line.h"
+#include "lb/base/alloc.h"
 #include "lb/upstream/pool.h"
 
 #include <stdlib.h>
@@ -183,6 +185,25 @@ static void finish(struct strbuf *out, struct str text, enum command_severity se
     strbuf_add_char(out, '\n');
 }
 
+static void on_settled(void *arg)
+{
+    late_answer_ready(arg);
+}
+
+/* Who changes a backend and then sends a request expects the change to count. */
+static void answer_when_settled(struct command *c)
+{
+    const struct admin_ops *ops = c->env->ops;
+
+    if (!c->changes_picks || c->late != NULL || ops->settle == NULL)
+        return;
+    struct late_answer *late = xcalloc(1, sizeof(*late));
+    strbuf_add_str(&late->text, strbuf_str(c->out));
+    late->severity = c->severity;
+    command_later(c, late);
+    ops->settle(ops->ctx, on_settled, late);
+}
+
 void command_run(const struct command_env *env, struct command_session *session, struct str text,
                  struct strbuf *out, struct late_answer **out_late)
 {
@@ -202,6 +223,7 @@ void command_run(const struct command_env *env, struct command_session *session,
         command_refuse(&c, "Permission denied");
     else
         row->run(&c);
+    answer_when_settled(&c);
 
     if (c.late != NULL) {
         c.late->output = output;

@@ -71,6 +71,7 @@ struct command {
     struct strbuf *out;
     enum command_severity severity;
     struct late_answer *late; /* set by command_later() */
+    bool changes_picks;       /* the answer comes when picks heed what was changed */
 };
 
 typedef void command_fn(struct command *c);

@@ -24,9 +24,10 @@ struct session_calls {
     char node[65];
 };
 
-/* A worker's part of a question, travelling there and back. */
+/* A worker's part of a question (or the health thread's), travelling there and back. */
 struct part {
     struct loop_msg msg;
+    struct loop_task task; /* the health thread's */
     struct call *call;
     struct session_info *rows;
     uint32_t n, cap, killed;
@@ -40,6 +41,7 @@ struct call {
     uint32_t waiting; /* parts that are not back */
     void (*listed)(void *arg, const struct session_info *rows, uint32_t n);
     void (*killed)(void *arg, uint32_t n);
+    void (*settled)(void *arg);
     void *arg;
     uint32_t n_parts;
     struct part parts[];
@@ -130,7 +132,9 @@ static void answer(struct call *c)
 
     for (uint32_t i = 0; i < c->n_parts; i++)
         killed += c->parts[i].killed;
-    if (c->kill)
+    if (c->settled != NULL)
+        c->settled(c->arg);
+    else if (c->kill)
         c->killed(c->arg, killed);
     else
         answer_list(c);
@@ -198,6 +202,43 @@ static void kill_sessions(void *ctx, const struct session_filter *filter,
     c->kill = true;
     c->killed = done;
     send_call(c);
+}
+
+/* ---- changes of backends ---- */
+
+/* On the health thread, behind the task that publishes the views. */
+static void on_published(struct loop_task *task)
+{
+    struct part *part = container_of(task, struct part, task);
+
+    part->msg.fn = on_part_back;
+    loop_post(&part->call->process->loop, &part->msg);
+}
+
+/* On the health thread, behind the messages that tell it what has changed. */
+static void on_settle(struct loop_msg *msg, void *ctx)
+{
+    struct part *part = container_of(msg, struct part, msg);
+
+    (void)ctx;
+    list_init(&part->task.node);
+    part->task.fn = on_published;
+    loop_defer(checker_thread_loop(part->call->process->checker), &part->task);
+}
+
+static void settle(void *ctx, void (*done)(void *arg), void *arg)
+{
+    struct process *p = ctx;
+    struct call *c = xcalloc(1, sizeof(*c) + sizeof(c->parts[0]));
+
+    c->process = p;
+    c->settled = done;
+    c->arg = arg;
+    c->n_parts = c->waiting = 1;
+    c->parts[0].call = c;
+    c->parts[0].msg.fn = on_settle;
+    list_push_back(&p->calls->open, &c->node);
+    loop_post(checker_thread_loop(p->checker), &c->parts[0].msg);
 }
 
 /* ---- the rest ---- */
@@ -341,6 +382,7 @@ void admin_glue_init(struct process *p)
         .n_workers = p->n_workers,
         .list_sessions = list_sessions,
         .kill_sessions = kill_sessions,
+        .settle = settle,
         .not_ready_reason = not_ready_reason,
         .set_address = set_address,
         .dump_config = dump_config,

@@ -298,6 +298,19 @@ def test_a_forged_cookie_is_replaced(t):
         check(cookie_of(r), "a new cookie instead of", bad)
 
 
+def test_what_a_command_has_changed_counts_for_the_next_request(t):
+    s, front = start(t, pool_of(t, 2), pool=NO_CHECKS, top="workers = 2;")
+    for i in range(20):
+        off, on = (("b1", "b2"), ("b2", "b1"))[i % 2]
+        s.ok("%s app/%s%s" % (("disable server", off, "") if i % 4 < 2 else
+                              ("set server", off, " state drain")))
+        check_eq(asked(front, 3), {on: 3})
+        s.ok("set server app/%s state ready" % off)
+        s.ok("set weight app/%s 0" % on)
+        check_eq(asked(front, 3), {off: 3})
+        s.ok("set weight app/%s 100%%" % on)
+
+
 def test_drain_takes_those_who_were_there_only(t):
     s, front = sticky(t, pool_of(t, 2))
     r = fetch(front)
