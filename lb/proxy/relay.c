@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
 
 static struct stream *source_of(struct relay *r, const struct relay_flow *f)
 {
@@ -17,9 +18,10 @@ static struct stream *sink_of(struct relay *r, const struct relay_flow *f)
     return f == &r->up ? &r->backend : &r->client;
 }
 
+/* No byte has reached either side, and none of the backend's is on its way. */
 static bool untouched(const struct relay *r)
 {
-    return r->up.bytes == 0 && r->down.bytes == 0;
+    return r->up.bytes == 0 && r->down.given == 0;
 }
 
 static void end(struct relay *r, bool finished, enum tunnel_side side, int error)
@@ -145,18 +147,29 @@ static bool lost_early(struct relay *r)
     return true;
 }
 
-/* An end of stream is passed on behind the bytes before it. The second one is for TLS only: plain
- * descriptors are closed right after. */
+/* The second end is for TLS only: plain descriptors are closed right after. One without
+ * close_notify stays so: whether something was cut off is for the receiver to judge. */
+static void shut(struct relay *r, const struct relay_flow *f, bool second)
+{
+    struct stream *to = sink_of(r, f);
+
+    if (stream_is_tls(to) && stream_tls_truncated(source_of(r, f)))
+        io_shutdown(r->env->loop->io, to->fd, SHUT_WR);
+    else if (!second || stream_is_tls(to))
+        stream_shutdown(to);
+}
+
+/* An end of stream is passed on behind the bytes before it. */
 static void pass_eof(struct relay *r, struct relay_flow *f)
 {
-    struct relay_flow *other = f == &r->up ? &r->down : &r->up;
+    const struct relay_flow *other = f == &r->up ? &r->down : &r->up;
     struct stream *from = source_of(r, f), *to = sink_of(r, f);
 
-    if (!from->eof || f->eof_passed || (from->in != NULL && !to->tx_dead))
+    if (!from->eof || f->eof_passed || (!to->tx_dead && (from->in != NULL || !stream_sent_all(to))))
         return;
     f->eof_passed = true;
-    if (!other->eof_passed || stream_is_tls(to))
-        stream_shutdown(to);
+    if (!to->tx_dead)
+        shut(r, f, other->eof_passed);
     if (!other->eof_passed)
         r->ops->half_closed(r);
 }

@@ -208,6 +208,33 @@ def test_a_close_of_the_backend_ends_the_client(t):
     each_kind(t, work, handler=one_line)
 
 
+def test_an_end_without_close_notify_stays_one(t):
+    """Whether something was cut off is for the client to judge: sluice must not make a clean end of it."""
+    def cuts(conn, backend):
+        conn.sendall(b"cut here\n")
+        raw = socket.socket(fileno=conn.detach())  # the end of the socket, not of TLS
+        raw.close()
+
+    def closes(conn, backend):
+        conn.sendall(b"clean\n")
+        with contextlib.suppress(OSError):
+            conn.unwrap()
+
+    for handler, line, clean in ((cuts, b"cut here\n", False), (closes, b"clean\n", True)):
+        x = Setup(t, handler=handler, top='log = { format = "$end_code $detail -"; };')
+        x.context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF  # Python's default
+        with contextlib.closing(x.context.wrap_socket(connect(x.address), server_hostname="front.example",
+                                                      suppress_ragged_eofs=False)) as c:
+            check_eq(recv_line(c), line)
+            try:
+                check_eq((c.recv(100), clean), (b"", True), "the end, with close_notify")
+            except ssl.SSLError as e:
+                check(not clean, "an end without close_notify", e)
+                check_match("(?i)eof", str(e))
+        x.s.wait_access("^-- - -$" if clean else "^(--|CD) ")  # this client complains of it
+        x.s.finish()
+
+
 def test_a_reset_of_the_client_reaches_the_backend(t):
     seen = []
 
