@@ -117,7 +117,7 @@ static void front_over(struct exchange *x)
         if (!st->end_sent || !st->in_ended)
             nghttp2_submit_rst_stream(h2->ng, NGHTTP2_FLAG_NONE, st->id, code_of(x, st));
     }
-    if (!x->cut)
+    if (!x->cut && st->end_sent && st->bad == NULL)
         h2_guard_request_done(&h2->guard);
     exchange_free(&st->x);
     forget(st);
