@@ -94,9 +94,10 @@ def user_kb(pids):
 def cpu_ns(pids):
     total = 0
     for pid in pids:
-        for task in os.listdir("/proc/%d/task" % pid):
-            with open("/proc/%d/task/%s/schedstat" % (pid, task)) as f:
-                total += int(f.read().split()[0])
+        with contextlib.suppress(FileNotFoundError):  # a helper of its start
+            for task in os.listdir("/proc/%d/task" % pid):
+                with open("/proc/%d/task/%s/schedstat" % (pid, task)) as f:
+                    total += int(f.read().split()[0])
     return total
 
 
