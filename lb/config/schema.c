@@ -653,7 +653,8 @@ const struct schema_row schema_rows[] = {
      .unit = "connections",
      .def = "0",
      KEEP(backend_conf, max_connections),
-     .help = "At the same time; more wait in the pool's queue; 0 is no limit."},
+     .help = "At the same time; more wait in the pool's queue; 0 is no limit. Of a pool of mode http "
+             "requests under way are counted, as those of HTTP/2 share connections."},
     {.path = "pools.backends.backup",
      .type = SCHEMA_BOOL,
      OWN,
