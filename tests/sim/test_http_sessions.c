@@ -584,7 +584,8 @@ static void tls_back_start(struct farm *f)
     conf.ca = cert->cert;
     conf.sni = (char *)(uintptr_t) "h.test";
     f->pool_conf.tls = &conf;
-    f->pool_conf.connect_timeout_ms = PATIENT_MS;
+    if (!f->lenient)
+        f->pool_conf.connect_timeout_ms = PATIENT_MS;
     struct tls_client_files *files = tls_client_files_read(&conf, (int64_t)time(NULL), &errors);
     assert_non_null(files);
     struct tls_client *client = tls_client_new(f->contexts->env, &conf, files, BACKENDS, &errors);
@@ -1283,6 +1284,7 @@ static void troubled_life(uint64_t seed, void *arg)
     f.server_mess = sim_below(f.sim, 3) == 0 ? 1 + sim_below(f.sim, 20) : 0;
     f.idle_close = sim_below(f.sim, 40);
     f.tls = sim_below(f.sim, 3) == 0;
+    f.tls_back = sim_below(f.sim, 3) == 0;
     farm_start(&f);
     clients_init(&f, clients);
     draw_troubles(&f, clients);
@@ -1370,6 +1372,7 @@ static void drain_life(uint64_t seed, void *arg)
     (void)arg;
     farm_init(&f, &conf);
     f.tls = sim_below(f.sim, 3) == 0;
+    f.tls_back = sim_below(f.sim, 3) == 0;
     farm_start(&f);
     clients_init(&f, clients);
     start_clients(clients);
@@ -1451,6 +1454,7 @@ static void chaos_life(uint64_t seed, void *arg)
     }
     f.listener_conf.max_connections = sim_below(f.sim, 2) ? 0 : 4;
     f.tls = sim_below(f.sim, 3) == 0;
+    f.tls_back = sim_below(f.sim, 2) == 0;
     farm_start(&f);
     clients_init(&f, clients);
     draw_troubles(&f, clients);
