@@ -106,11 +106,11 @@ $(OUT)/tests/fuzz/fuzz_%: $(OUT)/tests/fuzz/fuzz_%.o $(OUT)/libsluice.a
 	$(call show,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $< $(OUT)/libsluice.a $(LIBS)
 
-$(OUT)/tests/bench/bench_%: $(OUT)/tests/bench/bench_%.o $(OUT)/libsluice.a
+$(BENCH_OURS): $(OUT)/tests/bench/bench_%: $(OUT)/tests/bench/bench_%.o $(OUT)/libsluice.a
 	$(call show,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< $(OUT)/libsluice.a $(LIBS)
 
-$(OUT)/tests/bench/%: tests/bench/%.c $(OUT)/compile.stamp
+$(BENCH_BIN): $(OUT)/tests/bench/%: tests/bench/%.c $(OUT)/compile.stamp
 	@mkdir -p $(@D)
 	$(call show,CC,$<)
 	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP $(LDFLAGS_ALL) -o $@ $< -lssl -lcrypto -lm
