@@ -110,8 +110,7 @@ static void read_proxy_header(struct http_session *s)
     if (r == PROXY_MORE && !t->eof)
         return;
     if (r != PROXY_DONE) {
-        log_debug("listener %s: PROXY header refused: %s", s->base.listener->conf->name,
-                  proxy_result_text(r));
+        session_note_refused(&s->base, "PROXY header: ", proxy_result_text(r));
         counter_add(&row_of(s)->bad_requests, 1);
         http_session_close(s, true);
         return;
@@ -127,6 +126,7 @@ static void read_proxy_header(struct http_session *s)
         return;
     }
     counter_add(&row_of(s)->denied, 1);
+    session_note_refused(&s->base, "", SESSION_SOURCE_FULL);
     http_session_close(s, true);
 }
 

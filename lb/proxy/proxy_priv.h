@@ -62,7 +62,9 @@ struct proxy {
     struct list acceptors;
     struct pool_local *locals; /* by pool index */
     struct rng rng;
-    uint64_t warned_ms; /* last warning about lacking descriptors or memory */
+    uint64_t warned_ms;  /* last warning about lacking descriptors or memory */
+    uint64_t refused_ms; /* last one about a refused connection */
+    uint32_t refused;    /* connections since then */
 };
 
 /* Descriptors are short: closes a connection to a backend that nobody uses, where there is one. */

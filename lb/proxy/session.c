@@ -1,9 +1,13 @@
 /* session.c - see session.h */
 #include "lb/proxy/session.h"
 
+#include "lb/base/log.h"
 #include "lb/proxy/proxy_priv.h"
 
+#include <stdio.h>
 #include <string.h>
+
+#define REFUSED_EVERY_MS 10000 /* a line about refused connections, of each worker */
 
 void session_init(struct session *s, const struct session_ops *ops, struct proxy *p,
                   struct acceptor *a)
@@ -101,6 +105,30 @@ uint64_t session_wall_us(const struct session *s, uint64_t at_us)
 
 /* ---- counts ---- */
 
+/* One line at once; those that follow soon after are counted in the next. */
+void session_note_refused(struct session *s, const char *what, const char *why)
+{
+    struct proxy *p = s->proxy;
+    uint64_t now = loop_now_ms(p->loop);
+    char from[ADDR_TEXT_MAX + 8] = "", more[64] = "";
+    struct addr client;
+
+    p->refused++;
+    if (p->refused_ms != 0 && now - p->refused_ms < REFUSED_EVERY_MS)
+        return;
+    if (s->client.family != 0) {
+        peer_get(&s->client, &client);
+        char text[ADDR_TEXT_MAX];
+        snprintf(from, sizeof(from), " from %s", addr_format(&client, text));
+    }
+    if (p->refused > 1)
+        snprintf(more, sizeof(more), " (%u were refused since the last such line)", p->refused);
+    log_warn("listener %s: a connection%s is refused: %s%s%s", s->listener->conf->name, from, what,
+             why, more);
+    p->refused_ms = now;
+    p->refused = 0;
+}
+
 bool session_admit_source(struct session *s, int fd)
 {
     struct addr client;
@@ -118,7 +146,7 @@ bool session_admit(struct session *s, int fd)
     uint32_t n = atomic_fetch_add_explicit(&st->current, 1, memory_order_relaxed) + 1;
 
     if (s->listener->conf->max_connections != 0 && n > s->listener->conf->max_connections)
-        return false;
+        return false; /* before it is asked for its address: see session_refuse() */
     counter_max(&st->current_max, n);
     return session_expects_proxy_header(s, fd) || session_admit_source(s, fd);
 }
@@ -127,6 +155,9 @@ void session_refuse(struct session *s)
 {
     counter_add(&s->listener->stats->rows[s->proxy->worker].denied, 1);
     atomic_fetch_sub_explicit(&s->listener->stats->current, 1, memory_order_relaxed);
+    session_note_refused(s, "",
+                         s->client.family == 0 ? "the listener has limits.connections already"
+                                               : SESSION_SOURCE_FULL);
 }
 
 /* The log and the caps want the address, and later the client may be gone. */

@@ -53,6 +53,9 @@ void session_init(struct session *s, const struct session_ops *ops, struct proxy
  * header is to come, the source is the one that it names: session_admit_source() then. */
 bool session_admit(struct session *s, int fd);
 bool session_admit_source(struct session *s, int fd);
+#define SESSION_SOURCE_FULL "its source has limits.per_source already"
+/* A refused connection, for the process log: not each has a line. It says what, then why. */
+void session_note_refused(struct session *s, const char *what, const char *why);
 void session_refuse(struct session *s); /* takes session_admit()'s count back */
 /* It is a session from here on. */
 void session_begin(struct session *s, int fd);

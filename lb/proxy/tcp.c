@@ -400,6 +400,7 @@ static void accept_proxy_header(struct tcp_session *s, const struct proxy_header
         return;
     }
     counter_add(&tcp_listener_row(s)->denied, 1);
+    session_note_refused(&s->base, "", SESSION_SOURCE_FULL);
     s->reset_client = true;
     tcp_end(s, END_LIMIT, 0);
 }
@@ -416,8 +417,8 @@ static void read_proxy_header(struct tcp_session *s)
     if (r == PROXY_DONE) {
         accept_proxy_header(s, &h);
     } else if (r != PROXY_MORE || view.client_ended) {
-        log_debug("listener %s: PROXY header refused: %s", s->base.listener->conf->name,
-                  proxy_result_text(r));
+        if (n > 0) /* others only look whether the port is open */
+            session_note_refused(&s->base, "PROXY header: ", proxy_result_text(r));
         s->reset_client = true;
         tcp_end(s, END_BAD_PROXY_HEADER, 0);
     }

@@ -48,6 +48,7 @@ def refused(t, mode, *headers):
     s.wait_number("front", "FRONTEND", "ereq", len(headers))
     check_eq(s.number("app", "b1", "stot"), 0, "sessions that reached the backend")
     s.wait_access(" PR ")
+    s.wait_log("WARN listener front: a connection from 127.* is refused: PROXY header: ")
 
 
 def test_v1_tcp4(t):

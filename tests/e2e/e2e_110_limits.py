@@ -2,6 +2,7 @@
 of the process."""
 
 import contextlib
+import re
 import socket
 import time
 
@@ -98,6 +99,7 @@ def test_per_listener_cap(t):
     s, front = t.simple([t.backend(named)], listener="limits = { connections = 5; };")
     conns = held(front, 5)
     refused(front)
+    s.wait_log("WARN listener front: a connection .*is refused: the listener has limits.connections")
     check_eq(s.number("front", "FRONTEND", "scur"), 5)
     check_eq(s.number("front", "FRONTEND", "smax"), 5)
     for c in conns:
@@ -125,6 +127,8 @@ def test_per_source_cap(t):
     conns = held(front, 3, source="127.9.0.1")
     for _ in range(4):
         refused(front, source="127.9.0.1")
+    s.wait_log("WARN listener front: a connection from 127.9.0.1:[0-9]+ is refused: its source has ")
+    check(len(re.findall("is refused", s.log)) <= 4, "not each has its line")
     check_eq(who(front, source="127.9.0.2"), "b1", "another source")
     conns[0].close()
     wait_until(lambda: works(front, source="127.9.0.1"), "room for the first source again")
