@@ -395,7 +395,7 @@ def test_an_alert_says_why(t):
 
 
 def test_a_client_that_says_nothing_has_the_handshake_s_time(t):
-    x = Setup(t, listener='timeouts = { handshake = "300ms"; };')
+    x = Setup(t, listener='timeouts = { handshake = "1s"; };')
     with contextlib.closing(connect(x.address)) as c, contextlib.closing(connect(x.address)) as d:
         d.sendall(b"\x16\x03\x01")
         ended(c)

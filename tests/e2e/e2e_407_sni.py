@@ -222,9 +222,10 @@ def test_what_is_no_tls_is_closed(t):
 
 
 def test_a_hello_that_never_ends_has_the_handshake_s_time(t):
-    x = Setup(t, listener='timeouts = { handshake = "300ms"; };')
+    x = Setup(t, listener='timeouts = { handshake = "2s"; };')
+    first = hello("a.example")[:-1]
     with contextlib.closing(connect(x.address)) as c, contextlib.closing(connect(x.address)) as d:
-        c.sendall(hello("a.example")[:-1])
+        c.sendall(first)
         wait_until(lambda: "client-hello" in x.s.ctl("show sess"), "its state is shown")
         ended(c)
         ended(d)
