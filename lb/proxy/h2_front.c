@@ -5,6 +5,7 @@
  * and the connection have room; then its buffers go to the connection's stream as they are.
  * Nothing here calls into an exchange from inside nghttp2: streams are put on the ready list. */
 #include "lb/base/log.h"
+#include "lb/http/websocket.h"
 #include "lb/obs/reasons.h"
 #include "lb/proxy/exchange_priv.h"
 #include "lb/proxy/h2_priv.h"
@@ -16,8 +17,6 @@
 #define IN_BUF_MIN  512
 #define IN_BUF_MAX  (16u << 10)
 #define TINY_BYTES  64 /* a frame that small for want of a window */
-#define KEY_BYTES   16 /* of Sec-WebSocket-Key */
-#define KEY_TEXT    24
 #define NV_ON_STACK 64
 
 static const struct front_ops front_ops;
@@ -125,26 +124,15 @@ static void front_over(struct exchange *x)
 
 /* ---- the beginning ---- */
 
-static const char base64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
 /* A backend of HTTP/1 wants one; its answer proves nothing to us (RFC 8441 section 5.1). */
 static bool add_websocket_key(struct exchange *x)
 {
-    uint8_t random[KEY_BYTES + 2] = {0};
-    char text[KEY_TEXT];
-    uint64_t a = rng_next(&x->proxy->rng), b = rng_next(&x->proxy->rng);
+    uint64_t random[] = {rng_next(&x->proxy->rng), rng_next(&x->proxy->rng)};
+    char text[WEBSOCKET_KEY_LEN];
 
-    memcpy(random, &a, sizeof(a));
-    memcpy(random + sizeof(a), &b, sizeof(b));
-    for (int i = 0; i < KEY_TEXT / 4; i++) {
-        uint32_t v =
-            (uint32_t)random[3 * i] << 16 | (uint32_t)random[3 * i + 1] << 8 | random[3 * i + 2];
-        for (int k = 0; k < 4; k++)
-            text[4 * i + k] = base64[v >> (18 - 6 * k) & 63];
-    }
-    text[KEY_TEXT - 2] = text[KEY_TEXT - 1] = '=';
+    websocket_key((const uint8_t *)random, text);
     return http_head_set(&x->request, &x->arena, STR("sec-websocket-key"),
-                         (struct str){text, KEY_TEXT}) == 0;
+                         (struct str){text, sizeof(text)}) == 0;
 }
 
 /* What RFC 9113 calls malformed gets no answer but a reset (section 8.1.1); what is merely refused

@@ -9,7 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define GOODBYE_MS 1000 /* for GOAWAY to be taken */
+#define GOODBYE_MS 1000    /* for GOAWAY to be taken */
+#define SILENT_US  3000000 /* so long without a byte: asked, by PING, whether it lives */
+#define PING_MS    5000    /* for the answer */
 
 /* ---- what owners are told ---- */
 
@@ -142,11 +144,34 @@ static void settle(struct h2_conn *c)
     h2_soon(c);
 }
 
+static void heard(struct h2_conn *c)
+{
+    c->heard_us = loop_now_us(c->all->loop);
+    if (!c->pinging)
+        return;
+    c->pinging = false;
+    timer_stop(&c->all->loop->timers, &c->timer);
+}
+
+/* A connection that has died without a word would take in one request after the other. */
+static void ask_if_silent(struct h2_conn *c)
+{
+    struct loop *l = c->all->loop;
+
+    if (c->pinging || c->state != H2_OPEN || loop_now_us(l) - c->heard_us < SILENT_US ||
+        nghttp2_submit_ping(c->session, NGHTTP2_FLAG_NONE, NULL) != 0)
+        return;
+    c->pinging = true;
+    timer_start(&l->timers, &c->timer, loop_now_ms(l) + PING_MS);
+}
+
 static void on_event(struct stream *t)
 {
     struct backend_conn *base = container_of(t, struct backend_conn, stream);
     struct h2_conn *c = base->owner;
 
+    if (t->in != NULL)
+        heard(c);
     receive_frames(c);
     if (t->error != 0 || t->eof)
         h2_lose(c, NULL, t->error != 0 ? t->error : t->tx_error);
@@ -172,7 +197,9 @@ static void on_timer(struct timer *timer)
 {
     struct h2_conn *c = container_of(timer, struct h2_conn, timer);
 
-    if (c->state == H2_CLOSING)
+    if (c->pinging)
+        h2_lose(c, "h2-no-answer", -ETIMEDOUT);
+    else if (c->state == H2_CLOSING)
         release(c);
     else
         h2_conn_end(c);
@@ -185,6 +212,7 @@ void h2_conn_end(struct h2_conn *c)
     sl_assert(list_empty(&c->streams));
     h2_conn_unlink(c);
     c->state = H2_CLOSING;
+    c->pinging = false;
     nghttp2_session_terminate_session(c->session, NGHTTP2_NO_ERROR);
     timer_start(&c->all->loop->timers, &c->timer, loop_now_ms(c->all->loop) + GOODBYE_MS);
     h2_soon(c);
@@ -212,7 +240,7 @@ struct h2_conn *h2_conn_new(struct h2_conns *all, struct h2_member *m, struct ba
     list_init(&c->turn_end.node);
     c->turn_end.fn = on_turn_end;
     timer_init(&c->timer, on_timer);
-    c->made_us = loop_now_us(all->loop);
+    c->made_us = c->heard_us = loop_now_us(all->loop);
     c->peer_streams = m->room; /* as it was the last time */
     if (shared) {
         c->member = m;
@@ -258,6 +286,7 @@ void h2_stream_attach(struct h2_conn *c, struct h2_stream *s, const struct h2_st
     c->n_streams++;
     c->n_requests++;
     h2_conn_busy(c);
+    ask_if_silent(c);
 }
 
 bool h2_stream_open(struct h2_stream *s, const nghttp2_nv *fields, size_t n, bool body)

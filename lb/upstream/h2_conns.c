@@ -180,6 +180,7 @@ void h2_conn_idle(struct h2_conn *c)
         return;
     }
     c->is_idle = true;
+    c->pinging = false;
     c->idle_since_us = loop_now_us(l);
     list_push_back(&c->all->idle, &c->idle);
     c->member->n_idle++;

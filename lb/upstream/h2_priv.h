@@ -29,7 +29,7 @@ struct h2_conn {
     struct list told; /* streams that an event is due for */
     struct loop_task turn_end;
     struct timer timer;
-    uint64_t made_us, idle_since_us;
+    uint64_t made_us, heard_us, idle_since_us;
     struct h2_mem memory;
     struct h2_guard guard;
     uint32_t n_streams;
@@ -42,6 +42,7 @@ struct h2_conn {
     bool connect_protocol;
     bool in_library; /* nghttp2 runs: it must not be freed */
     bool is_idle;
+    bool pinging; /* it was asked whether it lives; the timer runs */
 };
 
 /* h2_conns.c */

@@ -257,6 +257,18 @@ def test_a_backend_that_reads_slowly_holds_up_its_sender_alone(t):
     no_places_taken(s)
 
 
+def test_endless_interim_responses_wait_for_the_client(t):
+    def respond(h2, stream, backend):
+        with contextlib.suppress(OSError):
+            for _ in range(200000):
+                h2.send(headers(stream, (":status", "103"), ("link", "x" * 100)) * 50)
+    s, front = begin(t, [t.backend(h2_server(respond))], "retries = { attempts = 0; };")
+    with Client(front, rcvbuf=4096) as c:
+        c.send("/")
+        wait_until(lambda: s.number("app", "b1", "scur") == 0, "the request is given up")
+    check_eq(s.number("app", "b1", "econ"), 0)
+
+
 # ---- over TLS, and for clients that speak HTTP/2 themselves ----------------------------------------
 
 def with_tls(t, alpn="", protocol='protocol = "http2";', **kw):
@@ -453,6 +465,33 @@ def test_an_idle_connection_that_dies_costs_nothing(t):
     check_eq(fetch(front).body, b"1")
     wait_until(lambda: s.number("app", "b1", "srv_icur") == 0, "its end is seen")
     check_eq(fetch(front, "/p", "POST", body=b"x").body, b"2")
+
+
+def test_a_connection_that_has_died_silently_is_found_out(t):
+    """Asked by PING with the first request after a silence; who waits is sent elsewhere."""
+    silent = threading.Event()
+
+    def handler(conn, backend):
+        h2 = H2Conn(conn)
+        with backend.lock:
+            n = backend.accepted
+        while True:
+            f = h2.next()
+            if f is None:
+                return
+            if f.ends:
+                h2.answer(f.stream, b"%d" % n)
+            if n == 1 and f.ends:
+                silent.wait(60)
+                return
+    b = t.backend(handler)
+    s, front = begin(t, [b])
+    check_eq(fetch(front).body, b"1")
+    started = time.monotonic()
+    wait_until(lambda: time.monotonic() - started > 3.1, "3 seconds pass")
+    got = in_threads(3, lambda i: fetch(front).body)
+    silent.set()
+    check_eq(got, [b"2"] * 3)
 
 
 def test_a_backend_that_is_restarted_under_load_costs_no_request(t):
