@@ -138,6 +138,15 @@ def test_a_host_name_is_sent_and_verified(t):
     check_eq(b.sni, ["localhost"])
 
 
+def test_a_unix_socket_has_the_name_localhost(t):
+    site = Site(t)
+    b = t.backend(over(site.ca.server(site.ca.leaf("localhost")), app(by_name)), address=t.path("b.sock"))
+    s, front = start(t, [b], pool=site.tls() + CHECKED)
+    s.wait_status("app", "b1", "UP")
+    check_eq(fetch(front).body, b"b1")
+    check_eq(set(b.sni), {"localhost"})
+
+
 def test_a_certificate_for_another_name_is_refused(t):
     site = Site(t)
     b = site.backend(cert=site.ca.leaf("other.example"))
