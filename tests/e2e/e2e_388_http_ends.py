@@ -7,6 +7,39 @@ from http_tools import *
 SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"
 
 
+def test_endless_interim_responses_wait_for_a_client_that_does_not_read(t):
+    """... so the backend is held up, and sluice's memory does not grow."""
+    sent = []
+
+    def handler(conn, b):
+        Reader(conn).until(b"\r\n\r\n")
+        conn.settimeout(1)
+        with contextlib.suppress(OSError):
+            while sum(sent) < 100 << 20:
+                sent.append(conn.send(answer(103, headers=["Link: " + "x" * 100]) * 100))
+            return
+        b.held = True
+    b = t.backend(handler)
+    s, front = start(t, [b])
+    with Client(front, rcvbuf=4096) as c:
+        c.send("/")
+        wait_until(lambda: getattr(b, "held", False) or sum(sent) >= 100 << 20, "the backend is held up")
+    check(sum(sent) < 100 << 20, "the backend is held up", sum(sent))
+
+
+def test_chunks_of_one_byte_arrive(t):
+    n = 20000
+
+    def handler(conn, b):
+        Reader(conn).until(b"\r\n\r\n")
+        conn.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" +
+                     b"".join(b"1\r\n%c\r\n" % (65 + i % 26) for i in range(n)) +
+                     b"2000\r\n" + bytes(0x2000) + b"\r\n3\r\nend\r\n0\r\n\r\n")
+    _, front = start(t, [t.backend(handler)])
+    check(fetch(front).body == b"".join(b"%c" % (65 + i % 26) for i in range(n)) + bytes(0x2000) + b"end",
+          "payload")
+
+
 def test_an_upgraded_connection_ends_when_its_backend_takes_no_more(t):
     """The backend has closed: what the client still says is answered by a reset, and nobody will read
     the rest."""
