@@ -392,7 +392,8 @@ static void check_routes(const struct check *c, uint32_t i)
         check_action(&r);
         check_rewrites(&r);
         fill_filters(&r);
-        if (all != NULL)
+        if (all != NULL &&
+            c->problems->errors == 0) /* what was not understood matches everything */
             warn_unreachable(&r, all);
         else if (takes_all(&r.conf->route))
             all = &r.conf->route;

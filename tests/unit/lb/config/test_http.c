@@ -686,10 +686,8 @@ static const struct mistake mistakes[] = {
          ".pool: found \"ap\", which is no pool, expected the name of one (did you mean \"app\"?)")
          ERR(5, "listeners[web].routes[#2].path: found \"x\", expected \"/PREFIX\", \"=/EXACT\" or "
                 "\"~REGEX\"")
-             WARN(5, "listeners[web].routes[#2]: is never reached: line 4 matches everything") ERR(
-                 6, "listeners[web].routes[#3].pool: not found, expected one of pool, "
-                    "split, redirect and answer")
-                 WARN(6, "listeners[web].routes[#3]: is never reached: line 4 matches everything")},
+             ERR(6, "listeners[web].routes[#3].pool: not found, expected one of pool, "
+                    "split, redirect and answer")},
 };
 
 static const struct mistake warnings[] = {
