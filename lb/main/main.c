@@ -11,6 +11,7 @@
 #include "lb/main/version.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 static int usage_error(const char *error)
 {
@@ -78,6 +79,18 @@ static int run(const char *path)
     return rc;
 }
 
+/* A first try, mostly: nobody has named a file, and the usual one is not there. */
+static int run_or_hint(const struct options *o)
+{
+    int rc = run(o->config);
+
+    if (rc != EXIT_DONE && o->given_config == NULL && access(o->config, F_OK) < 0)
+        fputs("-c FILE names another file; without any: sluice quick LISTEN BACKEND... "
+              "(sluice -h says more)\n",
+              stderr);
+    return rc;
+}
+
 static int quick(int argc, char **argv)
 {
     struct strbuf problems = {0};
@@ -101,7 +114,7 @@ int main(int argc, char **argv)
         return usage_error(error);
     switch (o.command) {
     case COMMAND_RUN:
-        return run(o.config);
+        return run_or_hint(&o);
     case COMMAND_CHECK:
         return check(o.config);
     case COMMAND_DUMP:

@@ -1,6 +1,7 @@
 """sluice ctl, healthcheck, quick and origin."""
 
 import contextlib
+import os
 import re
 import signal
 import subprocess
@@ -52,6 +53,17 @@ def test_each_command_tells_its_usage(t):
             status, out, err = t.run(command, word)
             check_eq((status, err), (0, ""))
             check_in("sluice " + command, out)
+
+
+def test_without_the_usual_file_quick_is_pointed_to(t):
+    if os.path.exists("/etc/sluice/sluice.conf"):
+        raise Skip("the usual file is there")
+    status, out, err = t.run()
+    check_eq((status, out), (1, ""))
+    check_in("sluice quick LISTEN BACKEND", err)
+    status, out, err = t.run("-c", t.path("none.conf"))
+    check_eq(status, 1)
+    check("sluice quick" not in err, err)
 
 
 def test_ctl_usage(t):
