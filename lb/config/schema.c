@@ -999,7 +999,7 @@ const struct schema_row schema_rows[] = {
      .min = 0,
      .max = 65535,
      .unit = "connections",
-     .def = "64",
+     .def = "512",
      KEEP(pool_conf, http.idle_max),
      .help = "Connections without a request that each worker keeps per backend."},
     {.path = "pools.accept_bare_lf",
