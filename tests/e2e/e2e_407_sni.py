@@ -1,6 +1,7 @@
 """Routing by SNI without decrypting: the ClientHello names the pool, the backends have the certificates."""
 
 import contextlib
+import json
 import os
 import socket
 import ssl
@@ -67,6 +68,13 @@ def test_names_lead_to_their_pools(t):
     for name, backend in (("a.example", "a"), ("x.b.example", "b"), ("b.example", "b"), ("other.example", "d")):
         check_eq(x.who(name), backend, name)
         x.s.wait_access("^%s p%s/%s --$" % (name.replace(".", r"\."), backend, backend))
+
+
+def test_the_name_is_in_json_lines(t):
+    x = Setup(t, top='log = { format = "json"; };')
+    check_eq(x.who("a.example"), "a")
+    line = json.loads(x.s.wait_access('^{.*"tls_sni".*}$').group())
+    check_eq((line["tls_sni"], line["pool"], line["backend"]), ("a.example", "pa", "a"))
 
 
 def test_names_are_compared_without_regard_to_case_and_the_last_dot(t):
