@@ -1,0 +1,144 @@
+/* test_h2_guard.c - what frames that cost a client nothing are allowed, and what brings more. */
+#include "lb/http/h2_guard.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define START_MS 1000000
+
+static void begin(struct h2_guard *g)
+{
+    static const uint8_t preface[24];
+    h2_guard_init(g, START_MS);
+    assert_int_equal(h2_guard_scan(g, preface, sizeof(preface), START_MS), H2_FINE);
+}
+
+static enum h2_abuse frame(struct h2_guard *g, uint8_t type, uint8_t flags, uint32_t len,
+                           uint64_t now_ms)
+{
+    uint8_t bytes[9 + 300] = {(uint8_t)(len >> 16), (uint8_t)(len >> 8), (uint8_t)len, type, flags};
+    assert_true(len <= 300);
+    return h2_guard_scan(g, bytes, 9 + len, now_ms);
+}
+
+/* How many of them pass at once. */
+static int passing(struct h2_guard *g, uint8_t type, uint8_t flags, uint32_t len, uint64_t now_ms)
+{
+    int n = 0;
+    while (n < 100000 && frame(g, type, flags, len, now_ms) == H2_FINE)
+        n++;
+    return n;
+}
+
+static void each_kind_has_a_budget_and_a_name(void **state)
+{
+    static const struct {
+        uint8_t type, flags;
+        uint32_t len;
+        int most;
+        const char *code;
+    } kinds[] = {
+        {3, 0, 4, 200, "h2-rapid-reset"},     {4, 0, 0, 20, "h2-settings-flood"},
+        {6, 0, 8, 200, "h2-ping-flood"},      {2, 0, 5, 200, "h2-priority-flood"},
+        {16, 0, 5, 200, "h2-priority-flood"}, {8, 0, 4, 2000, "h2-window-flood"},
+        {0, 0, 0, 100, "h2-empty-frames"},    {0, 8, 10, 100, "h2-empty-frames"},
+        {99, 0, 3, 100, "h2-empty-frames"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        struct h2_guard g;
+        begin(&g);
+        assert_int_equal(passing(&g, kinds[i].type, kinds[i].flags, kinds[i].len, START_MS),
+                         kinds[i].most);
+        assert_string_equal(h2_abuse_code((enum h2_abuse)g.abuse), kinds[i].code);
+    }
+}
+
+static void requests_and_their_payload_are_free(void **state)
+{
+    struct h2_guard g;
+    (void)state;
+    begin(&g);
+    for (int i = 0; i < 10000; i++) {
+        assert_int_equal(frame(&g, 1, 4, 30, START_MS), H2_FINE);
+        assert_int_equal(frame(&g, 0, 0, 1, START_MS), H2_FINE);
+        assert_int_equal(frame(&g, 0, 1, 0, START_MS), H2_FINE);
+    }
+}
+
+static void time_brings_back_what_was_spent_and_no_more(void **state)
+{
+    struct h2_guard g;
+    (void)state;
+    begin(&g);
+    for (int i = 0; i < 200; i++)
+        assert_int_equal(frame(&g, 3, 0, 4, START_MS), H2_FINE);
+    assert_int_equal(passing(&g, 3, 0, 4, START_MS + 1000), 20);
+    begin(&g);
+    for (int i = 0; i < 200; i++)
+        assert_int_equal(frame(&g, 3, 0, 4, START_MS), H2_FINE);
+    assert_int_equal(passing(&g, 3, 0, 4, START_MS + 3600000), 200);
+}
+
+static void an_answered_request_allows_one_reset_more(void **state)
+{
+    struct h2_guard g;
+    (void)state;
+    begin(&g);
+    for (int i = 0; i < 1000; i++) {
+        assert_int_equal(frame(&g, 3, 0, 4, START_MS), H2_FINE);
+        h2_guard_request_done(&g);
+    }
+}
+
+static void a_head_may_come_in_a_few_pieces(void **state)
+{
+    struct h2_guard g;
+    (void)state;
+    begin(&g);
+    for (int i = 0; i < 100; i++) {
+        assert_int_equal(frame(&g, 1, 0, 30, START_MS), H2_FINE);
+        for (int k = 0; k < 6; k++)
+            assert_int_equal(frame(&g, 9, 0, 30, START_MS), H2_FINE);
+        assert_int_equal(frame(&g, 9, 4, 30, START_MS), H2_FINE);
+    }
+    assert_int_equal(frame(&g, 1, 0, 30, START_MS), H2_FINE);
+    assert_int_equal(passing(&g, 9, 0, 0, START_MS), 7);
+    assert_int_equal(g.abuse, H2_CONTINUATIONS);
+}
+
+static void the_verdict_does_not_depend_on_how_bytes_arrive(void **state)
+{
+    uint8_t bytes[24 + 17 * 250] = {0};
+    struct h2_guard whole, single;
+    (void)state;
+    for (int i = 0; i < 250; i++) {
+        bytes[24 + 17 * i + 2] = 8;
+        bytes[24 + 17 * i + 3] = 6;
+    }
+    h2_guard_init(&whole, START_MS);
+    h2_guard_init(&single, START_MS);
+    assert_int_equal(h2_guard_scan(&whole, bytes, 24 + 17 * 200, START_MS), H2_FINE);
+    for (size_t i = 0; i < 24 + 17 * 200; i++)
+        assert_int_equal(h2_guard_scan(&single, bytes + i, 1, START_MS), H2_FINE);
+    assert_int_equal(h2_guard_scan(&whole, bytes + 24, 17, START_MS), H2_PINGS);
+    for (size_t i = 0; i < 17; i++)
+        h2_guard_scan(&single, bytes + 24 + i, 1, START_MS);
+    assert_int_equal(single.abuse, H2_PINGS);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_kind_has_a_budget_and_a_name),
+        cmocka_unit_test(requests_and_their_payload_are_free),
+        cmocka_unit_test(time_brings_back_what_was_spent_and_no_more),
+        cmocka_unit_test(an_answered_request_allows_one_reset_more),
+        cmocka_unit_test(a_head_may_come_in_a_few_pieces),
+        cmocka_unit_test(the_verdict_does_not_depend_on_how_bytes_arrive),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
