@@ -45,7 +45,9 @@ bool stream_tls_resumed(const struct stream *s); /* a session from before */
 
 /* Facts for the log and for variables: made when first asked for; false: no memory. */
 bool stream_tls_facts(struct stream *s, struct tls_facts *out);
-/* Server side: bytes that have come so far may be replayed by somebody (0-RTT). */
+/* Server side: the handshake is not over (stream_tls_ready() is false), but bytes have come with it
+ * (0-RTT), which somebody may have recorded and sent again. They may be answered. An event tells
+ * when it is over: nobody has replayed what is there then. */
 bool stream_tls_early(const struct stream *s);
 
 #endif

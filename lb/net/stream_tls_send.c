@@ -18,7 +18,7 @@
 
 static uint32_t record_size(const struct stream_tls *t)
 {
-    return t->last_sent_us == 0 || t->small_left > 0 ? RECORD_SMALL : TLS_RECORD_MAX;
+    return t->small_left > 0 ? RECORD_SMALL : TLS_RECORD_MAX;
 }
 
 /* Before the client's Finished a server may answer early data so (RFC 8446 section 4.6.1). */
@@ -87,7 +87,7 @@ static void seal_out(struct stream *s)
     uint64_t now = loop_now_us(s->env->loop);
     bool ok = true;
 
-    if (now - t->last_sent_us > PAUSE_US)
+    if (t->last_sent_us == 0 || now - t->last_sent_us > PAUSE_US)
         t->small_left = SMALL_BYTES;
     t->last_sent_us = now;
     t->to_come = foresee(s);
