@@ -94,9 +94,14 @@ $(OUT)/%.o: %.c $(OUT)/compile.stamp
 	$(call show,CC,$<)
 	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
-$(OUT)/tests/unit/%: $(OUT)/tests/unit/%.o $(TEST_SUP_OBJ) $(OUT)/libsluice.a
+# An archive, so that a unit test gets only what it names, and may stand in for a part of sluice.
+$(OUT)/tests/libsupport.a: $(TEST_SUP_OBJ)
+	$(call show,AR,$@)
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(OUT)/tests/unit/%: $(OUT)/tests/unit/%.o $(OUT)/tests/libsupport.a $(OUT)/libsluice.a
 	$(call show,LINK,$@)
-	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< $(TEST_SUP_OBJ) $(OUT)/libsluice.a -lcmocka $(LIBS)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $< $(OUT)/tests/libsupport.a $(OUT)/libsluice.a -lcmocka $(LIBS)
 
 $(OUT)/tests/sim/%: $(OUT)/tests/sim/%.o $(TEST_SUP_OBJ) $(OUT)/libsluice.a
 	$(call show,LINK,$@)
