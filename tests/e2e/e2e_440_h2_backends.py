@@ -640,6 +640,14 @@ def test_a_websocket_goes_by_extended_connect(t):
     check_eq(state(front)["accepted"], 1, "connections")
 
 
+def test_a_websocket_from_http2_to_http2(t):
+    s, front = begin(t, [node(t)])
+    done = subprocess.run(["node", os.path.join(NODE, "h2_ws_client.js"), front[0], str(front[1])],
+                          stdout=subprocess.PIPE, timeout=60, check=True)
+    check_eq(done.stdout, b"200 undefined\nping\n")
+    no_places_taken(s)
+
+
 def test_a_websocket_that_is_declined_is_a_response(t):
     _, front = begin(t, [node(t)])
     with Client(front) as c:
