@@ -653,8 +653,9 @@ const struct schema_row schema_rows[] = {
      .unit = "connections",
      .def = "0",
      KEEP(backend_conf, max_connections),
-     .help = "At the same time; more wait in the pool's queue; 0 is no limit. Of a pool of mode http "
-             "requests under way are counted, as those of HTTP/2 share connections."},
+     .help =
+         "At the same time; more wait in the pool's queue; 0 is no limit. Of a pool of mode http "
+         "requests under way are counted, as those of HTTP/2 share connections."},
     {.path = "pools.backends.backup",
      .type = SCHEMA_BOOL,
      OWN,
@@ -673,10 +674,11 @@ const struct schema_row schema_rows[] = {
      .later = " grpc postgres mysql redis fastcgi exec agent ",
      .def = "tcp",
      KEEP(pool_conf, health.type),
-     .help = "tcp connects (and may send and expect bytes), tls wants a TLS handshake, http sends a "
-             "request, none is always up. They do as the pool does: over TLS where it has tls, in "
-             "HTTP/2 where protocol is http2 (with an address or port of their own: as agreed there, "
-             "in clear HTTP/1.1)."},
+     .help =
+         "tcp connects (and may send and expect bytes), tls wants a TLS handshake, http sends a "
+         "request, none is always up. They do as the pool does: over TLS where it has tls, in "
+         "HTTP/2 where protocol is http2 (with an address or port of their own: as agreed there, "
+         "in clear HTTP/1.1)."},
     {.path = "pools.health.interval",
      .type = SCHEMA_DURATION,
      OWN,

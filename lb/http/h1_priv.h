@@ -1,4 +1,5 @@
-/* h1_priv.h - what h1_parse.c (bytes to lines), h1_rules.c (what lines mean) and h2_head.c share. */
+/* h1_priv.h - what h1_parse.c (bytes to lines), h1_rules.c (what lines mean) and h2_head.c share.
+ */
 #ifndef SLUICE_HTTP_H1_PRIV_H
 #define SLUICE_HTTP_H1_PRIV_H
 

@@ -22,8 +22,9 @@ static const struct {
     [H2_CONTINUATIONS] = {0, 0, "h2-continuation-flood"},
     [H2_HEAD_BOMB] = {0, 0, "h2-head-bomb"},
 };
-#define BLOCK_FRAMES_MAX  8 /* HEADERS and CONTINUATION of one head; newer libraries take no more  \
-                             */
+#define BLOCK_FRAMES_MAX                                                                           \
+    8 /* HEADERS and CONTINUATION of one head; newer libraries take no more                        \
+       */
 #define BLOCK_BYTES_MAX   (128u << 10) /* of them, compressed: twice the largest head */
 #define HEAD_TIMES_MAX    4            /* decoded bytes of a head, as multiple of its limit */
 #define WINDOWS_PER_DATA  4            /* that one sent frame of payload gives back */

@@ -498,7 +498,7 @@ static void begin_checks(struct process *p)
             .send_proxy = conf->send_proxy == PROXY_V1   ? CHECK_PROXY_V1
                           : conf->send_proxy == PROXY_V2 ? CHECK_PROXY_V2
                                                          : CHECK_PROXY_OFF,
-            .speaks = conf->mode != MODE_HTTP              ? CHECK_SPEAKS_ANY
+            .speaks = conf->mode != MODE_HTTP            ? CHECK_SPEAKS_ANY
                       : conf->protocol == PROTOCOL_HTTP2 ? CHECK_SPEAKS_HTTP2
                                                          : CHECK_SPEAKS_HTTP1,
             .tls = p->tls != NULL ? tls_store_check_client(p->tls, i) : NULL,

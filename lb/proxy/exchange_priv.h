@@ -95,7 +95,7 @@ void exchange_h2_stop(struct exchange *x);
 void exchange_h2_again(struct exchange *x);
 bool exchange_speaks_h2(const struct exchange *x, const struct backend_conn *conn);
 void exchange_h2_begin(struct exchange *x, struct backend_conn *conn); /* taken over */
-void exchange_h2_not(struct exchange *x); /* it is HTTP/1 */
+void exchange_h2_not(struct exchange *x);                              /* it is HTTP/1 */
 
 /* exchange_response.c */
 void exchange_read_head(struct exchange *x);
