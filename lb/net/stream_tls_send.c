@@ -22,26 +22,25 @@ static uint32_t record_size(const struct stream_tls *t)
 }
 
 /* Before the client's Finished a server may answer early data so (RFC 8446 section 4.6.1). */
-static int write_record(struct stream_tls *t, const uint8_t *data, uint32_t len)
+static int write_record(struct stream_tls *t, const uint8_t *data, uint32_t len, size_t *out_done)
 {
-    size_t done;
-
     ERR_clear_error();
-    return t->ready ? SSL_write_ex(t->ssl, data, len, &done)
-                    : SSL_write_early_data(t->ssl, data, len, &done);
+    return t->ready ? SSL_write_ex(t->ssl, data, len, out_done)
+                    : SSL_write_early_data(t->ssl, data, len, out_done);
 }
 
 static bool seal(struct stream_tls *t, const uint8_t *data, uint32_t len)
 {
     while (len > 0) {
         uint32_t max = record_size(t), part = len < max ? len : max;
-        if (write_record(t, data, part) != 1) {
+        size_t done = 0; /* less where the peer wants smaller records (RFC 6066 section 4) */
+        if (write_record(t, data, part, &done) != 1) {
             stream_tls_fail(t, stream_tls_reason_of(t, ERR_peek_last_error()));
             return false;
         }
-        data += part;
-        len -= part;
-        t->small_left -= t->small_left < part ? t->small_left : part;
+        data += done;
+        len -= (uint32_t)done;
+        t->small_left -= t->small_left < done ? t->small_left : (uint32_t)done;
     }
     return true;
 }
@@ -157,6 +156,8 @@ static bool send_failed(struct stream *s, int error)
     struct stream_tls *t = s->tls;
 
     t->sending = 0;
+    if (s->tx.send.done > 0) /* which records those were is not known: maybe all of a request */
+        s->sent += t->plain;
     stream_tls_drop_sealed(t, t->n_sealed);
     t->plain = 0;
     stream_drop_out(s);

@@ -2,6 +2,7 @@
  * engine. */
 #include "lb/base/alloc.h"
 #include "lb/base/limits.h"
+#include "lb/net/stream_tls_priv.h"
 #include "tests/support/tls_pair.h"
 
 #include <errno.h>
@@ -384,6 +385,38 @@ static void much_goes_through_with_a_slow_reader(void **state)
     tls_pair_part(p);
 }
 
+/* RFC 6066 section 4: small devices ask for records of 512 bytes, less than we make by ourselves.
+ */
+static void a_peer_that_wants_small_records_gets_every_byte(void **state)
+{
+    struct tls_pair *p = *state;
+    enum { BYTES = 100000 };
+    uint8_t *data = xmalloc(BYTES);
+    uint32_t got = 0;
+
+    for (uint32_t i = 0; i < BYTES; i++)
+        data[i] = (uint8_t)(i * 2654435761u >> 24);
+    for (uint16_t version = 0x0303; version <= 0x0304; version++) {
+        make_client(p, version);
+        join(p);
+        SSL_set_tlsext_max_fragment_length(p->b.tls->ssl, TLSEXT_max_fragment_length_512);
+        assert_true(tls_pair_shake(p));
+        assert_true(stream_write(&p->a, data, 700));
+        assert_true(stream_write(&p->a, data + 700, BYTES - 700));
+        stream_flush(&p->a);
+        for (got = 0; got < BYTES;) {
+            tls_pair_until(p, p->b.in != NULL);
+            struct io_buf *b = p->b.in;
+            assert_memory_equal(b->data, data + got, b->len);
+            got += b->len;
+            stream_consume(&p->b, b->len);
+        }
+        assert_int_equal(got, BYTES);
+        tls_pair_part(p);
+    }
+    free(data);
+}
+
 static void what_nobody_takes_is_not_opened(void **state)
 {
     struct tls_pair *p = *state;
@@ -595,6 +628,7 @@ int main(void)
         T(a_record_cut_anywhere_is_known_as_cut),
         T(a_record_that_was_changed_ends_the_connection),
         T(much_goes_through_with_a_slow_reader),
+        T(a_peer_that_wants_small_records_gets_every_byte),
         T(what_nobody_takes_is_not_opened),
         T(an_end_is_told_and_a_cut_is_known),
         T(early_data_may_be_answered_before_the_handshake_is_over),
