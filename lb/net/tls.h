@@ -32,13 +32,13 @@ struct tls_server *tls_server_new(struct tls_env *env, const struct tls_server_c
                                   const struct tls_server_files *files, struct tls_keyring *keys,
                                   struct strbuf *errors);
 struct tls_server *tls_server_ref(struct tls_server *t);
-void tls_server_unref(struct tls_server **t);
+void tls_server_unref(struct tls_server **server);
 
 /* n_members: of the pool; sessions are kept per member, to be resumed. */
 struct tls_client *tls_client_new(struct tls_env *env, const struct tls_client_conf *conf,
                                   const struct tls_client_files *files, uint32_t n_members,
                                   struct strbuf *errors);
 struct tls_client *tls_client_ref(struct tls_client *t);
-void tls_client_unref(struct tls_client **t);
+void tls_client_unref(struct tls_client **client);
 
 #endif

@@ -107,8 +107,7 @@ struct http_session {
 };
 static_assert(sizeof(struct http_session) <= 512, "memory per idle connection is a promise");
 
-/* Takes the descriptor over, also when it refuses the connection. */
-void http_session_start(struct proxy *p, struct acceptor *a, int fd);
+/* A session begins with http_session_start(): proxy_priv.h. */
 
 /* The present protocol leaves, `to` begins. The last thing that a protocol does in run(). */
 void http_session_switch(struct http_session *s, const struct http_protocol *to);

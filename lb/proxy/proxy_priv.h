@@ -87,7 +87,7 @@ size_t tcp_hello_size(void);
 /* Takes the descriptor over, also when it refuses the connection. */
 void tcp_session_start(struct proxy *p, struct acceptor *a, int fd);
 
-/* http_session.c: sessions of mode http (http_session.h) */
+/* http_session.c: sessions of mode http (http_session.h). Takes the descriptor over as above. */
 size_t http_session_size(void);
 void http_session_start(struct proxy *p, struct acceptor *a, int fd);
 

@@ -24,7 +24,7 @@ static void absent_settings_of_http_have_their_defaults(void **state)
     assert_null(p->hash_name);
     assert_int_equal(p->http.reuse, REUSE_SAFE);
     assert_int_equal(p->http.idle_timeout_ms, 30000);
-    assert_int_equal(p->http.idle_max, 64);
+    assert_int_equal(p->http.idle_max, 512);
     assert_int_equal(p->http.retry_budget_percent, 20);
     assert_int_equal(p->http.retry_budget_min, 10);
     assert_int_equal(p->http.response_head_timeout_ms, 0);
