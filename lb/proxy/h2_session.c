@@ -557,7 +557,8 @@ static void on_turn_end(struct loop_task *task)
     settle(h2);
     if (h2->s->phase != HTTP_CLOSING)
         stream_flush(&h2->s->stream);
-    if (is_open(h2) && h2->s->stream.in != NULL)
+    /* Where the client does not take what we say, the next event is that it has. */
+    if (is_open(h2) && h2->s->stream.in != NULL && h2->s->stream.out_bytes < OUT_FULL)
         http_session_run(h2->s);
 }
 
