@@ -1242,7 +1242,7 @@ static void simple_life(uint64_t seed, void *arg)
 static void every_request_gets_its_own_response_complete(void **state)
 {
     (void)state;
-    sim_each_seed(40, simple_life, NULL);
+    sim_each_seed(20, simple_life, NULL);
 }
 
 /* ---- backends that misbehave ---- */
@@ -1297,7 +1297,7 @@ static void troubled_life(uint64_t seed, void *arg)
 static void a_backend_that_misbehaves_harms_none_but_its_own_request(void **state)
 {
     (void)state;
-    sim_each_seed(30, troubled_life, NULL);
+    sim_each_seed(15, troubled_life, NULL);
 }
 
 /* ---- backends that close idle connections ---- */
@@ -1323,7 +1323,7 @@ static void closing_life(uint64_t seed, void *arg)
 static void a_backend_that_closes_idle_connections_costs_no_safe_request(void **state)
 {
     (void)state;
-    sim_each_seed(15, closing_life, NULL);
+    sim_each_seed(8, closing_life, NULL);
 }
 
 /* ---- queues ---- */
@@ -1353,7 +1353,7 @@ static void queue_life(uint64_t seed, void *arg)
 static void requests_wait_their_turn_and_no_backend_gets_more_than_its_limit(void **state)
 {
     (void)state;
-    sim_each_seed(10, queue_life, NULL);
+    sim_each_seed(6, queue_life, NULL);
 }
 
 /* ---- drain ---- */
@@ -1389,7 +1389,7 @@ static void drain_life(uint64_t seed, void *arg)
 static void what_backends_have_seen_is_answered_when_the_process_drains(void **state)
 {
     (void)state;
-    sim_each_seed(30, drain_life, NULL);
+    sim_each_seed(15, drain_life, NULL);
 }
 
 /* ---- chaos ---- */
@@ -1476,7 +1476,7 @@ static void chaos_life(uint64_t seed, void *arg)
 static void whatever_happens_everything_is_given_back(void **state)
 {
     (void)state;
-    sim_each_seed(40, chaos_life, NULL);
+    sim_each_seed(20, chaos_life, NULL);
 }
 
 static void over_tls_too(void **state)
@@ -1484,7 +1484,7 @@ static void over_tls_too(void **state)
     static struct tls_where where = {.front = true};
 
     (void)state;
-    sim_each_seed(20, simple_life, &where);
+    sim_each_seed(8, simple_life, &where);
 }
 
 static void over_tls_to_backends(void **state)
@@ -1492,7 +1492,7 @@ static void over_tls_to_backends(void **state)
     static struct tls_where where = {.back = true};
 
     (void)state;
-    sim_each_seed(15, simple_life, &where);
+    sim_each_seed(6, simple_life, &where);
 }
 
 static void over_tls_on_both_sides(void **state)
@@ -1500,7 +1500,7 @@ static void over_tls_on_both_sides(void **state)
     static struct tls_where where = {.front = true, .back = true};
 
     (void)state;
-    sim_each_seed(10, simple_life, &where);
+    sim_each_seed(5, simple_life, &where);
 }
 
 int main(void)
