@@ -395,7 +395,7 @@ def test_100_continue(t):
             conn.sendall(answer(417))
             return
         conn.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-        conn.sendall(answer(body=reader.exactly(5)))
+        conn.sendall(answer(body=reader.exactly(5), headers=["Connection: close"]))
     b = t.backend(on_expect)
     s, front = start(t, [b])
     with Client(front) as c:

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """run.py [-k REGEX] [--engine uring|epoll] [-j N] [--sluice BINARY] [FILE...] - runs the end-to-end tests.
 
-Each test function of each e2e_*.py runs on both engines, in a process and a folder of its own, two at
-a time. One line per test; a failure prints its traceback and the tails of all logs. At the end
+Each test function of each e2e_*.py runs on both engines, in a process and a folder of its own, one
+more at a time than there are processors, as most of them wait. One line per test; a failure prints its traceback and the tails of all logs. At the end
 `N passed, N failed`; exit status 1 when something failed. `--keep` leaves the folders.
 """
 
@@ -110,7 +110,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("files", nargs="*")
     parser.add_argument("-k", default="", help="only tests whose `file name engine` matches")
-    parser.add_argument("-j", type=int, default=2)
+    parser.add_argument("-j", type=int, default=(os.cpu_count() or 1) + 1)
     parser.add_argument("--engine", choices=("uring", "epoll"))
     parser.add_argument("--sluice", default=None)
     parser.add_argument("--prefix", default="")
