@@ -214,6 +214,13 @@ static bool upgrade_is_wanted(const struct exchange *x)
     return x->request.upgrade && x->request_done;
 }
 
+/* A client of HTTP/2 takes any 2xx to its extended CONNECT for a tunnel (RFC 8441 section 5). Any
+ * page answers so: it is not the backend's fault. */
+static bool looks_like_tunnel(const struct exchange *x, const struct http_head *h)
+{
+    return x->request.upgrade && x->request.version >= 20 && h->status >= 200 && h->status < 300;
+}
+
 void exchange_read_head(struct exchange *x)
 {
     struct http_field fields[HEAD_FIELDS_MAX];
@@ -251,6 +258,10 @@ void exchange_read_head(struct exchange *x)
         }
         if (h.status == 101 && !upgrade_is_wanted(x)) {
             bad_response(x, "unexpected-101");
+            return;
+        }
+        if (looks_like_tunnel(x, &h)) {
+            exchange_fail(x, END_BAD_RESPONSE, "no-websocket", 0);
             return;
         }
         if (h.status >= 200 || h.status == 101) {

@@ -242,6 +242,17 @@ def test_a_websocket_that_is_refused_says_why(t):
         check_eq(c.ends(stream)[0], 501)
 
 
+def test_a_page_is_no_websocket(t):
+    """2xx would mean to the client that the tunnel is there."""
+    s, front = start(t, [t.backend(app(by_name))], listener=JSON_LOG)
+    with Raw(front) as c:
+        stream = c.open(request("/", "CONNECT", more=[(":protocol", "websocket")]), end=False)
+        check_eq(c.ends(stream)[0], 502)
+        s.wait_access('"no-websocket"')
+        check_eq(c.ask()[:2], (200, b"b1"), "the next request")
+    no_places_taken(s)
+
+
 # ---- flow ----------------------------------------------------------------------------------------
 
 def test_payload_waits_for_the_client_s_windows(t):
