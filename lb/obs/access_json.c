@@ -61,6 +61,10 @@ static void json_addr(struct writer *w, const char *key, const struct addr *a)
 {
     char text[ADDR_TEXT_MAX];
 
+    if (access_addr_portless(a)) {
+        json_text(w, key, addr_format_host(a, text));
+        return;
+    }
     if (a == NULL || addr_family(a) != AF_INET) {
         json_text(w, key, a != NULL && a->len > 0 ? addr_format(a, text) : NULL);
         return;

@@ -4,6 +4,7 @@
 #define SLUICE_OBS_ACCESS_PRIV_H
 
 #include "lb/http/msg.h"
+#include "lb/net/addr.h"
 #include "lb/obs/access_log.h"
 
 /* Output bytes that one text may take, so that lines of the fixed formats are never cut. */
@@ -84,5 +85,11 @@ void access_end_state(const struct access_record *r, char out[static 5]);
 
 /* access_json.c */
 void access_json_write(struct writer *w, const struct access_record *r);
+
+/* An IP address whose port nobody told: a client named by X-Forwarded-For or Forwarded. */
+static inline bool access_addr_portless(const struct addr *a)
+{
+    return a != NULL && a->len > 0 && addr_family(a) != AF_UNIX && addr_port(a) == 0;
+}
 
 #endif

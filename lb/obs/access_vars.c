@@ -51,9 +51,14 @@ static void put_millis(struct writer *w, const struct access_record *r)
     static void write_##name(struct writer *w, const struct access_record *r,                      \
                              struct str arg __attribute__((unused)))
 
+static void write_client_ip(struct writer *w, const struct access_record *r, struct str arg);
+
 WRITER(client)
 {
-    put_addr(w, r->client);
+    if (access_addr_portless(r->client))
+        write_client_ip(w, r, arg);
+    else
+        put_addr(w, r->client);
 }
 
 WRITER(client_ip)
@@ -68,7 +73,10 @@ WRITER(client_ip)
 
 WRITER(client_port)
 {
-    put_u64(w, r->client == NULL || r->client->len == 0 ? 0 : addr_port(r->client));
+    if (access_addr_portless(r->client))
+        put_char(w, '-');
+    else
+        put_u64(w, r->client == NULL || r->client->len == 0 ? 0 : addr_port(r->client));
 }
 
 WRITER(listener)

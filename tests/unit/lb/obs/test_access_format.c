@@ -143,6 +143,20 @@ static void json_has_all_fields(void **state)
         "\"backend_sessions\":2,\"backend_queue\":0,\"pool_queue\":1}");
 }
 
+static void a_client_named_without_a_port_has_none_in_the_log(void **state)
+{
+    struct fixture *f = *state;
+
+    addr_set_port(&f->client, 0);
+    assert_string_equal(format(f, "$client|$client_ip|$client_port"), "10.0.1.2|10.0.1.2|-");
+    assert_non_null(strstr(format(f, "tcplog"), "10.0.1.2:- [06/"));
+    assert_non_null(strstr(format(f, "json"), "\"client\":\"10.0.1.2\","));
+    parse(&f->client, "[2001:db8::1]:7");
+    addr_set_port(&f->client, 0);
+    assert_string_equal(format(f, "$client|$client_ip|$client_port"), "2001:db8::1|2001:db8::1|-");
+    assert_non_null(strstr(format(f, "json"), "\"client\":\"2001:db8::1\","));
+}
+
 static void json_says_null_for_what_there_is_not(void **state)
 {
     struct fixture *f = *state;
@@ -313,6 +327,7 @@ int main(void)
         cmocka_unit_test_setup(tcplog_names_the_listener_where_there_is_no_pool_yet, setup),
         cmocka_unit_test_setup(the_second_changes_between_lines, setup),
         cmocka_unit_test_setup(json_has_all_fields, setup),
+        cmocka_unit_test_setup(a_client_named_without_a_port_has_none_in_the_log, setup),
         cmocka_unit_test_setup(json_says_null_for_what_there_is_not, setup),
         cmocka_unit_test_setup(json_escapes_and_replaces_what_is_not_utf8, setup),
         cmocka_unit_test_setup(json_of_the_longest_values_is_whole, setup),
