@@ -47,6 +47,13 @@ static uint32_t age_of(uint64_t word, uint64_t now_us)
     return age > UINT32_MAX - AHEAD_TICKS ? 0 : age;
 }
 
+/* The later of a word's time and this one: who reports with a clock that is behind must not make
+ * the estimate older than it is, or it would fade twice. */
+static uint32_t later_ticks(uint64_t word, uint64_t now_us)
+{
+    return word != 0 && age_of(word, now_us) == 0 ? (uint32_t)(word >> 32) : ticks_of(now_us);
+}
+
 static float fading(uint32_t age_ticks)
 {
     return expf(-(float)age_ticks / DECAY_TICKS);
@@ -71,7 +78,8 @@ void slot_observe_latency(struct backend_slot *s, uint64_t now_us, uint64_t rtt_
                 return; /* this tick has had its sample */
             next = sample + (value - sample) * fading(age);
         }
-        if (atomic_compare_exchange_weak_explicit(&s->latency, &word, pack(next, ticks_of(now_us)),
+        if (atomic_compare_exchange_weak_explicit(&s->latency, &word,
+                                                  pack(next, later_ticks(word, now_us)),
                                                   memory_order_relaxed, memory_order_relaxed) ||
             !peak) /* another worker's sample stands for ours; a peak must not be lost */
             return;
@@ -99,7 +107,8 @@ void slot_observe_failure(struct backend_slot *s, uint64_t now_us, uint64_t rtt_
 
     do
         next = worsened(value_of(word), rtt, in_a_row);
-    while (!atomic_compare_exchange_weak_explicit(&s->latency, &word, pack(next, ticks_of(now_us)),
+    while (!atomic_compare_exchange_weak_explicit(&s->latency, &word,
+                                                  pack(next, later_ticks(word, now_us)),
                                                   memory_order_relaxed, memory_order_relaxed));
 }
 
