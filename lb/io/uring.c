@@ -23,6 +23,10 @@
 #include <sys/utsname.h>
 
 #define BUF_GROUP    1
+/* A receive ends after so many bytes and is armed anew (sqe.optlen: the same place as file_index,
+ * which older headers have): what the kernel holds of a fast peer must not all come in before the
+ * receiver has had a look. */
+#define RECV_BYTES   (64u << 10)
 #define POSTED_START 64 /* buffers offered at first; doubled when the kernel runs out of them */
 
 /* Low bits of user_data beside the op's address. */
@@ -45,6 +49,7 @@ struct uring {
     struct io_uring ring;
     struct io_uring_buf_ring *br;
     size_t br_bytes;
+    bool recv_unlimited;  /* the kernel cannot bound a receive (before 6.17) */
     uint32_t posted_goal; /* buffers the kernel should hold; it does hold io.bufs.lent */
     /* Sends whose outcome is not known yet, in order; op->res is the index. The first n_submitted
      * have been handed to the kernel. */
@@ -260,6 +265,8 @@ static void submit_recv(struct uring *u, struct op *op)
     io_uring_sqe_set_data(sqe, op);
     sqe->flags |= IOSQE_BUFFER_SELECT;
     sqe->buf_group = BUF_GROUP;
+    sqe->file_index = u->recv_unlimited ? 0 : RECV_BYTES;
+    op->aux = !u->recv_unlimited;
     /* Never IORING_RECVSEND_POLL_FIRST, also for a fresh op: where data and a reset are both there
      * when such a receive is armed, it delivers the data and is never woken for the reset (6.18).
      */
@@ -323,6 +330,11 @@ static void on_recv(struct uring *u, struct op *op, const struct io_uring_cqe *c
     }
     if (cqe->flags & IORING_CQE_F_MORE)
         return;
+    if (cqe->res == -EINVAL && op->aux != 0) { /* a kernel that knows no bound */
+        u->recv_unlimited = true;
+        submit_recv(u, op);
+        return;
+    }
     if (!recv_goes_on(cqe->res)) /* end of stream, or a real error: not for -ENOBUFS */
         io_note(&u->io, op, cqe->res);
     else if (op->stopping)

@@ -522,6 +522,32 @@ def test_50_mb_down(t):
     check(status_kb(s.pid, "VmHWM") < 40000 or t.sanitized, "memory", status_kb(s.pid, "VmHWM"))
 
 
+def test_slow_readers_hold_few_buffers(t):
+    """Of a chunked response, which nobody splices, a client that does not read holds what is on its way."""
+    def endless(conn, b):
+        Reader(conn).until(b"\r\n\r\n")
+        conn.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        with contextlib.suppress(OSError):
+            while True:
+                conn.sendall(b"10000\r\n" + bytes(65536) + b"\r\n")
+    s, front = start(t, [t.backend(endless)])
+    clients = [Client(front, rcvbuf=4096) for _ in range(20)]
+    for c in clients:
+        c.send()
+        check_eq(c.head().status, 200)
+    before = [None]
+
+    def stalled():
+        now = s.number("app", "BACKEND", "bin"), s.number("app", "BACKEND", "bout")
+        same, before[0] = now == before[0], now
+        return same
+    wait_until(stalled, "nothing moves", every=0.3)
+    held = int(s.info()["PoolUsed_bytes"])
+    check(held < len(clients) * (512 << 10), "bytes of buffers for 20 clients", held)
+    for c in clients:
+        c.close()
+
+
 def test_slow_readers_and_slow_senders(t):
     """They get and send everything, in small buffers, beside each other."""
     digest_of = {}
