@@ -61,15 +61,6 @@ void h2_head_begin(struct h2_head *b, enum h2_head_kind kind, const struct h1_li
 
 /* ---- text ---- */
 
-static struct http_slice append(struct http_head *h, struct str s)
-{
-    struct http_slice at = {(uint16_t)h->used, (uint16_t)s.len};
-    if (s.len > 0)
-        memcpy(h->mem + h->used, s.p, s.len);
-    h->used += (uint32_t)s.len;
-    return at;
-}
-
 static struct http_slice add_text(struct h2_head *b, struct str s)
 {
     struct http_slice at = {0, 0};
@@ -93,10 +84,10 @@ static struct http_field *add_line(struct h2_head *b, struct str name, struct st
     struct http_field *f = &h->fields[h->n_fields++];
     f->id = (uint8_t)id;
     f->name_len = (uint8_t)name.len;
-    f->name_at = append(h, name).at;
-    append(h, STR(": "));
-    f->value = append(h, value);
-    append(h, STR("\r\n"));
+    f->name_at = http_head_append(h, name).at;
+    http_head_append(h, STR(": "));
+    f->value = http_head_append(h, value);
+    http_head_append(h, STR("\r\n"));
     return f;
 }
 
@@ -274,10 +265,10 @@ static bool join_crumb(struct h2_head *b, struct str value)
     }
     last = &h->fields[h->n_fields - 1]; /* they may have moved */
     h->used -= 2;                       /* its CRLF */
-    append(h, STR(CRUMB_JOIN));
-    append(h, value);
+    http_head_append(h, STR(CRUMB_JOIN));
+    http_head_append(h, value);
     last->value.len = (uint16_t)(last->value.len + 2 + value.len);
-    append(h, STR("\r\n"));
+    http_head_append(h, STR("\r\n"));
     return true;
 }
 
@@ -377,20 +368,20 @@ static void join_cookies(struct h2_head *b)
     struct http_field *all = &h->fields[h->n_fields];
     all->id = HTTP_COOKIE;
     all->name_len = sizeof("cookie") - 1;
-    all->name_at = append(h, STR("cookie")).at;
-    append(h, STR(": "));
+    all->name_at = http_head_append(h, STR("cookie")).at;
+    http_head_append(h, STR(": "));
     all->value.at = (uint16_t)h->used;
     for (uint16_t i = 0; i < before; i++) {
         struct http_field *f = &h->fields[i];
         if (f->id != HTTP_COOKIE)
             continue;
         if (h->used > all->value.at)
-            append(h, STR(CRUMB_JOIN));
-        append(h, http_value(h, f));
+            http_head_append(h, STR(CRUMB_JOIN));
+        http_head_append(h, http_value(h, f));
         http_drop(f);
     }
     all->value.len = (uint16_t)(h->used - all->value.at);
-    append(h, STR("\r\n"));
+    http_head_append(h, STR("\r\n"));
     h->n_fields++;
 }
 

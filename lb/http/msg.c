@@ -304,7 +304,7 @@ int http_head_reserve(struct http_head *h, struct arena *a, size_t text)
     return r == 0 ? reserve_text(h, a, text) : r;
 }
 
-static struct http_slice append(struct http_head *h, struct str text)
+struct http_slice http_head_append(struct http_head *h, struct str text)
 {
     struct http_slice s = {(uint16_t)h->used, (uint16_t)text.len};
     if (text.len > 0)
@@ -317,7 +317,7 @@ int http_head_text(struct http_head *h, struct arena *a, struct str text, struct
 {
     int r = reserve_text(h, a, text.len);
     if (r == 0)
-        *out = append(h, text);
+        *out = http_head_append(h, text);
     return r;
 }
 
@@ -331,8 +331,8 @@ int http_head_add(struct http_head *h, struct arena *a, struct str name, struct 
     struct http_field *f = &h->fields[h->n_fields++];
     f->id = (uint8_t)http_field_id_of(name.p, name.len);
     f->name_len = (uint8_t)name.len;
-    f->name_at = append(h, name).at;
-    f->value = append(h, value);
+    f->name_at = http_head_append(h, name).at;
+    f->value = http_head_append(h, value);
     return 0;
 }
 

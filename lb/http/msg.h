@@ -170,6 +170,8 @@ int http_head_text(struct http_head *h, struct arena *a, struct str text,
 /* Makes room for that much text and one field more, for who appends to mem and fields himself. As
  * http_head_add(). */
 int http_head_reserve(struct http_head *h, struct arena *a, size_t text) WARN_UNUSED;
+/* Text behind the rest, where there is room for it. */
+struct http_slice http_head_append(struct http_head *h, struct str text);
 
 /* Drops Connection, what it names, Keep-Alive, Proxy-Connection, TE, Transfer-Encoding, Upgrade,
  * HTTP2-Settings; Content-Length too (framing is written anew). RFC 9110 section 7.6.1. Names that
