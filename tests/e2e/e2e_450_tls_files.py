@@ -70,6 +70,7 @@ def test_a_new_certificate_is_taken_without_a_restart(t):
         site.serves(new)
         check_eq(old.request().body, b"b1", "the connection from before goes on")
         check_eq(old.s.getpeercert()["serialNumber"], site.cert.serial)
+    site.sluice.wait_log("new certificate")  # written by a thread of its own, after the fact
     line = lines(site.sluice, "new certificate")[0]
     check_in(t.path("site.pem"), line)
     check_in("www.example.com, more.example.com (EC P-256), expires in 89 days", line)
@@ -106,6 +107,7 @@ def test_reloads_under_load_lose_nothing(t):
             done.set()
     in_threads(7, lambda i: change() if i == 6 else load(i))
     check(min(counts) > 4, "requests of each client", counts)
+    site.sluice.wait_log("new certificate", count=4)
     check_eq(len(lines(site.sluice, "new certificate")), 4)
     check_eq(lines(site.sluice, "refused"), [])
     check_eq(site.sluice.number("front", "FRONTEND", "ereq"), 0)
