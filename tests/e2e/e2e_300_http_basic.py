@@ -29,7 +29,7 @@ def raw_server(*responses):
             if raw is None:
                 return
             request = Request(raw)
-            b.seen = getattr(b, "seen", []) + [request]
+            b.seen = b.seen + [request]
             reader.body(request)
             conn.sendall(response)
     return handler
@@ -230,7 +230,7 @@ def test_upgrade_to_h2c_is_not_passed_on(t):
 def websocket(conn, backend):
     reader = Reader(conn)
     r = Request(reader.until(b"\r\n\r\n"))
-    backend.seen = getattr(backend, "seen", []) + [r]
+    backend.seen = backend.seen + [r]
     conn.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
                  b"hello")
     while reader.data or reader.more():

@@ -6,8 +6,6 @@ from http_raw import *
 def keep_waiting(conn, backend):
     """Takes a request and never answers. backend.heads and backend.ended count."""
     reader = Reader(conn)
-    backend.heads = getattr(backend, "heads", 0)
-    backend.ended = getattr(backend, "ended", 0)
     try:
         if reader.until(b"\r\n\r\n") is not None:
             with backend.lock:
@@ -20,7 +18,7 @@ def keep_waiting(conn, backend):
 
 
 def has_request(backend, n=1):
-    wait_until(lambda: getattr(backend, "heads", 0) >= n, "the backend has the request")
+    wait_until(lambda: backend.heads >= n, "the backend has the request")
 
 
 def check_error(r, status, retry_after=None):
@@ -377,7 +375,6 @@ def test_a_client_that_leaves_a_silent_response(t):
     def one_part(conn, b):
         Reader(conn).until(b"\r\n\r\n")
         conn.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
-        b.ended = getattr(b, "ended", 0)
         with contextlib.suppress(ConnectionError):
             while conn.recv(100):
                 pass

@@ -191,6 +191,7 @@ class Backend:
         self.address, self.handler, self.name = address, handler, name
         self.backlog, self.rcvbuf = backlog, rcvbuf
         self.accepted = 0
+        self.seen, self.heads, self.ended, self.sent = [], 0, 0, 0  # for handlers, which may count there
         self.errors = []
         self.lock = threading.Lock()
         self.conns = set()

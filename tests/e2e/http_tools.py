@@ -169,8 +169,6 @@ def app(respond):
     to close, or a function that is called with the connection and closes when it returns.
     backend.seen: all requests; request.n is its number on its connection, from 0."""
     def handler(conn, backend):
-        if not hasattr(backend, "seen"):
-            backend.seen = []
         reader, n = Reader(conn), 0
         while True:
             raw = reader.until(b"\r\n\r\n")
@@ -193,7 +191,7 @@ def app(respond):
 
 
 def seen(backend):
-    return getattr(backend, "seen", [])
+    return backend.seen
 
 
 def by_name(r, backend):
