@@ -152,3 +152,29 @@ bool sim_tls_ready(const struct sim_tls *t)
 {
     return SSL_is_init_finished(t->ssl);
 }
+
+void far_send(const struct far *f, const void *data, size_t len)
+{
+    if (f->tls != NULL)
+        sim_tls_send(f->tls, data, len);
+    else
+        sim_peer_send(f->peer, data, len);
+}
+
+ssize_t far_read(const struct far *f, void *data, size_t len)
+{
+    return f->tls != NULL ? sim_tls_read(f->tls, data, len) : sim_peer_read(f->peer, data, len);
+}
+
+void far_shutdown(const struct far *f)
+{
+    if (f->tls != NULL)
+        sim_tls_shutdown(f->tls);
+    else
+        sim_peer_shutdown(f->peer);
+}
+
+bool far_gone(const struct far *f)
+{
+    return f->peer->closed || f->peer->was_reset;
+}

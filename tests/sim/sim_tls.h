@@ -27,4 +27,14 @@ bool sim_tls_notified(const struct sim_tls *t);        /* close_notify came */
 SSL_SESSION *sim_tls_session(const struct sim_tls *t); /* a reference; NULL: none yet */
 bool sim_tls_ready(const struct sim_tls *t);
 
+/* A far end with TLS or without. */
+struct far {
+    struct sim_peer *peer;
+    struct sim_tls *tls; /* NULL: in clear */
+};
+void far_send(const struct far *f, const void *data, size_t len);
+ssize_t far_read(const struct far *f, void *data, size_t len);
+void far_shutdown(const struct far *f);
+bool far_gone(const struct far *f); /* closed or reset */
+
 #endif

@@ -3,7 +3,8 @@
  * bytes arrive unchanged and complete, nobody notices a backend that failed before any byte moved,
  * every count returns to zero, every descriptor and buffer is given back (io_free checks these). */
 #include "lb/base/log.h"
-#include "tests/sim/sim_tcp.h"
+#include "tests/sim/sim_farm.h"
+#include "tests/sim/sim_http.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,6 +16,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define CLIENTS 8
+#define LARGE   150000 /* bytes */
+
 /* ---- clients ---- */
 
 static void send_pattern(struct sim_peer *p, uint64_t tag, uint64_t from, size_t n)
@@ -22,7 +26,7 @@ static void send_pattern(struct sim_peer *p, uint64_t tag, uint64_t from, size_t
     uint8_t *bytes = malloc(n ? n : 1);
 
     for (size_t i = 0; i < n; i++)
-        bytes[i] = sim_tcp_pattern(tag, from + i);
+        bytes[i] = sim_pattern(tag, from + i);
     sim_peer_send(p, bytes, n);
     free(bytes);
 }
@@ -35,7 +39,7 @@ static ssize_t read_pattern(struct sim_peer *p, uint64_t tag, uint64_t at)
 
     while ((n = sim_peer_read(p, bytes, sizeof(bytes))) > 0) {
         for (ssize_t i = 0; i < n; i++)
-            assert_int_equal(bytes[i], sim_tcp_pattern(tag, at + (uint64_t)i));
+            assert_int_equal(bytes[i], sim_pattern(tag, at + (uint64_t)i));
         at += (uint64_t)n;
     }
     return n;
@@ -93,7 +97,7 @@ static void echo_life(uint64_t seed, void *arg)
     struct client clients[CLIENTS] = {0};
 
     (void)arg;
-    farm_init(&f, &conf, sim_peer_echo);
+    farm_init(&f, &conf, sim_peer_echo, CLIENTS);
     f.pool_conf.balance.kind = (enum balance_kind)sim_below(f.sim, BALANCE_FIRST + 1);
     f.listener_conf.tunnel_timeout_ms = 72000000;
     some_moods(&f, moods, ARRAY_LEN(moods));
@@ -101,7 +105,7 @@ static void echo_life(uint64_t seed, void *arg)
     for (uint32_t i = 0; i < CLIENTS; i++) {
         struct client *c = &clients[i];
         start_client(&f, c, echo_client);
-        c->wants = some_size(f.sim);
+        c->wants = some_size(f.sim, LARGE);
         send_pattern(c->peer, c->peer->id, 0, c->wants);
         sim_peer_shutdown(c->peer);
     }
@@ -155,7 +159,7 @@ static void greeting_life(uint64_t seed, void *arg)
     struct client clients[CLIENTS] = {0};
 
     (void)arg;
-    farm_init(&f, &conf, greeting_server);
+    farm_init(&f, &conf, greeting_server, CLIENTS);
     some_moods(&f, moods, ARRAY_LEN(moods));
     farm_start(&f);
     for (uint32_t i = 0; i < CLIENTS; i++)
@@ -179,7 +183,7 @@ static void queue_life(uint64_t seed, void *arg)
     struct client clients[CLIENTS] = {0};
 
     (void)arg;
-    farm_init(&f, &conf, sim_peer_echo);
+    farm_init(&f, &conf, sim_peer_echo, CLIENTS);
     f.pool_conf.balance.kind = (enum balance_kind)sim_below(f.sim, BALANCE_FIRST + 1);
     for (uint32_t i = 0; i < BACKENDS; i++)
         atomic_store(&f.slots[i]->max_connections, 1 + sim_below(f.sim, 2));
@@ -251,7 +255,7 @@ static void greedy_life(uint64_t seed, void *arg)
     struct client greedy[GREEDY] = {0}, last = {0};
 
     (void)arg;
-    farm_init(&f, &conf, flooding_server);
+    farm_init(&f, &conf, flooding_server, CLIENTS);
     f.pool_conf.send_proxy = (enum proxy_proto)sim_below(f.sim, 3);
     if (sim_below(f.sim, 2) == 0)
         sim_faults(f.sim)->pipe = 1000;
@@ -302,7 +306,7 @@ static void chaos_act(struct sim *s, void *arg)
         sim_peer_freeze(p, sim_below(s, 2) == 0);
         break;
     default:
-        send_pattern(p, p->id, p->sent, some_size(s));
+        send_pattern(p, p->id, p->sent, some_size(s, LARGE));
         break;
     }
     sim_after(s, 1 + sim_below(s, 2000000), chaos_act, c);
@@ -327,7 +331,7 @@ static void chaos_server(struct sim_peer *p, enum sim_event event)
     struct sim *s = p->sim;
 
     if (event == SIM_CONNECTED && sim_below(s, 3) == 0)
-        send_pattern(p, 1, 0, some_size(s));
+        send_pattern(p, 1, 0, some_size(s, LARGE));
     switch (sim_below(s, 40)) {
     case 0:
         sim_peer_reset(p);
@@ -362,7 +366,7 @@ static void chaos_life(uint64_t seed, void *arg)
     struct client clients[CLIENTS] = {0};
 
     (void)arg;
-    farm_init(&f, &conf, chaos_server);
+    farm_init(&f, &conf, chaos_server, CLIENTS);
     f.pool_conf.send_proxy = (enum proxy_proto)sim_below(f.sim, 3);
     f.pool_conf.queue_limit = 4;
     f.pool_conf.queue_timeout_ms = 2000;

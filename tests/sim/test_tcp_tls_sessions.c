@@ -7,7 +7,8 @@
 #include "lb/net/tls_ticket.h"
 #include "lb/proxy/sni_table.h"
 #include "lb/proxy/tls_contexts.h"
-#include "tests/sim/sim_tcp.h"
+#include "tests/sim/sim_farm.h"
+#include "tests/sim/sim_http.h"
 #include "tests/sim/sim_tls_peer.h"
 #include "tests/support/client_hello.h"
 #include "tests/support/test_cert.h"
@@ -24,6 +25,9 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+
+#define CLIENTS 8
+#define LARGE   150000 /* bytes */
 
 /* ---- certificates, made once ---- */
 
@@ -81,8 +85,6 @@ struct tls_farm {
     struct tls_server_conf server;
     struct tls_cert_conf cert;
     struct tls_client_conf client;
-    struct tls_contexts *contexts;
-    struct tls_contexts *all[1];
     struct sni_table *sni;
     bool front, back;
     bool hasty; /* servers end behind their greeting */
@@ -95,9 +97,10 @@ static void make_server(struct tls_farm *f, struct strbuf *errors)
         .certs = &f->cert, .n_certs = 1, .profile = TLS_INTERMEDIATE, .tickets = true};
     struct tls_server_files *files = tls_server_files_read(&f->server, time(NULL), errors);
     assert_non_null(files);
-    struct tls_server *t = tls_server_new(f->contexts->env, &f->server, files, world.keys, errors);
+    struct tls_server *t =
+        tls_server_new(f->farm.contexts->env, &f->server, files, world.keys, errors);
     assert_non_null(t);
-    tls_contexts_set_server(f->contexts, 0, &t);
+    tls_contexts_set_server(f->farm.contexts, 0, &t);
     tls_server_files_free(&files);
     f->farm.listener_conf.tls = &f->server;
 }
@@ -107,9 +110,10 @@ static void make_client(struct tls_farm *f, struct strbuf *errors)
     f->client = (struct tls_client_conf){.verify = false};
     struct tls_client_files *files = tls_client_files_read(&f->client, time(NULL), errors);
     assert_non_null(files);
-    struct tls_client *t = tls_client_new(f->contexts->env, &f->client, files, BACKENDS, errors);
+    struct tls_client *t =
+        tls_client_new(f->farm.contexts->env, &f->client, files, BACKENDS, errors);
     assert_non_null(t);
-    tls_contexts_set_client(f->contexts, 0, &t);
+    tls_contexts_set_client(f->farm.contexts, 0, &t);
     tls_client_files_free(&files);
     f->farm.pool_conf.tls = &f->client;
 }
@@ -118,7 +122,7 @@ static void tls_farm_init(struct tls_farm *f, const struct sim_conf *conf, sim_p
 {
     struct strbuf errors = {0};
 
-    farm_init(&f->farm, conf, server_fn);
+    farm_init(&f->farm, conf, server_fn, CLIENTS);
     for (uint32_t i = 0; i < BACKENDS; i++) {
         f->places[i] = (struct place){f, f->farm.servers[i]};
         f->farm.servers[i]->arg = &f->places[i];
@@ -127,10 +131,8 @@ static void tls_farm_init(struct tls_farm *f, const struct sim_conf *conf, sim_p
     f->farm.listener_conf.handshake_timeout_ms = 7200000;
     f->farm.listener_conf.tunnel_timeout_ms = 72000000;
     f->farm.pool_conf.connect_timeout_ms = 7200000; /* the network may be slow */
-    f->contexts = tls_contexts_new(1, 1, &errors);
-    assert_non_null(f->contexts);
-    f->all[0] = f->contexts;
-    f->farm.shared.tls = f->all;
+    f->farm.contexts = tls_contexts_new(1, 1, &errors);
+    assert_non_null(f->farm.contexts);
     switch (sim_below(f->farm.sim, 3)) {
     case 0:
         f->front = true;
@@ -152,7 +154,6 @@ static void tls_farm_init(struct tls_farm *f, const struct sim_conf *conf, sim_p
 static void tls_farm_end(struct tls_farm *f)
 {
     farm_end(&f->farm);
-    tls_contexts_free(&f->contexts);
     sni_table_free(&f->sni);
     sim_tls_peer_free_all();
 }
@@ -246,7 +247,7 @@ static void send_pattern(struct end *e, uint64_t tag, uint64_t from, size_t n)
     uint8_t *bytes = xmalloc(n + 1);
 
     for (size_t i = 0; i < n; i++)
-        bytes[i] = sim_tcp_pattern(tag, from + i);
+        bytes[i] = sim_pattern(tag, from + i);
     end_send(e, bytes, n);
     free(bytes);
 }
@@ -259,7 +260,7 @@ static ssize_t read_pattern(struct end *e, uint64_t tag)
 
     while ((n = end_read(e, bytes, sizeof(bytes))) > 0) {
         for (ssize_t i = 0; i < n; i++)
-            assert_int_equal(bytes[i], sim_tcp_pattern(tag, e->received + (uint64_t)i));
+            assert_int_equal(bytes[i], sim_pattern(tag, e->received + (uint64_t)i));
         e->received += (uint64_t)n;
     }
     return n;
@@ -335,7 +336,7 @@ static void echo_life(uint64_t seed, void *arg)
     farm_start(&f.farm);
     for (uint32_t i = 0; i < CLIENTS; i++) {
         open_client(&f, &clients[i], echo_client);
-        clients[i].wants = some_size(f.farm.sim);
+        clients[i].wants = some_size(f.farm.sim, LARGE);
         send_pattern(&clients[i], clients[i].peer->id, 0, clients[i].wants);
         end_shutdown(&clients[i]);
     }
@@ -558,7 +559,7 @@ static void hello_client(struct end *e, enum sim_event event)
         for (ssize_t i = 0; i < n; i++, e->received++)
             assert_int_equal(bytes[i], e->received < hello.len
                                            ? hello.p[e->received]
-                                           : sim_tcp_pattern(e->peer->id, e->received - hello.len));
+                                           : sim_pattern(e->peer->id, e->received - hello.len));
     }
     if (n != 0)
         return;
@@ -593,7 +594,7 @@ static void sni_life(uint64_t seed, void *arg)
     f.farm.listener.pool = NULL;
     for (uint32_t i = 0; i < CLIENTS; i++) {
         open_client(&f, &clients[i], hello_client);
-        clients[i].wants = some_size(f.farm.sim);
+        clients[i].wants = some_size(f.farm.sim, LARGE);
         end_send(&clients[i], hello.p, hello.len);
         send_pattern(&clients[i], clients[i].peer->id, 0, clients[i].wants);
         end_shutdown(&clients[i]);

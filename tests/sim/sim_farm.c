@@ -1,7 +1,8 @@
-/* sim_tcp.c - see sim_tcp.h */
-#include "tests/sim/sim_tcp.h"
+/* sim_farm.c - see sim_farm.h */
+#include "tests/sim/sim_farm.h"
 
 #include "lb/base/alloc.h"
+#include "lb/proxy/http_listener.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -33,12 +34,14 @@ static void ignore_ready(void *ctx)
     (void)ctx;
 }
 
-void farm_init(struct farm *f, const struct sim_conf *conf, sim_peer_fn *server_fn)
+void farm_init(struct farm *f, const struct sim_conf *conf, sim_peer_fn *server_fn,
+               uint32_t clients)
 {
     static const struct checker_hooks hooks = {NULL, ignore_pool, ignore_pool, ignore_ready};
     static char names[BACKENDS][2] = {"a", "b", "c"};
 
     f->sim = sim_new(conf);
+    f->clients = clients;
     assert_int_equal(loop_init(&f->loop, sim_io(f->sim), f), 0);
     f->epochs = epoch_domain_new();
     epoch_reader_register(f->epochs, &f->reader);
@@ -69,22 +72,38 @@ void farm_init(struct farm *f, const struct sim_conf *conf, sim_peer_fn *server_
     f->listener_conf.tunnel_timeout_ms = 600000;
 }
 
+static void start_http(struct farm *f, struct pool **pools)
+{
+    struct strbuf errors = {0};
+
+    listener_stats_http_init(f->stats, 1);
+    f->listener.http = http_listener_new(&f->listener_conf, pools, &errors);
+    assert_non_null(f->listener.http);
+    strbuf_fini(&errors);
+}
+
 void farm_start(struct farm *f)
 {
     struct pool **pools = xcalloc(1, sizeof(*pools));
 
     f->pool = pools[0] = pool_new(&f->pool_conf, 0, 2, f->slots, 1, f->epochs);
+    for (uint32_t i = 0; i < BACKENDS; i++)
+        f->slots[i]->member = i;
     f->stats = xaligned(sizeof(*f->stats));
     f->stats->rows = xaligned(sizeof(*f->stats->rows));
     f->stats->n_rows = 1;
     f->listener =
         (struct proxy_listener){.conf = &f->listener_conf, .stats = f->stats, .pool = f->pool};
+    if (f->listener_conf.mode == MODE_HTTP)
+        start_http(f, pools);
     f->shared.pools = pools;
     f->shared.n_pools = 1;
     f->shared.table = f->table;
     f->shared.checker = f->checker;
     f->shared.proxies = f->proxies;
     f->shared.n_workers = 1;
+    if (f->contexts != NULL)
+        f->shared.tls = &f->contexts;
     f->proxy = proxy_new(&f->loop, &f->shared, 0, &f->counters);
     proxy_listen(f->proxy, &f->listener, sim_listen(f->sim, &f->front.sa, f->front.len));
 }
@@ -112,7 +131,7 @@ void run_until(struct farm *f, bool (*over)(const struct farm *f), uint64_t seco
     assert_true(over(f));
 }
 
-static bool all_sessions_gone(const struct farm *f)
+bool all_sessions_gone(const struct farm *f)
 {
     return proxy_sessions(f->proxy) == 0;
 }
@@ -124,30 +143,45 @@ static bool stopped(const struct farm *f)
 
 bool clients_done(const struct farm *f)
 {
-    return f->done == CLIENTS;
+    return f->done == f->clients;
 }
 
-void farm_end(struct farm *f)
+static void check_counts(const struct farm *f)
 {
-    run_until(f, all_sessions_gone, 3600);
-    for (uint32_t i = 0; i < BACKENDS; i++)
+    for (uint32_t i = 0; i < BACKENDS; i++) {
+        const struct backend_counters *row = f->pool->members[i].rows;
         assert_int_equal(atomic_load(&f->slots[i]->in_flight), 0);
+        assert_int_equal(counter_get(&row->idle), 0);
+    }
     assert_int_equal(atomic_load(&f->pool->waiting), 0);
     assert_int_equal(atomic_load(&f->pool->current), 0);
     assert_int_equal(atomic_load(&f->stats->current), 0);
     assert_int_equal(atomic_load(&f->shared.connections), 0);
+}
+
+void farm_end(struct farm *f)
+{
+    struct pool **pools = f->shared.pools;
+
+    run_until(f, all_sessions_gone, 7200);
     proxy_stop_accepting(f->proxy);
-    run_until(f, stopped, 60);
+    run_until(f, stopped, 7200);
+    check_counts(f);
     proxy_free(&f->proxy);
     checker_stop(f->checker);
     assert_true(checker_stopped(f->checker));
     checker_free(&f->checker);
-    struct pool **pools = f->shared.pools;
+    if (f->listener.http != NULL) {
+        http_listener_free(&f->listener.http);
+        listener_stats_http_fini(f->stats);
+    }
     pool_free(&f->pool);
     free(pools);
     free(f->stats->rows);
     free(f->stats);
     table_free(&f->table);
+    if (f->contexts != NULL)
+        tls_contexts_free(&f->contexts);
     epoch_leave(&f->reader);
     loop_fini(&f->loop);
     epoch_reader_unregister(&f->reader);
@@ -155,7 +189,7 @@ void farm_end(struct farm *f)
     sim_free(&f->sim);
 }
 
-uint64_t some_size(struct sim *s)
+uint32_t some_size(struct sim *s, uint32_t large)
 {
     switch (sim_below(s, 4)) {
     case 0:
@@ -165,7 +199,7 @@ uint64_t some_size(struct sim *s)
     case 2:
         return sim_below(s, 5000);
     default:
-        return sim_below(s, sim_below(s, 20) == 0 ? 150000 : 20000);
+        return sim_below(s, sim_below(s, 20) == 0 ? large : 20000);
     }
 }
 
@@ -176,9 +210,4 @@ void some_moods(struct farm *f, const enum sim_mood *moods, uint32_t n)
     for (uint32_t i = 0; i < BACKENDS; i++)
         if (i != well && sim_below(f->sim, 2) == 0)
             f->servers[i]->mood = moods[sim_below(f->sim, n)];
-}
-
-uint8_t sim_tcp_pattern(uint64_t tag, uint64_t at)
-{
-    return (uint8_t)(tag * 31 + at * 7 + (at >> 8));
 }
