@@ -21,6 +21,7 @@
 #include "health/latency.h"
 #include "health/slow_start.h"
 #include "health/verdict.h"
+#include "lb/obs/events.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -188,8 +189,10 @@ static void on_ready_by(struct timer *timer)
 {
     struct checker *c = container_of(timer, struct checker, ready_by);
 
-    log_warn("the first health checks take long: %u backends have no result yet, going on without",
-             c->n_first);
+    events_log(
+        EVENT_HEALTH, LOG_LEVEL_WARN, NULL,
+        "the first health checks take long: %u backends have no result yet, going on without",
+        c->n_first);
     list_for_each (node, &c->targets)
         list_entry(node, struct target, all)->first = false;
     c->n_first = 0;
@@ -279,10 +282,11 @@ static void log_transition(const struct target *t, enum oper_state was, bool up)
     else
         snprintf(former, sizeof(former), "was %s for %s", up ? "DOWN" : "UP",
                  format_age(now_ms(c) - t->changed_at_ms, age));
-    log_msg(up ? LOG_LEVEL_INFO : LOG_LEVEL_WARN,
-            "backend %s/%s is %s: %s (%s%s, %s; %u of %u backends up)", s->pool_name, s->name,
-            up ? "UP" : "DOWN", t->info.reason, kind != NULL ? "check " : "no check",
-            kind != NULL ? kind->name : "", former, p->up, p->targets);
+    events_log_backend(EVENT_HEALTH, up ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, s->pool_name, s->name,
+                       "backend %s/%s is %s: %s (%s%s, %s; %u of %u backends up)", s->pool_name,
+                       s->name, up ? "UP" : "DOWN", t->info.reason,
+                       kind != NULL ? "check " : "no check", kind != NULL ? kind->name : "", former,
+                       p->up, p->targets);
 }
 
 static void count_downtime(struct target *t, uint64_t wall_us)
@@ -411,8 +415,9 @@ static void eject(struct target *t, uint32_t failures)
              failures);
     set_ejected(t, true);
     timer_start(&c->loop->timers, &t->back, t->outlier.until_ms);
-    log_warn("backend %s/%s is %s (%u of %u backends up)", s->pool_name, s->name, t->ejection,
-             p->up, p->targets);
+    events_log_backend(EVENT_EJECTION, LOG_LEVEL_WARN, s->pool_name, s->name,
+                       "backend %s/%s is %s (%u of %u backends up)", s->pool_name, s->name,
+                       t->ejection, p->up, p->targets);
     publish(t);
 }
 
@@ -427,8 +432,9 @@ static void end_ejection(struct target *t, const char *why)
     outlier_return(&t->outlier, now_ms(c));
     timer_stop(&c->loop->timers, &t->back);
     set_ejected(t, false);
-    log_info("backend %s/%s is no longer ejected, after %s: %s (%u of %u backends up)",
-             s->pool_name, s->name, format_age(lasted_ms, age), why, p->up, p->targets);
+    events_log_backend(EVENT_EJECTION, LOG_LEVEL_INFO, s->pool_name, s->name,
+                       "backend %s/%s is no longer ejected, after %s: %s (%u of %u backends up)",
+                       s->pool_name, s->name, format_age(lasted_ms, age), why, p->up, p->targets);
     ramp(t, oper_is_up(verdict_oper(&t->verdict)));
     publish(t);
 }
@@ -477,8 +483,9 @@ static void refuse_ejection(struct target *t, uint32_t failures, const char *why
     if (t->refused_ms != 0 && now - t->refused_ms < REFUSED_GAP_MS)
         return;
     t->refused_ms = now;
-    log_warn("backend %s/%s is not ejected although %u requests failed in a row: %s",
-             t->slot->pool_name, t->slot->name, failures, why);
+    events_log_backend(EVENT_EJECTION, LOG_LEVEL_WARN, t->slot->pool_name, t->slot->name,
+                       "backend %s/%s is not ejected although %u requests failed in a row: %s",
+                       t->slot->pool_name, t->slot->name, failures, why);
 }
 
 static void take_outlier(struct target *t)
@@ -641,8 +648,9 @@ static void log_unable(struct target *t, const char *why)
     if (c->unable_logged_ms != 0 && now_ms(c) - c->unable_logged_ms < 1000)
         return;
     c->unable_logged_ms = now_ms(c);
-    log_warn("backend %s/%s cannot be checked, what was known of it stays: %s", t->slot->pool_name,
-             t->slot->name, why);
+    events_log_backend(EVENT_HEALTH, LOG_LEVEL_WARN, t->slot->pool_name, t->slot->name,
+                       "backend %s/%s cannot be checked, what was known of it stays: %s",
+                       t->slot->pool_name, t->slot->name, why);
 }
 
 static void judge(struct target *t, const struct check_outcome *o)

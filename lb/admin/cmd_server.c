@@ -4,8 +4,8 @@
  * logged. */
 #include "health/checker.h"
 #include "lb/admin/command.h"
-#include "lb/base/log.h"
 #include "lb/net/addr.h"
+#include "lb/obs/events.h"
 #include "lb/upstream/pool.h"
 
 #include <arpa/inet.h>
@@ -16,7 +16,9 @@
 
 static void note_change(const struct backend_slot *slot, const char *what)
 {
-    log_info("backend %s/%s: %s over the stats socket", slot->pool_name, slot->name, what);
+    events_log_backend(EVENT_CHANGE, LOG_LEVEL_INFO, slot->pool_name, slot->name,
+                       "backend %s/%s: %s over the stats socket", slot->pool_name, slot->name,
+                       what);
 }
 
 static void change_admin(struct command *c, struct backend_slot *slot, uint8_t clear, uint8_t set,
@@ -270,9 +272,10 @@ static void note_address(struct command *c, const struct backend_slot *slot, con
     bool asked = command_arg(c, 3).len > 0;
     command_note(c, SEVERITY_WARNING, "%s%s by 'stats socket command'", ip,
                  asked || old_port != port ? ports : "");
-    log_info("backend %s/%s: address changed from %s to %s over the stats socket", slot->pool_name,
-             slot->name, old->len > 0 ? addr_format(old, old_host) : "none",
-             addr_format(new, new_host));
+    events_log_backend(
+        EVENT_CHANGE, LOG_LEVEL_INFO, slot->pool_name, slot->name,
+        "backend %s/%s: address changed from %s to %s over the stats socket", slot->pool_name,
+        slot->name, old->len > 0 ? addr_format(old, old_host) : "none", addr_format(new, new_host));
 }
 
 static void set_address(struct command *c, const struct pool_member *m)

@@ -14,8 +14,8 @@
 #include "lb/admin/command_line.h"
 #include "lb/admin/sampler.h"
 #include "lb/base/alloc.h"
-#include "lb/base/log.h"
 #include "lb/io/loop.h"
+#include "lb/obs/events.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -173,7 +173,8 @@ static void on_timer(struct timer *t)
         return;
     }
     if (c->state == CLIENT_WAITING)
-        log_warn("stats socket: the workers did not answer in %d s", WAIT_MS / 1000);
+        events_log(EVENT_WORKER, LOG_LEVEL_WARN, NULL,
+                   "stats socket: the workers did not answer in %d s", WAIT_MS / 1000);
     client_close(c);
 }
 
@@ -416,7 +417,8 @@ static void on_accept(struct op *op, int res)
     /* Short of descriptors or memory: the next tick tries again. */
     if (res != -EMFILE && res != -ENFILE && res != -ENOBUFS && res != -ENOMEM) {
         s->broken = true;
-        log_error("stats socket: accepting ended: %s", strerror(-res));
+        events_log(EVENT_LIMIT, LOG_LEVEL_ERROR, NULL, "stats socket: accepting ended: %s",
+                   strerror(-res));
     }
 }
 

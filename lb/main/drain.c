@@ -10,6 +10,7 @@
 #include "lb/main/systemd.h"
 #include "lb/main/tls_store.h"
 #include "lb/main/worker.h"
+#include "lb/obs/events.h"
 
 #include <signal.h>
 #include <string.h>
@@ -27,8 +28,9 @@ static void on_guard(struct timer *t)
 {
     const struct process *p = container_of(t, struct process, guard);
 
-    log_error("%llu sessions cannot be ended: leaving without them",
-              (unsigned long long)process_sessions(p));
+    events_log(EVENT_LIFE, LOG_LEVEL_ERROR, NULL,
+               "%llu sessions cannot be ended: leaving without them",
+               (unsigned long long)process_sessions(p));
     log_thread_stop();
     _exit(EXIT_FAILED);
 }
@@ -42,8 +44,9 @@ static void on_deadline(struct timer *t)
 {
     struct process *p = container_of(t, struct process, deadline);
 
-    log_warn("drain: the deadline is reached: %llu sessions are cut",
-             (unsigned long long)process_sessions(p));
+    events_log(EVENT_LIFE, LOG_LEVEL_WARN, NULL,
+               "drain: the deadline is reached: %llu sessions are cut",
+               (unsigned long long)process_sessions(p));
     drain_enter(p, PHASE_CUTTING);
 }
 
@@ -119,7 +122,7 @@ static bool all_drained(const struct process *p)
 void drain_step(struct process *p)
 {
     if ((p->phase == PHASE_DRAINING || p->phase == PHASE_CUTTING) && all_drained(p)) {
-        log_info("drained: no session is left");
+        events_log(EVENT_LIFE, LOG_LEVEL_INFO, NULL, "drained: no session is left");
         drain_enter(p, PHASE_CLOSING);
     }
 }
@@ -137,20 +140,22 @@ static void on_end_signal(struct process *p, int signo)
 
     if (p->phase >= PHASE_LEAVING) {
         if (p->phase < PHASE_CUTTING) {
-            log_warn("signal %s again: %llu sessions are cut", name, (unsigned long long)sessions);
+            events_log(EVENT_LIFE, LOG_LEVEL_WARN, NULL, "signal %s again: %llu sessions are cut",
+                       name, (unsigned long long)sessions);
             drain_enter(p, PHASE_CUTTING);
         }
         return;
     }
     if (signo == SIGINT && sessions == 0) {
-        log_info("signal INT with nothing in flight: ending");
+        events_log(EVENT_LIFE, LOG_LEVEL_INFO, NULL, "signal INT with nothing in flight: ending");
         drain_enter(p, PHASE_DRAINING);
         return;
     }
-    log_info("signal %s: draining: %llu session%s open, accepting ends %s, cut after %.1f s", name,
-             (unsigned long long)sessions, sessions == 1 ? "" : "s",
-             p->conf->drain.delay_ms == 0 ? "now" : "after drain.delay",
-             p->conf->drain.deadline_ms / 1000.0);
+    events_log(EVENT_LIFE, LOG_LEVEL_INFO, NULL,
+               "signal %s: draining: %llu session%s open, accepting ends %s, cut after %.1f s",
+               name, (unsigned long long)sessions, sessions == 1 ? "" : "s",
+               p->conf->drain.delay_ms == 0 ? "now" : "after drain.delay",
+               p->conf->drain.deadline_ms / 1000.0);
     drain_enter(p, p->conf->drain.delay_ms == 0 ? PHASE_DRAINING : PHASE_LEAVING);
 }
 
@@ -166,11 +171,12 @@ void drain_on_signal(void *arg, int signo)
         return;
     case SIGUSR1:
         log_reopen();
-        log_info("signal USR1: logs are opened again");
+        events_log(EVENT_LIFE, LOG_LEVEL_INFO, NULL, "signal USR1: logs are opened again");
         return;
     default: /* HUP, USR2 */
-        log_warn("signal %s: this version cannot reload yet; the configuration stays as it is%s",
-                 sigabbrev_np(signo), p->tls != NULL ? ", the files of TLS are read again" : "");
+        events_log(EVENT_RELOAD, LOG_LEVEL_WARN, NULL,
+                   "signal %s: this version cannot reload yet; the configuration stays as it is%s",
+                   sigabbrev_np(signo), p->tls != NULL ? ", the files of TLS are read again" : "");
         if (p->tls != NULL && p->phase == PHASE_RUNNING)
             tls_store_reload(p->tls);
         return;

@@ -14,6 +14,7 @@
 #include "lb/main/systemd.h"
 #include "lb/main/tls_store.h"
 #include "lb/main/worker.h"
+#include "lb/obs/events.h"
 #include "lb/proxy/http_listener.h"
 #include "lb/proxy/sni_table.h"
 #include "lb/upstream/pool.h"
@@ -94,7 +95,7 @@ static void check_ready(struct process *p)
         return;
     p->told_ready = true;
     count_up(p, &up, &all);
-    log_info("ready: %u of %u backends are up", up, all);
+    events_log(EVENT_LIFE, LOG_LEVEL_INFO, NULL, "ready: %u of %u backends are up", up, all);
     systemd_notify("READY=1");
 }
 
@@ -156,7 +157,7 @@ static void on_watchdog(struct timer *t)
         if (worker_ping(&p->workers[i]))
             continue;
         alive = false;
-        log_error("worker %u does not answer", i);
+        events_log(EVENT_WORKER, LOG_LEVEL_ERROR, NULL, "worker %u does not answer", i);
     }
     if (alive)
         systemd_notify("WATCHDOG=1");
@@ -216,9 +217,11 @@ static void announce(const struct process *p, const struct io_probe *probe)
     char limits[256];
     const char *by;
 
-    log_info("sluice %s starts with %s: %u listener%s, %u pool%s, %u worker%s", SLUICE_VERSION,
-             p->from, p->conf->n_listeners, p->conf->n_listeners == 1 ? "" : "s", p->conf->n_pools,
-             p->conf->n_pools == 1 ? "" : "s", p->n_workers, p->n_workers == 1 ? "" : "s");
+    events_log(EVENT_LIFE, LOG_LEVEL_INFO, NULL,
+               "sluice %s starts with %s: %u listener%s, %u pool%s, %u worker%s", SLUICE_VERSION,
+               p->from, p->conf->n_listeners, p->conf->n_listeners == 1 ? "" : "s",
+               p->conf->n_pools, p->conf->n_pools == 1 ? "" : "s", p->n_workers,
+               p->n_workers == 1 ? "" : "s");
     if (p->engine == IO_URING)
         log_info("engine io_uring: available (%s)", probe->features);
     else if (p->conf->io == IO_EPOLL)
@@ -230,8 +233,9 @@ static void announce(const struct process *p, const struct io_probe *probe)
     log_info("limits: %s; at most %u connections (%s)", limits, p->max_connections,
              p->max_connections == p->conf->max_connections ? "limits.connections" : by);
     if (p->conf->max_connections > p->max_connections)
-        log_warn("limits.connections = %u cannot be had: %s allow %u", p->conf->max_connections, by,
-                 p->max_connections);
+        events_log(EVENT_LIMIT, LOG_LEVEL_WARN, NULL,
+                   "limits.connections = %u cannot be had: %s allow %u", p->conf->max_connections,
+                   by, p->max_connections);
 }
 
 static int start_control_loop(struct process *p)
@@ -707,7 +711,7 @@ int process_run(const struct conf *conf, const char *from)
         check_ready(p);
     }
     if (rc == 0)
-        log_info("ended");
+        events_log(EVENT_LIFE, LOG_LEVEL_INFO, NULL, "ended");
     finish(p);
     free(p);
     return rc == 0 ? EXIT_DONE : EXIT_FAILED;

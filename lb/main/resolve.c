@@ -4,10 +4,10 @@
 #include "health/checker.h"
 #include "lb/base/alloc.h"
 #include "lb/base/epoch.h"
-#include "lb/base/log.h"
 #include "lb/config/conf.h"
 #include "lb/io/loop.h"
 #include "lb/net/resolver.h"
+#include "lb/obs/events.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -111,17 +111,20 @@ static void resolved(struct name *n, const struct addr *chosen)
 
     addr_set_port(&a, n->conf->address.port);
     if (n->error[0] != '\0' && n->resolved)
-        log_info("backend %s/%s: %s resolves again", n->slot->pool_name, n->slot->name,
-                 n->conf->address.host);
+        events_log_backend(EVENT_ADDRESS, LOG_LEVEL_INFO, n->slot->pool_name, n->slot->name,
+                           "backend %s/%s: %s resolves again", n->slot->pool_name, n->slot->name,
+                           n->conf->address.host);
     n->error[0] = '\0';
     if (now != NULL && n->resolved && addr_eq(now, &a))
         return;
     if (now != NULL)
-        log_info("backend %s/%s: %s is now %s, was %s", n->slot->pool_name, n->slot->name,
-                 n->conf->address.host, addr_format(&a, text), addr_format(now, old));
+        events_log_backend(EVENT_ADDRESS, LOG_LEVEL_INFO, n->slot->pool_name, n->slot->name,
+                           "backend %s/%s: %s is now %s, was %s", n->slot->pool_name, n->slot->name,
+                           n->conf->address.host, addr_format(&a, text), addr_format(now, old));
     else
-        log_info("backend %s/%s: %s is %s", n->slot->pool_name, n->slot->name,
-                 n->conf->address.host, addr_format(&a, text));
+        events_log_backend(EVENT_ADDRESS, LOG_LEVEL_INFO, n->slot->pool_name, n->slot->name,
+                           "backend %s/%s: %s is %s", n->slot->pool_name, n->slot->name,
+                           n->conf->address.host, addr_format(&a, text));
     slot_set_address(n->resolve->table, n->slot, &a);
     n->resolved = true;
     n->slot->maint_reason[0] = '\0';
@@ -138,12 +141,15 @@ static void not_resolved(struct name *n, const char *error)
         snprintf(n->slot->maint_reason, sizeof(n->slot->maint_reason), "%.80s: %.40s",
                  n->conf->address.host, error);
         if (news)
-            log_warn("%s:%d: backend %s/%s gets no traffic: %s: %s", n->conf->file, n->conf->line,
-                     n->slot->pool_name, n->slot->name, n->conf->address.host, error);
+            events_log_backend(EVENT_ADDRESS, LOG_LEVEL_WARN, n->slot->pool_name, n->slot->name,
+                               "%s:%d: backend %s/%s gets no traffic: %s: %s", n->conf->file,
+                               n->conf->line, n->slot->pool_name, n->slot->name,
+                               n->conf->address.host, error);
         checker_touch(n->resolve->checker, n->slot);
     } else if (news) {
-        log_warn("backend %s/%s: %s: %s; its last address stays in use", n->slot->pool_name,
-                 n->slot->name, n->conf->address.host, error);
+        events_log_backend(EVENT_ADDRESS, LOG_LEVEL_WARN, n->slot->pool_name, n->slot->name,
+                           "backend %s/%s: %s: %s; its last address stays in use",
+                           n->slot->pool_name, n->slot->name, n->conf->address.host, error);
     }
 }
 

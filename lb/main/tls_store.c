@@ -2,7 +2,6 @@
 #include "lb/main/tls_store.h"
 
 #include "lb/base/alloc.h"
-#include "lb/base/log.h"
 #include "lb/config/conf.h"
 #include "lb/main/checker_thread.h"
 #include "lb/main/process.h"
@@ -11,6 +10,7 @@
 #include "lb/net/tls_files.h"
 #include "lb/net/tls_ticket.h"
 #include "lb/net/tls_ticket_file.h"
+#include "lb/obs/events.h"
 #include "lb/proxy/tls_contexts.h"
 
 #include <stdlib.h>
@@ -76,8 +76,8 @@ void tls_store_log(const char *of, const char *name, const char *what, const str
         line = str_word(&rest, "\n");
         bool warning = str_contains(line, STR(": warning: "));
         if (line.len > 0)
-            log_msg(warning ? LOG_LEVEL_WARN : LOG_LEVEL_ERROR, "%s%s%s" STR_FMT, of, name,
-                    warning ? ": " : what, STR_ARG(line));
+            events_log(EVENT_CERTIFICATE, warning ? LOG_LEVEL_WARN : LOG_LEVEL_ERROR, name,
+                       "%s%s%s" STR_FMT, of, name, warning ? ": " : what, STR_ARG(line));
     }
 }
 

@@ -6,7 +6,6 @@
  * changed from one look to the next, so that a new certificate is not tried with the old key. */
 #include "lb/base/alloc.h"
 #include "lb/base/hash.h"
-#include "lb/base/log.h"
 #include "lb/base/str.h"
 #include "lb/config/conf.h"
 #include "lb/io/loop.h"
@@ -16,6 +15,7 @@
 #include "lb/net/tls_files.h"
 #include "lb/net/tls_ticket.h"
 #include "lb/net/tls_ticket_file.h"
+#include "lb/obs/events.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -107,11 +107,13 @@ static void tell_expiry(const char *of, const char *owner, const struct tls_cert
     const char *name = info->n_names > 0 ? info->names[0] : info->subject;
 
     if (left < 0)
-        log_error("%s %s: certificate %s (%s) has expired %lld day%s ago", of, owner, info->file,
-                  name, (long long)days, days == 1 ? "" : "s");
+        events_log(EVENT_CERTIFICATE, LOG_LEVEL_ERROR, owner,
+                   "%s %s: certificate %s (%s) has expired %lld day%s ago", of, owner, info->file,
+                   name, (long long)days, days == 1 ? "" : "s");
     else if (days < EXPIRES_SOON)
-        log_warn("%s %s: certificate %s (%s) expires in %lld day%s", of, owner, info->file, name,
-                 (long long)days, days == 1 ? "" : "s");
+        events_log(EVENT_CERTIFICATE, LOG_LEVEL_WARN, owner,
+                   "%s %s: certificate %s (%s) expires in %lld day%s", of, owner, info->file, name,
+                   (long long)days, days == 1 ? "" : "s");
 }
 
 static void on_expiry(struct timer *t)
@@ -171,11 +173,14 @@ static void tell_changes(const struct served *v, char *const *before, int64_t no
         changed++;
         strbuf_clear(&text);
         describe(info, now, &text);
-        log_info("listener %s: new certificate %s: %s", v->conf->name, info->file, text.p);
+        events_log(EVENT_CERTIFICATE, LOG_LEVEL_INFO, v->conf->name,
+                   "listener %s: new certificate %s: %s", v->conf->name, info->file, text.p);
     }
     if (changed == 0 && !keeps_any(v))
-        log_info("listener %s: the files of its TLS were read again, its certificates are the same",
-                 v->conf->name);
+        events_log(
+            EVENT_CERTIFICATE, LOG_LEVEL_INFO, v->conf->name,
+            "listener %s: the files of its TLS were read again, its certificates are the same",
+            v->conf->name);
     strbuf_fini(&text);
 }
 
@@ -205,7 +210,8 @@ static void read_tickets(struct served *v)
     v->ticket_file.refused = !tls_ticket_file_read(v->conf->tls, v->keys, &errors);
     tls_store_log("listener ", v->conf->name, REFUSED, &errors);
     if (!v->ticket_file.refused)
-        log_info("listener %s: new ticket keys %s", v->conf->name, v->conf->tls->ticket_keys);
+        events_log(EVENT_CERTIFICATE, LOG_LEVEL_INFO, v->conf->name,
+                   "listener %s: new ticket keys %s", v->conf->name, v->conf->tls->ticket_keys);
     strbuf_fini(&errors);
 }
 
@@ -217,7 +223,8 @@ static void read_client(struct tls_store *s, struct dialled *d)
     d->certs.refused = !tls_store_load_client(s, d, wall_s(s), &errors);
     tls_store_log("pool ", name, REFUSED, &errors);
     if (!d->certs.refused)
-        log_info("pool %s: the files of its TLS were read again", name);
+        events_log(EVENT_CERTIFICATE, LOG_LEVEL_INFO, name,
+                   "pool %s: the files of its TLS were read again", name);
     free(name);
     strbuf_fini(&errors);
 }
@@ -291,8 +298,9 @@ void tls_store_reload(struct tls_store *s)
 static void check_access(const char *of, const char *name, const char *path)
 {
     if (path != NULL && faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) != 0)
-        log_warn("%s %s: %s: %s: changes of it will not be seen before a restart", of, name, path,
-                 strerror(errno));
+        events_log(EVENT_CERTIFICATE, LOG_LEVEL_WARN, name,
+                   "%s %s: %s: %s: changes of it will not be seen before a restart", of, name, path,
+                   strerror(errno));
 }
 
 void tls_store_check_access(const struct tls_store *s)

@@ -3,7 +3,7 @@
 
 #include "lb/base/alloc.h"
 #include "lb/base/assert.h"
-#include "lb/base/log.h"
+#include "lb/obs/events.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +19,7 @@ struct histogram *histogram_rows_new(uint32_t n)
                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     if (rows == MAP_FAILED) {
-        log_error("out of memory for latency histograms");
+        events_log(EVENT_LIMIT, LOG_LEVEL_ERROR, NULL, "out of memory for latency histograms");
         exit(1);
     }
     return rows;

@@ -3,7 +3,7 @@
  * A pause leaves clients in the kernel's queue, where they wait instead of being refused. It ends
  * by timer, so running out of descriptors costs a wake-up every RESUME_MS and never a spin. */
 #include "lb/base/alloc.h"
-#include "lb/base/log.h"
+#include "lb/obs/events.h"
 #include "lb/proxy/proxy_priv.h"
 
 #include <errno.h>
@@ -47,8 +47,9 @@ static void warn(struct acceptor *a, const char *why)
     if (p->warned_ms != 0 && now - p->warned_ms < WARN_EVERY_MS)
         return;
     p->warned_ms = now;
-    log_warn("listener %s: accepting pauses: %s; clients wait in the kernel's queue",
-             a->listener->conf->name, why);
+    events_log(EVENT_LIMIT, LOG_LEVEL_WARN, a->listener->conf->name,
+               "listener %s: accepting pauses: %s; clients wait in the kernel's queue",
+               a->listener->conf->name, why);
 }
 
 void acceptor_pause(struct acceptor *a)

@@ -1,7 +1,7 @@
 /* session.c - see session.h */
 #include "lb/proxy/session.h"
 
-#include "lb/base/log.h"
+#include "lb/obs/events.h"
 #include "lb/proxy/proxy_priv.h"
 
 #include <stdio.h>
@@ -123,8 +123,9 @@ void session_note_refused(struct session *s, const char *what, const char *why)
     }
     if (p->refused > 1)
         snprintf(more, sizeof(more), " (%u were refused since the last such line)", p->refused);
-    log_warn("listener %s: a connection%s is refused: %s%s%s", s->listener->conf->name, from, what,
-             why, more);
+    events_log(EVENT_REFUSED, LOG_LEVEL_WARN, s->listener->conf->name,
+               "listener %s: a connection%s is refused: %s%s%s", s->listener->conf->name, from,
+               what, why, more);
     p->refused_ms = now;
     p->refused = 0;
 }
