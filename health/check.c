@@ -26,6 +26,12 @@ const struct check_kind *check_kind_of(enum check_type type)
         return &check_kind_tls;
     case CHECK_TYPE_HTTP:
         return &check_kind_http;
+    case CHECK_TYPE_FASTCGI:
+        return &check_kind_fastcgi;
+    case CHECK_TYPE_UWSGI:
+        return &check_kind_uwsgi;
+    case CHECK_TYPE_SCGI:
+        return &check_kind_scgi;
     case CHECK_TYPE_NONE:
         break;
     }

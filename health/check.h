@@ -29,7 +29,8 @@ struct check_outcome {
 };
 
 struct check;
-struct check_h2; /* check_http2.c */
+struct check_cgi; /* check_cgi.c */
+struct check_h2;  /* check_http2.c */
 typedef void check_done_fn(struct check *ck, const struct check_outcome *outcome);
 
 struct check_kind {
@@ -48,6 +49,7 @@ struct check_kind {
     void (*fini)(struct check *ck);
 };
 extern const struct check_kind check_kind_tcp, check_kind_tls, check_kind_http, check_kind_http2;
+extern const struct check_kind check_kind_fastcgi, check_kind_uwsgi, check_kind_scgi;
 const struct check_kind *check_kind_of(enum check_type type); /* NULL: none */
 
 enum check_state {
@@ -89,6 +91,7 @@ struct check {
     struct strbuf seen; /* of the answer, where it is searched; LIMIT_CHECK_BODY at most */
     struct check_http http;
     struct check_h2 *h2; /* NULL: it speaks HTTP/1.1 */
+    struct check_cgi *cgi;
 };
 
 /* ck: zeroed or ended. conf, and the strings in it, stay until `done`. backend: its address; the

@@ -40,6 +40,7 @@ struct checker_pool_conf {
     /* Of the backend, as it is configured: whom its certificate is for, unless health.tls says.
      * NULL: its address is a literal one. */
     const char *host;
+    const char *cgi_root; /* folder of the application's scripts; NULL: none */
 };
 
 /* The caller owns `loop` (initialised with its engine) and runs it in a thread of its own choosing,

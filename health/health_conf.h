@@ -5,7 +5,20 @@
 #include "lb/net/addr.h"
 #include "lb/net/tls_conf.h"
 
-enum check_type { CHECK_TYPE_NONE, CHECK_TYPE_TCP, CHECK_TYPE_HTTP, CHECK_TYPE_TLS };
+enum check_type {
+    CHECK_TYPE_NONE,
+    CHECK_TYPE_TCP,
+    CHECK_TYPE_HTTP,
+    CHECK_TYPE_TLS,
+    CHECK_TYPE_FASTCGI,
+    CHECK_TYPE_UWSGI,
+    CHECK_TYPE_SCGI,
+};
+/* Those that ask for a path and judge a status. */
+static inline bool check_type_asks(enum check_type t)
+{
+    return t == CHECK_TYPE_HTTP || t >= CHECK_TYPE_FASTCGI;
+}
 
 struct status_range {
     uint16_t from, to; /* inclusive */
@@ -23,7 +36,7 @@ struct health_conf {
     const char *send; /* NULL: nothing; escapes already decoded */
     size_t send_len;
     const char *expect; /* NULL: connecting is enough; substring of what is received */
-    /* http */
+    /* http, fastcgi, uwsgi, scgi */
     const char *method, *path;
     const char *host; /* NULL: the backend's address */
     const char *body; /* NULL, or substring that the body must contain */

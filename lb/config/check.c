@@ -313,9 +313,10 @@ void check_idle(const struct check *c, uint32_t p, const char *setting, bool wor
 static void check_idle_settings(const struct check *c, uint32_t p)
 {
     const struct pool_conf *pool = &c->own->conf.pools[p];
-    bool tcp = pool->health.type == CHECK_TYPE_TCP, http = pool->health.type == CHECK_TYPE_HTTP;
-    const char *need_tcp = "health.type = \"tcp\"", *need_http = "health.type = \"http\"";
-    const char *need_check = "health.type = \"tcp\", \"tls\" or \"http\"";
+    bool tcp = pool->health.type == CHECK_TYPE_TCP, http = check_type_asks(pool->health.type);
+    const char *need_tcp = "health.type = \"tcp\"",
+               *need_http = "health.type = \"http\", \"fastcgi\", \"uwsgi\" or \"scgi\"";
+    const char *need_check = "a health.type other than \"none\"";
     bool any = pool->health.type != CHECK_TYPE_NONE;
 
     check_idle(c, p, "hash.key", pool->balance.kind == BALANCE_HASH, "balance = \"hash\"");
@@ -339,7 +340,7 @@ static void check_health(const struct check *c, uint32_t p)
         h->interval_changing_ms = h->interval_ms;
     if (h->interval_down_ms == 0)
         h->interval_down_ms = h->interval_ms;
-    if (h->type == CHECK_TYPE_HTTP && h->body != NULL && strcmp(h->method, "HEAD") == 0)
+    if (check_type_asks(h->type) && h->body != NULL && strcmp(h->method, "HEAD") == 0)
         pool_error(c, p, "health.body",
                    "found beside method = \"HEAD\", expected a method whose answer has a body");
     if (h->port != 0 && h->address.len > 0 && addr_family(&h->address) == AF_UNIX)

@@ -15,10 +15,37 @@
 
 /* ---- pools ---- */
 
+/* uwsgi and SCGI carry one request a connection; of FastCGI's, see the setting's help. */
+static void check_cgi(const struct check *c, uint32_t p)
+{
+    struct pool_conf *pool = &c->own->conf.pools[p];
+    bool fastcgi = pool->protocol == PROTOCOL_FASTCGI, cgi = protocol_is_cgi(pool->protocol);
+    const char *need = "protocol = \"fastcgi\"", *need_any = "protocol = \"fastcgi\", \"uwsgi\" or "
+                                                             "\"scgi\"";
+
+    check_idle(c, p, "cgi.script", fastcgi, need);
+    check_idle(c, p, "cgi.index", fastcgi, need);
+    check_idle(c, p, "cgi.split", fastcgi, need);
+    check_idle(c, p, "cgi.root", cgi, need_any);
+    check_idle(c, p, "cgi.buffer", cgi, need_any);
+    check_idle(c, p, "cgi.mount", cgi && !fastcgi, "protocol = \"uwsgi\" or \"scgi\"");
+    if (pool->http.cgi.n_params > 0 && !cgi)
+        pool_warning(c, p, "cgi.params", "has no effect without %s", need_any);
+    if (!cgi)
+        return;
+    if (check_member(check_pool_setting(c, p), "reuse") == NULL)
+        pool->http.reuse = REUSE_NEVER;
+    else if (!fastcgi && pool->http.reuse != REUSE_NEVER)
+        pool_warning(c, p, "reuse",
+                     "has no effect: a connection in this protocol carries one request");
+}
+
 void check_http_pool(const struct check *c, uint32_t p)
 {
     const struct pool_conf *pool = &c->own->conf.pools[p];
 
+    if (pool->mode == MODE_HTTP)
+        check_cgi(c, p);
     if (pool->mode == MODE_TCP && pool->hash_key != HASH_SOURCE)
         pool_error(c, p, "hash.key",
                    "found a key of requests, expected \"source\" in mode \"tcp\"");

@@ -45,7 +45,8 @@ static const struct schema_word log_levels[] = {{"error", LOG_LEVEL_ERROR},
                                                 {0}};
 static const struct schema_word modes[] = {{"http", MODE_HTTP}, {"tcp", MODE_TCP}, {0}};
 static const struct schema_word protocols[] = {
-    {"http1", PROTOCOL_HTTP1}, {"http2", PROTOCOL_HTTP2}, {0}};
+    {"http1", PROTOCOL_HTTP1}, {"http2", PROTOCOL_HTTP2}, {"fastcgi", PROTOCOL_FASTCGI},
+    {"uwsgi", PROTOCOL_UWSGI}, {"scgi", PROTOCOL_SCGI},   {0}};
 static const struct schema_word tls_profiles[] = {
     {"modern", TLS_MODERN}, {"intermediate", TLS_INTERMEDIATE}, {"custom", TLS_CUSTOM}, {0}};
 static const struct schema_word tls_versions[] = {{"1.2", 0x0303}, {"1.3", 0x0304}, {0}};
@@ -63,11 +64,11 @@ static const struct schema_word balances[] = {{"round_robin", BALANCE_ROUND_ROBI
                                               {"peak_ewma", BALANCE_PEAK_EWMA},
                                               {"first", BALANCE_FIRST},
                                               {0}};
-static const struct schema_word check_types[] = {{"tcp", CHECK_TYPE_TCP},
-                                                 {"tls", CHECK_TYPE_TLS},
-                                                 {"http", CHECK_TYPE_HTTP},
-                                                 {"none", CHECK_TYPE_NONE},
-                                                 {0}};
+static const struct schema_word check_types[] = {
+    {"tcp", CHECK_TYPE_TCP},     {"tls", CHECK_TYPE_TLS},
+    {"http", CHECK_TYPE_HTTP},   {"fastcgi", CHECK_TYPE_FASTCGI},
+    {"uwsgi", CHECK_TYPE_UWSGI}, {"scgi", CHECK_TYPE_SCGI},
+    {"none", CHECK_TYPE_NONE},   {0}};
 static const struct schema_word initials[] = {
     {"unknown", INITIAL_UNKNOWN}, {"up", INITIAL_UP}, {"down", INITIAL_DOWN}, {0}};
 static const struct schema_word on_downs[] = {{"keep", false}, {"close", true}, {0}};
@@ -449,10 +450,10 @@ const struct schema_row schema_rows[] = {
      .mode = SCHEMA_HTTP_ONLY,
      OWN,
      .words = protocols,
-     .later = " fastcgi uwsgi scgi ",
      .def = "http1",
      KEEP(pool_conf, protocol),
-     .help = "The protocol of its backends; http1 is HTTP/1.1; http2 without tls begins at once."},
+     .help = "The protocol of its backends; http1 is HTTP/1.1; http2 without tls begins at once; "
+             "fastcgi, uwsgi and scgi are those of application servers (see cgi)."},
     {.path = "pools.tls",
      .type = SCHEMA_OBJECT,
      OWN,
@@ -584,6 +585,111 @@ const struct schema_row schema_rows[] = {
      KEEP(pool_conf, http.h2_max_streams),
      .help = "At the same time on one connection to a backend, which may say less; more take "
              "another connection."},
+    {.path = "pools.cgi",
+     .type = SCHEMA_GROUP,
+     .mode = SCHEMA_HTTP_ONLY,
+     OWN,
+     NOT_KEPT,
+     .help = "What the application is told, for protocol = \"fastcgi\", \"uwsgi\" or \"scgi\"."},
+    {.path = "pools.cgi.root",
+     .type = SCHEMA_STRING,
+     OWN,
+     .min = 1,
+     .max = 4096,
+     .check = text_is_folder,
+     .expected = "an absolute path that does not end in a slash",
+     KEEP(pool_conf, http.cgi.root),
+     .absent = "scripts are named by the request's path alone",
+     .example = "/srv/app/public",
+     .help = "The application's folder as its server sees it: DOCUMENT_ROOT, and what "
+             "SCRIPT_FILENAME begins with."},
+    {.path = "pools.cgi.script",
+     .type = SCHEMA_STRING,
+     OWN,
+     .min = 2,
+     .max = 4096,
+     .check = text_is_prefix,
+     .expected = "a path such as \"/index.php\"",
+     KEEP(pool_conf, http.cgi.script),
+     .absent = "such a path is itself the script",
+     .example = "/index.php",
+     .help = "fastcgi: the front controller, which takes every path that names no script (see "
+             "split)."},
+    {.path = "pools.cgi.index",
+     .type = SCHEMA_STRING,
+     OWN,
+     .min = 1,
+     .max = 255,
+     .check = text_has_no_slash,
+     .expected = "the name of a file without a folder",
+     .def = "index.php",
+     KEEP(pool_conf, http.cgi.index),
+     .help = "fastcgi: the script of a path that ends in a slash, where there is no front "
+             "controller."},
+    {.path = "pools.cgi.split",
+     .type = SCHEMA_STRING,
+     OWN,
+     .min = 0,
+     .max = 32,
+     .check = text_has_no_slash,
+     .expected = "the end of a file's name such as \".php\"",
+     .def = ".php",
+     KEEP(pool_conf, http.cgi.split),
+     .help = "fastcgi: the first segment of a path that ends so is the script, what follows it is "
+             "PATH_INFO; \"\" splits none."},
+    {.path = "pools.cgi.mount",
+     .type = SCHEMA_STRING,
+     OWN,
+     .min = 2,
+     .max = 4096,
+     .check = text_is_folder,
+     .expected = "a path that does not end in a slash such as \"/app\"",
+     KEEP(pool_conf, http.cgi.mount),
+     .absent = "the application is at /",
+     .example = "/app",
+     .help = "uwsgi, scgi: where the application is mounted: SCRIPT_NAME, which is no part of "
+             "PATH_INFO."},
+    {.path = "pools.cgi.params",
+     .type = SCHEMA_GROUPS,
+     OWN,
+     .flags = SCHEMA_SINGLE | SCHEMA_OPTIONAL,
+     .min = 1,
+     .max = 256,
+     KEEP_GROUPS(pool_conf, http.cgi.params, http.cgi.n_params),
+     .absent = "none",
+     .help = "Variables of your own, and in place of those that sluice sets."},
+    {.path = "pools.cgi.params.name",
+     .type = SCHEMA_STRING,
+     OWN,
+     .flags = SCHEMA_REQUIRED,
+     .min = 1,
+     .max = 256,
+     .check = text_is_token,
+     .expected = "a name such as \"APP_ENV\"",
+     KEEP(cgi_param_conf, name),
+     .example = "APP_ENV",
+     .help = "Its name."},
+    {.path = "pools.cgi.params.value",
+     .type = SCHEMA_STRING,
+     OWN,
+     .flags = SCHEMA_REQUIRED | SCHEMA_TEMPLATE,
+     .min = 0,
+     .max = 8192,
+     .check = text_is_line_template,
+     .expected = "a text with $variables, without control bytes",
+     KEEP(cgi_param_conf, value),
+     .example = "production",
+     .help = "Its value, with $variables."},
+    {.path = "pools.cgi.buffer",
+     .type = SCHEMA_SIZE,
+     OWN,
+     .min = 1024,
+     .max = 1LL << 30,
+     .def = "1m",
+     KEEP(pool_conf, http.cgi.buffer_bytes),
+     .help =
+         "Of a request's payload whose length is not known (chunked): it is kept in memory until "
+         "it is, as CONTENT_LENGTH goes before it; a longer one is answered 411."},
     {.path = "pools.balance",
      .type = SCHEMA_ENUM,
      OWN,
@@ -671,12 +777,13 @@ const struct schema_row schema_rows[] = {
      .type = SCHEMA_ENUM,
      OWN,
      .words = check_types,
-     .later = " grpc postgres mysql redis fastcgi exec agent ",
+     .later = " grpc postgres mysql redis smtp exec agent ",
      .def = "tcp",
      KEEP(pool_conf, health.type),
      .help =
          "tcp connects (and may send and expect bytes), tls wants a TLS handshake, http sends a "
-         "request, none is always up. They do as the pool does: over TLS where it has tls, in "
+         "request, fastcgi, uwsgi and scgi do so in these protocols, none is always up. They do as "
+         "the pool does: over TLS where it has tls, in "
          "HTTP/2 where protocol is http2 (with an address or port of their own: as agreed there, "
          "in clear HTTP/1.1)."},
     {.path = "pools.health.interval",
@@ -992,8 +1099,11 @@ const struct schema_row schema_rows[] = {
      .words = reuses,
      .def = "safe",
      KEEP(pool_conf, http.reuse),
-     .help = "Which requests may go out on a connection that carried one before; safe: those that "
-             "can be sent again, others only where it was used by the same client or just now."},
+     .help =
+         "Which requests may go out on a connection that carried one before; safe: those that "
+         "can be sent again, others only where it was used by the same client or just now. With "
+         "protocol = \"fastcgi\" the default is never, as a process of PHP-FPM is busy for as "
+         "long as its connection is kept."},
     {.path = "pools.keep_idle",
      .type = SCHEMA_INT,
      .mode = SCHEMA_HTTP_ONLY,

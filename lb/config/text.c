@@ -287,6 +287,17 @@ bool text_is_prefix(struct str s, struct strbuf *why)
     return text_is_uri_path(s, why) && memchr(s.p, '?', s.len) == NULL;
 }
 
+bool text_is_folder(struct str s, struct strbuf *why)
+{
+    (void)why;
+    return is_path(s);
+}
+
+bool text_has_no_slash(struct str s, struct strbuf *why)
+{
+    return text_has_no_nul(s, why) && memchr(s.p, '/', s.len) == NULL;
+}
+
 static bool is_template(struct str s, bool line, struct strbuf *why)
 {
     const char *error = NULL;

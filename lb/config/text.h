@@ -26,6 +26,8 @@ bool text_is_header_line(struct str s, struct strbuf *why);  /* "Name: value" */
 bool text_is_host_pattern(struct str s, struct strbuf *why); /* of a route */
 bool text_is_path_pattern(struct str s, struct strbuf *why);
 bool text_is_prefix(struct str s, struct strbuf *why);
+bool text_is_folder(struct str s, struct strbuf *why); /* absolute, no slash at its end */
+bool text_has_no_slash(struct str s, struct strbuf *why);
 bool text_is_template(struct str s, struct strbuf *why);
 bool text_is_line_template(struct str s, struct strbuf *why); /* a header's value */
 bool text_is_path_template(struct str s, struct strbuf *why);

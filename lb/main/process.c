@@ -504,7 +504,9 @@ static void begin_checks(struct process *p)
                                                          : CHECK_PROXY_OFF,
             .speaks = conf->mode != MODE_HTTP            ? CHECK_SPEAKS_ANY
                       : conf->protocol == PROTOCOL_HTTP2 ? CHECK_SPEAKS_HTTP2
+                      : protocol_is_cgi(conf->protocol)  ? CHECK_SPEAKS_ANY
                                                          : CHECK_SPEAKS_HTTP1,
+            .cgi_root = conf->http.cgi.root,
             .tls = p->tls != NULL ? tls_store_check_client(p->tls, i) : NULL,
         };
         for (uint32_t j = 0; j < p->pools[i]->n_members; j++) {

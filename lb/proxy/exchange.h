@@ -14,6 +14,7 @@
 #include "lb/http/msg.h"
 #include "lb/obs/access_log.h"
 #include "lb/proxy/seek.h"
+#include "lb/proxy/wire_cgi.h"
 #include "lb/proxy/wire_h1.h"
 #include "lb/proxy/wire_h2.h"
 #include "lb/route/route.h"
@@ -99,6 +100,7 @@ struct exchange {
         struct wire wire; /* of whichever it is */
         struct wire_h1 wire_h1;
         struct wire_h2 wire_h2;
+        struct wire_cgi wire_cgi;
     };
     struct backend_conn *dialling; /* connected, and not the wire's yet: TLS. Or NULL */
     struct h2_waiter h2_waiter;    /* for one that another exchange dials */
@@ -133,6 +135,7 @@ struct exchange {
     uint32_t filter_at;
 
     const char *reason; /* code of a refusal, for the log; NULL: none */
+    const char *lost;   /* ... why the last wire was lost; NULL: nothing is known */
     int error;          /* -errno of what ended it */
     uint16_t status;    /* as the client was told; 0: nothing yet */
     struct out_framing out;

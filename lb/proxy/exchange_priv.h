@@ -74,6 +74,8 @@ void exchange_route(struct exchange *x);     /* chooses a route, runs its filter
 void exchange_resume(struct exchange *x);    /* a filter that had paused is done */
 bool exchange_send_head(struct exchange *x); /* on the wire; false: no memory */
 void exchange_vars(const struct exchange *x, struct http_vars *out);
+/* ... and those that only some templates want. False: no memory. */
+bool exchange_complete_vars(struct exchange *x, struct http_vars *vars) WARN_UNUSED;
 extern const struct seek_ops exchange_seek_ops;
 
 /* exchange_dial.c */

@@ -76,6 +76,7 @@ void exchange_wire_lost(struct exchange *x)
         if (!reached || retry_budget_take(x->pool->budget, exchange_now_us(x))) {
             again(x);
             x->wire_lost = true;
+            x->lost = reason;
             seek_next(&x->seek, error);
             return;
         }
@@ -251,7 +252,10 @@ void exchange_read_head(struct exchange *x)
             }
             continue;
         case WIRE_UNABLE:
-            exchange_fail(x, END_BAD_RESPONSE, reason, 0);
+            if (x->wire.status != 0)
+                exchange_refuse_late(x, x->wire.status, reason, END_BAD_REQUEST);
+            else
+                exchange_fail(x, END_BAD_RESPONSE, reason, 0);
             return;
         case WIRE_HEAD:
             break;

@@ -73,8 +73,7 @@ static bool keep_text(struct exchange *x, const char *text, size_t len, struct s
     return out->p != NULL;
 }
 
-/* The texts of variables that only some templates want. False: no memory. */
-static bool complete_vars(struct exchange *x, struct http_vars *vars)
+bool exchange_complete_vars(struct exchange *x, struct http_vars *vars)
 {
     char text[ADDR_TEXT_MAX], client_port[STR_U64_MAX], port[STR_U64_MAX];
     struct addr peer;
@@ -104,7 +103,7 @@ static void redirect(struct exchange *x)
     char *to = x->proxy->text;
 
     exchange_vars(x, &vars);
-    if (!complete_vars(x, &vars)) {
+    if (!exchange_complete_vars(x, &vars)) {
         no_memory(x);
         return;
     }
@@ -134,7 +133,7 @@ static void fixed_answer(struct exchange *x)
 
     if (a.body.p == NULL && conf->answer.body != NULL) {
         exchange_vars(x, &vars);
-        if (!complete_vars(x, &vars)) {
+        if (!exchange_complete_vars(x, &vars)) {
             no_memory(x);
             return;
         }
@@ -184,7 +183,7 @@ static bool rewrite(struct exchange *x)
 
     if (route_rewrites_path(w) || route_rewrites_host(w)) {
         exchange_vars(x, &vars);
-        rc = complete_vars(x, &vars) ? 0 : -ENOMEM;
+        rc = exchange_complete_vars(x, &vars) ? 0 : -ENOMEM;
         used = &vars;
     }
     if (rc == 0)
@@ -241,7 +240,7 @@ static void on_failed(struct seek *k, enum session_end why, int error)
     exchange_h2_dial_over(x, error);
     if (x->wire_lost && why == END_CONNECT_FAILED)
         why = END_SERVER_CLOSED; /* nobody was left to be tried */
-    exchange_fail(x, why, NULL, error);
+    exchange_fail(x, why, why == END_SERVER_CLOSED ? x->lost : NULL, error);
     exchange_kick(x);
 }
 
@@ -309,7 +308,10 @@ bool exchange_send_head(struct exchange *x)
 
 void exchange_open_wire(struct exchange *x, struct backend_conn *conn)
 {
-    wire_h1_open(&x->wire_h1, x, conn);
+    if (protocol_is_cgi(x->pool->conf->protocol))
+        wire_cgi_open(&x->wire_cgi, x, conn);
+    else
+        wire_h1_open(&x->wire_h1, x, conn);
     exchange_wire_opened(x);
 }
 
@@ -429,7 +431,7 @@ static bool make_filter_exchange(struct exchange *x)
     fx->host = &filter_host;
     fx->owner = x;
     exchange_vars(x, &fx->vars);
-    if (!complete_vars(x, &fx->vars))
+    if (!exchange_complete_vars(x, &fx->vars))
         return false;
     x->fx = fx;
     return true;

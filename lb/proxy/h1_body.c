@@ -97,45 +97,47 @@ static enum take take_trailers(struct h1_body *b, struct stream *s, struct arena
     return end(b);
 }
 
-/* Chunks of a few bytes must not hold a buffer each. */
-static bool append_small(struct stream *s, const struct chunked_out *o, struct io_buf **last,
-                         struct io_buf ***at)
+static void append(struct body_chain *c, struct io_buf *b, bool room)
+{
+    b->next = NULL;
+    if (c->last != NULL)
+        c->last->next = b;
+    else
+        c->first = b;
+    c->last = b;
+    c->room = room;
+}
+
+static bool append_copy(struct body_chain *c, struct stream *s, uint32_t at, uint32_t len)
 {
     struct io *io = s->env->loop->io;
-    struct io_buf *b = *last;
 
-    if (b == NULL || io_buf_room(io, b) < o->payload_len) {
-        b = io_buf_new(io, s->in->len < SMALL_ROOM ? s->in->len : SMALL_ROOM);
+    if (!c->room || io_buf_room(io, c->last) < len) {
+        struct io_buf *b = io_buf_new(io, s->in->len < SMALL_ROOM ? s->in->len : SMALL_ROOM);
         if (b == NULL)
             return false;
-        **at = *last = b;
-        *at = &b->next;
+        append(c, b, true);
     }
-    memcpy(b->data + b->len, s->in->data + o->payload_at, o->payload_len);
-    b->len += o->payload_len;
-    stream_consume(s, o->used);
+    memcpy(c->last->data + c->last->len, s->in->data + at, len);
+    c->last->len += len;
     return true;
 }
 
-/* Appends what of the first buffer is payload; false: no memory. last: one that has room. */
-static bool append_payload(struct stream *s, const struct chunked_out *o, struct io_buf **last,
-                           struct io_buf ***at)
+bool body_chain_take(struct body_chain *c, struct stream *s, uint32_t at, uint32_t len,
+                     uint32_t used)
 {
-    if (o->payload_len == 0) {
-        stream_consume(s, o->used);
-        return true;
+    if (len == 0 || (len <= SMALL_CHUNK && used < s->in->len)) {
+        bool good = len == 0 || append_copy(c, s, at, len);
+        if (good)
+            stream_consume(s, used);
+        return good;
     }
-    if (o->payload_len <= SMALL_CHUNK && o->used < s->in->len)
-        return append_small(s, o, last, at);
-    *last = NULL;
-    struct io_buf *b = stream_take(s, o->used);
+    struct io_buf *b = stream_take(s, used);
     if (b == NULL)
         return false;
-    b->data += o->payload_at;
-    b->len = o->payload_len;
-    b->next = NULL;
-    **at = b;
-    *at = &b->next;
+    b->data += at;
+    b->len = len;
+    append(c, b, false);
     return true;
 }
 
@@ -143,14 +145,15 @@ static enum take take_chunked(struct h1_body *b, struct stream *s, struct arena 
                               struct io_buf **out, struct http_head **out_trailers,
                               const char **out_reason, uint64_t *raw)
 {
-    struct io_buf **at = out, *last = NULL;
+    struct body_chain chain = {0};
 
     while (!b->in_trailers && s->in != NULL) {
         struct chunked_out o;
         enum chunked_result r = chunked_decode(&b->chunked, s->in->data, s->in->len, &o);
         *raw += o.used;
-        if (o.used > 0 && !append_payload(s, &o, &last, &at))
+        if (o.used > 0 && !body_chain_take(&chain, s, o.payload_at, o.payload_len, o.used))
             return TAKE_LOST;
+        *out = chain.first;
         if (r == CHUNKED_TRAILERS) {
             b->in_trailers = true;
         } else if (r != CHUNKED_MORE) {

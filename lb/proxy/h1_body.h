@@ -40,4 +40,14 @@ bool h1_body_send_end(struct stream *s, enum http_body kind,
                       const struct http_head *trailers) WARN_UNUSED;
 uint64_t io_chain_bytes(const struct io_buf *chain);
 
+/* A chain of payload that grows at its end. Zero it to start. */
+struct body_chain {
+    struct io_buf *first, *last;
+    bool room; /* in the last one, which is ours to write into */
+};
+/* Of the first buffer that was received, `used` bytes go; len of them, from at, join the chain: by
+ * a copy when they are few, so that small pieces do not hold a buffer each. False: no memory. */
+bool body_chain_take(struct body_chain *c, struct stream *s, uint32_t at, uint32_t len,
+                     uint32_t used) WARN_UNUSED;
+
 #endif

@@ -25,7 +25,7 @@ static struct str name_of(const struct seek *k, char buf[static ADDR_TEXT_MAX])
 /* By ALPN. Pools that speak HTTP/2 offer nothing else, since nobody can fall back. */
 static struct str offer_of(const struct pool_conf *c)
 {
-    if (c->tls->n_alpn > 0 || c->mode != MODE_HTTP)
+    if (c->tls->n_alpn > 0 || c->mode != MODE_HTTP || protocol_is_cgi(c->protocol))
         return STR(""); /* as the configuration says */
     return c->protocol == PROTOCOL_HTTP2 ? STR("\x02h2") : STR("\x08http/1.1");
 }

@@ -28,7 +28,7 @@ enum wire_read {
     WIRE_HEAD,   /* a head is there (final or interim) */
     WIRE_BAD,    /* malformed: *out_reason */
     WIRE_SEND,   /* send the head now: what send_head() was waiting for is here */
-    WIRE_UNABLE, /* what the request asks for cannot be had of this backend: *out_reason */
+    WIRE_UNABLE, /* what the request asks for cannot be had of this backend: *out_reason; status */
     WIRE_LOST,   /* the connection, or this request's part of it, ended or failed: error() */
 };
 
@@ -98,6 +98,7 @@ struct wire {
     const struct wire_ops *ops; /* NULL: not open; what stands below tells of the last one */
     struct exchange *exchange;
     uint64_t in_bytes; /* of the response, as received */
+    uint16_t status;   /* WIRE_UNABLE: what the client is told; 0: 502 */
     bool reused;       /* the connection had carried others */
     bool reusable;     /* ... and may carry more, as the pool's settings say; the exchange's */
     bool refused;      /* lost, as the backend would not take it on this connection */

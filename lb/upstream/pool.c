@@ -3,6 +3,7 @@
 
 #include "lb/base/alloc.h"
 #include "lb/base/epoch.h"
+#include "lb/http/template.h"
 #include "lb/obs/histogram.h"
 #include "lb/obs/reasons.h"
 #include "lb/upstream/retry_budget.h"
@@ -16,6 +17,26 @@ static void view_free(void *p)
 
     balancer_plan_free(v->plan);
     free(v);
+}
+
+/* Their texts were compiled once when the configuration was checked. */
+static struct http_template **cgi_params_new(const struct cgi_conf *conf)
+{
+    struct http_template **t = xcalloc(conf->n_params ? conf->n_params : 1, sizeof(*t));
+    const char *error;
+
+    for (uint32_t i = 0; i < conf->n_params; i++) {
+        t[i] = http_template_compile(str_of(conf->params[i].value), &error);
+        sl_assert(t[i] != NULL);
+    }
+    return t;
+}
+
+static void cgi_params_free(struct pool *p)
+{
+    for (uint32_t i = 0; p->cgi_params != NULL && i < p->conf->http.cgi.n_params; i++)
+        http_template_free(&p->cgi_params[i]);
+    free(p->cgi_params);
 }
 
 struct pool *pool_new(const struct pool_conf *conf, uint32_t index, uint32_t iid,
@@ -39,6 +60,8 @@ struct pool *pool_new(const struct pool_conf *conf, uint32_t index, uint32_t iid
                                      n_workers);
         if (conf->http.sticky != NULL)
             p->stick = stick_new(conf);
+        if (protocol_is_cgi(conf->protocol))
+            p->cgi_params = cgi_params_new(&conf->http.cgi);
     }
     p->queues = xcalloc(n_workers, sizeof(*p->queues));
     for (uint32_t i = 0; i < conf->n_backends; i++) {
@@ -68,6 +91,7 @@ void pool_free(struct pool **pool)
     free(p->reasons);
     retry_budget_free(&p->budget);
     stick_free(&p->stick);
+    cgi_params_free(p);
     free(p->members);
     free(p->rows);
     free(p->queues);

@@ -11,6 +11,7 @@
 
 struct epoch_domain;
 struct backend_table;
+struct http_template;
 struct retry_budget;
 struct stick;
 struct wait_queue;
@@ -44,10 +45,11 @@ struct pool {
     struct backend_counters *rows; /* of the pool itself: sessions that reached no backend, queue */
     uint32_t n_rows;               /* workers */
     /* One per worker, mode http, else NULL. */
-    struct histogram *latency;       /* given to the pool (queue, connect) to response head, us */
-    struct reason_counters *reasons; /* of refused responses */
-    struct retry_budget *budget;     /* mode http, else NULL */
-    struct stick *stick;             /* NULL: no sticky cookie */
+    struct histogram *latency;         /* given to the pool (queue, connect) to response head, us */
+    struct reason_counters *reasons;   /* of refused responses */
+    struct retry_budget *budget;       /* mode http, else NULL */
+    struct stick *stick;               /* NULL: no sticky cookie */
+    struct http_template **cgi_params; /* values, as in the conf */
     alignas(CACHE_LINE) _Atomic uint32_t current; /* sessions assigned to the pool, queued too */
     counter current_max;
     alignas(CACHE_LINE) _Atomic uint32_t waiting; /* sessions in queues of all workers */

@@ -22,7 +22,35 @@ struct backend_conf {
 enum pool_mode { MODE_TCP, MODE_HTTP };
 
 /* What its backends speak, mode http. */
-enum pool_protocol { PROTOCOL_HTTP1, PROTOCOL_HTTP2 };
+enum pool_protocol {
+    PROTOCOL_HTTP1,
+    PROTOCOL_HTTP2,
+    PROTOCOL_FASTCGI,
+    PROTOCOL_UWSGI,
+    PROTOCOL_SCGI,
+};
+static inline bool protocol_is_cgi(enum pool_protocol p)
+{
+    return p >= PROTOCOL_FASTCGI;
+}
+
+/* A variable for the application beside those of CGI/1.1. */
+struct cgi_param_conf {
+    char *name;
+    char *value; /* a template with request variables */
+};
+
+/* What an application behind FastCGI, uwsgi or SCGI is told. */
+struct cgi_conf {
+    char *root;   /* DOCUMENT_ROOT, and what SCRIPT_FILENAME begins with; NULL: neither */
+    char *script; /* where paths go that name no script; NULL: they are their own */
+    char *index;  /* behind a path that ends in a slash */
+    char *split;  /* ends the part of a path that is the script; NULL: paths are not split */
+    char *mount;  /* uwsgi, scgi: SCRIPT_NAME, not a part of PATH_INFO; NULL: "" */
+    struct cgi_param_conf *params;
+    uint32_t n_params;
+    uint32_t buffer_bytes; /* of a payload whose length is not known: it waits for it */
+};
 
 /* May a request go out on a connection that has carried one already? */
 enum reuse {
@@ -63,6 +91,7 @@ struct http_pool_conf {
         uint32_t max_percent;
     } ejection;
     bool accept_bare_lf;
+    struct cgi_conf cgi;
     uint32_t h2_max_streams; /* of a connection to a backend, which may say less */
 };
 

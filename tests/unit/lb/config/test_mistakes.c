@@ -111,9 +111,21 @@ static const struct mistake mistakes[] = {
      "\"a\"; address = \"127.0.0.1:1\"; } ); } );\n" LISTENER,
      ERR(1, "pools[app].mode: found \"udp\", which is not available in this version yet, expected "
             "\"http\" or \"tcp\"")},
-    {"a protocol of a version to come", HTTP_POOL_WITH("protocol = \"fastcgi\";") HTTP_LISTENER,
-     ERR(2, "pools[app].protocol: found \"fastcgi\", which is not available in this version yet, "
-            "expected \"http1\" or \"http2\"")},
+    {"a protocol that is none", HTTP_POOL_WITH("protocol = \"fastcg\";") HTTP_LISTENER,
+     ERR(2, "pools[app].protocol: found \"fastcg\", expected \"http1\", \"http2\", \"fastcgi\", "
+            "\"uwsgi\" or \"scgi\" (did you mean \"fastcgi\"?)")},
+    {"a root that is no folder",
+     HTTP_POOL_WITH("protocol = \"fastcgi\";\n cgi = { root = \"srv/app\"; };") HTTP_LISTENER,
+     ERR(3,
+         "pools[app].cgi.root: found \"srv/app\", expected an absolute path that does not end in "
+         "a slash")},
+    {"warning: a script without fastcgi",
+     HTTP_POOL_WITH("protocol = \"uwsgi\";\n cgi = { script = \"/index.php\"; };") HTTP_LISTENER,
+     WARN(3, "pools[app].cgi.script: found \"/index.php\", which has no effect without protocol = "
+             "\"fastcgi\"")},
+    {"warning: reuse with scgi",
+     HTTP_POOL_WITH("protocol = \"scgi\";\n reuse = \"always\";") HTTP_LISTENER,
+     WARN(3, "pools[app].reuse: has no effect: a connection in this protocol carries one request")},
     {"a hash key that tcp does not have",
      POOL_WITH("balance = \"hash\"; hash = { key = \"uri\"; };") LISTENER,
      ERR(2, "pools[app].hash.key: found a key of requests, expected \"source\" in mode \"tcp\"")},
@@ -417,7 +429,7 @@ static const struct mistake warnings[] = {
              "\"hash\"")},
     {"warning: a path that no check asks for", POOL_WITH("health = { path = \"/x\"; };") LISTENER,
      WARN(2, "pools[app].health.path: found \"/x\", which has no effect without health.type = "
-             "\"http\"")},
+             "\"http\", \"fastcgi\", \"uwsgi\" or \"scgi\"")},
     {"warning: bytes that no check sends",
      POOL_WITH("health = { type = \"http\"; send = \"x\"; };") LISTENER,
      WARN(
@@ -425,8 +437,8 @@ static const struct mistake warnings[] = {
          "pools[app].health.send: found \"x\", which has no effect without health.type = \"tcp\"")},
     {"warning: a port that no check uses",
      POOL_WITH("health = { type = \"none\"; port = 9; };") LISTENER,
-     WARN(2, "pools[app].health.port: found 9, which has no effect without health.type = \"tcp\", "
-             "\"tls\" or \"http\"")},
+     WARN(2, "pools[app].health.port: found 9, which has no effect without a health.type other "
+             "than \"none\"")},
     {"warning: a pool that nobody uses",
      "pools = ( { name = \"app\"; mode = \"tcp\"; backends = ( { name = \"a\"; "
      "address = \"127.0.0.1:1\"; } ); },\n { name = \"old\"; mode = \"tcp\"; backends = ( { name = "
