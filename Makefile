@@ -147,6 +147,10 @@ test: ## everything, with sanitizers; ends with "N passed, N failed" (ONLY="unit
 	@+scripts/setup.sh test
 	@+scripts/test.sh $(ONLY)
 
+test-stacks: ## real application servers, browsers, packages: heavy installs; ends as test does
+	@+scripts/setup.sh stacks
+	@+scripts/test.sh --stacks
+
 tsan: ## unit, simulated and end-to-end tests under the thread sanitizer
 	@+scripts/setup.sh test
 	@+scripts/test.sh --tsan $(ONLY)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# setup.sh [build|test|bench|fuzz] - sees to it that what a level needs is there.
+# setup.sh [build|test|stacks|bench|fuzz] - sees to it that what a level needs is there.
 #
 # Looks for the things themselves (a header, a command), not for package names, so that it passes
 # anywhere they are. What is missing comes from apt: as root, or by sudo where that asks nothing;
@@ -9,9 +9,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 level=${1:-build}
 case $level in
-build | test | bench | fuzz) ;;
+build | test | stacks | bench | fuzz) ;;
 *)
-    echo "setup.sh: unknown level '$level', expected build, test, bench or fuzz" >&2
+    echo "setup.sh: unknown level '$level', expected build, test, stacks, bench or fuzz" >&2
     exit 2
     ;;
 esac
@@ -73,6 +73,13 @@ if [[ $level == test ]]; then
     if [[ $(apt-cache policy clang-format-14 2>/dev/null) == *"Candidate: 1:14"* ]]; then
         want clang-format-14 cmd clang-format-14
     fi
+fi
+if [[ $level == stacks ]]; then
+    want python3 cmd python3
+    want openssl cmd openssl
+    want php-fpm file /usr/sbin/php-fpm*
+    want uwsgi-core cmd uwsgi-core
+    want uwsgi-plugin-python3 file /usr/lib/uwsgi/plugins/python3*_plugin.so
 fi
 if [[ $level == bench ]]; then
     want python3 cmd python3

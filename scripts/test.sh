@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# test.sh [--tsan] [STAGE...] - builds and runs the tests, stage by stage; what `make test` does
-# after set-up. Stages: unit model includes format lint e2e (all when none is named; --tsan: unit
-# and e2e). E2E_ARGS goes to tests/e2e/run.py.
+# test.sh [--tsan | --stacks] [STAGE...] - builds and runs the tests, stage by stage; what `make
+# test` does after set-up. Stages: unit model includes format lint e2e (all when none is named;
+# --tsan: unit and e2e; --stacks: stacks, what needs heavy installs). E2E_ARGS goes to
+# tests/e2e/run.py.
 #
 # Every failure prints its log at once. At the end: cmocka's summary of each program, then one line
 # `N passed, N failed` for everything; exit status 1 when something failed.
@@ -14,6 +15,9 @@ if [[ ${1:-} == --tsan ]]; then
     shift
     build=tsan
     all_stages=(unit e2e)
+elif [[ ${1:-} == --stacks ]]; then
+    shift
+    all_stages=(stacks)
 fi
 stages=("$@")
 ((${#stages[@]} > 0)) || stages=("${all_stages[@]}")
@@ -120,10 +124,17 @@ e2e() {
     count "$logs/e2e.log"
 }
 
+stacks() {
+    echo "== application servers, browsers, packages"
+    tests/e2e/run.py --sluice "$out/sluice" --stacks --timeout 300 ${E2E_ARGS:-} </dev/null 2>&1 |
+        tee "$logs/stacks.log" || true
+    count "$logs/stacks.log"
+}
+
 has() { [[ " ${stages[*]} " == *" $1 "* ]]; }
 makes=()
 if has unit; then makes+=(unit); fi
-if has e2e; then makes+=(all); fi
+if has e2e || has stacks; then makes+=(all); fi
 if ((${#makes[@]} > 0)); then
     echo "== build ($out)"
     if ! make --no-print-directory BUILD=$build OUT="$out" "${makes[@]}" >"$logs/build.log" 2>&1; then
@@ -140,6 +151,7 @@ if has unit; then unit; fi
 if has model; then model; fi
 if has lint; then check lint make -k --no-print-directory BUILD=$build OUT="$out" lint; fi
 if has e2e; then e2e; fi
+if has stacks; then stacks; fi
 
 echo
 cat "$summaries"

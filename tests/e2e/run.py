@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""run.py [-k REGEX] [--engine uring|epoll] [-j N] [--sluice BINARY] [FILE...] - runs the end-to-end tests.
+"""run.py [-k REGEX] [--engine uring|epoll] [-j N] [--sluice BINARY] [--stacks] [FILE...] - runs the end-to-end tests.
 
-Each test function of each e2e_*.py runs on both engines, in a process and a folder of its own, one
+Each test function of each e2e_*.py (--stacks: of each ../stacks/stack_*.py) runs on both engines, in a process and a folder of its own, one
 more at a time than there are processors, as most of them wait. One line per test; a failure prints its traceback and the tails of all logs. At the end
 `N passed, N failed`; exit status 1 when something failed. `--keep` leaves the folders.
 """
@@ -25,6 +25,7 @@ import harness  # noqa: E402
 
 
 def load(path):
+    sys.path.insert(1, os.path.dirname(path))  # tools that stand beside it
     spec = importlib.util.spec_from_file_location(os.path.basename(path)[:-3], path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -35,6 +36,11 @@ def tests_of(path):
     """Names of the test functions, in the order they stand in the file, without importing it."""
     with open(path) as f:
         return re.findall(r"^def (test_\w+)\(", f.read(), re.M)
+
+
+def name_of(path):
+    """As it stands in a test's title: without the prefix that all files of its kind have."""
+    return re.sub(r"^(e2e|stack)_", "", os.path.basename(path)[:-3])
 
 
 def run_one(args):
@@ -71,7 +77,7 @@ def aborts_for_memory():
 
 class Running:
     def __init__(self, args, path, name, engine, timeout):
-        self.title = "%s %s %s" % (os.path.basename(path)[4:-3], name[5:], engine)
+        self.title = "%s %s %s" % (name_of(path), name[5:], engine)
         self.dir = tempfile.mkdtemp(prefix="sl-")  # short: unix socket paths go in here
         os.chmod(self.dir, 0o755)
         self.output = os.path.join(self.dir, "output")
@@ -116,6 +122,7 @@ def main():
     parser.add_argument("--prefix", default="")
     parser.add_argument("--timeout", type=int, default=120)
     parser.add_argument("--keep", action="store_true")
+    parser.add_argument("--stacks", action="store_true")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--dir", help=argparse.SUPPRESS)
@@ -129,18 +136,19 @@ def main():
     args.sluice = os.path.abspath(args.sluice)
     if not args.prefix and "tsan" in args.sluice and shutil.which("setarch"):
         args.prefix = "setarch -R"  # see scripts/test.sh
-    paths = [os.path.abspath(p) for p in args.files] or sorted(
-        glob.glob(os.path.join(HERE, "e2e_*.py")))
+    pattern = os.path.join(HERE, "..", "stacks", "stack_*.py") if args.stacks else os.path.join(
+        HERE, "e2e_*.py")
+    paths = [os.path.abspath(p) for p in args.files or sorted(glob.glob(pattern))]
     todo = []
     for path in paths:
         for name in tests_of(path):
             for engine in ("uring", "epoll"):
-                title = "%s %s %s" % (os.path.basename(path)[4:-3], name[5:], engine)
+                title = "%s %s %s" % (name_of(path), name[5:], engine)
                 if args.engine in (None, engine) and re.search(args.k, title):
                     todo.append((path, name, engine))
     if args.list:
         for path, name, engine in todo:
-            print(os.path.basename(path)[4:-3], name[5:], engine)
+            print(name_of(path), name[5:], engine)
         return 0
     if not todo:
         print("no test matches; 0 passed, 1 failed")

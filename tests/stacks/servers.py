@@ -1,0 +1,157 @@
+"""servers.py - real application servers for the tests beside it, each a process of the test's own."""
+
+import glob
+import os
+import subprocess
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "e2e"))
+from http_tools import *  # noqa: E402,F401,F403
+
+ROOT = os.path.dirname(os.path.dirname(HERE))
+
+
+def example(name):
+    """A configuration of etc/examples, as it is."""
+    with open(os.path.join(ROOT, "etc", "examples", name)) as f:
+        return f.read()
+
+
+def start_example(t, name, **env):
+    """(sluice, address): its variables are the environment's."""
+    front = t.address()
+    s = t.sluice(example(name), env=dict(env, LISTEN=where(front), STATS=t.path("sluice.sock")))
+    return s, front
+
+
+class Server:
+    """A program that listens at an address ((host, port) or a path); ends with the test."""
+
+    def __init__(self, t, name, command, address, env=None):
+        self.t, self.name, self.command, self.address = t, name, command, address
+        self.env = dict(os.environ, **(env or {}))
+        self.log_path = t.path("%s.log" % name)
+        self.start()
+
+    def start(self):
+        with open(self.log_path, "ab") as log:
+            self.process = self.t.program(self.command, stdout=log, stderr=log, env=self.env,
+                                          start_new_session=True)
+
+        def listens():
+            check(self.process.poll() is None, "%s ended: %s" % (self.name, self.log))
+            return self.answers()
+        wait_until(listens, lambda: "%s listens: %s" % (self.name, self.log), seconds=30)
+        return self
+
+    def answers(self):
+        try:
+            connect(self.address).close()
+            return True
+        except OSError:
+            return False
+
+    @property
+    def log(self):
+        with open(self.log_path, errors="replace") as f:
+            return f.read()
+
+    def kill(self):
+        """All of its processes at once."""
+        try:
+            os.killpg(self.process.pid, 9)
+        except ProcessLookupError:
+            pass
+        self.process.wait()
+
+
+def php_fpm(t, name="fpm", address=None, children=4, root=os.path.join(HERE, "php")):
+    found = sorted(glob.glob("/usr/sbin/php-fpm*"))
+    if not found:
+        raise Skip("php-fpm is not installed: scripts/setup.sh stacks does it")
+    address = address or t.address()
+    conf = t.path(name + ".conf")
+    with open(conf, "w") as f:
+        f.write("""[global]
+error_log = /dev/stderr
+daemonize = no
+[www]
+listen = %s
+pm = static
+pm.max_children = %d
+ping.path = /ping
+pm.status_path = /fpm-status
+clear_env = no
+php_admin_flag[log_errors] = on
+php_admin_value[post_max_size] = 200M
+php_admin_value[memory_limit] = 256M
+""" % (where(address).removeprefix("unix:"), children))
+        if os.geteuid() == 0:
+            f.write("user = nobody\ngroup = nogroup\nlisten.mode = 0666\n")
+    s = Server(t, name, [found[-1], "-y", conf, "-F", "-n", *(["-R"] if os.geteuid() == 0 else [])], address,
+               env={"FPM_NAME": name})
+    s.root = root
+    return s
+
+
+def uwsgi(t, name="uwsgi", kind="socket", address=None, module="app", more=()):
+    address = address or t.address()
+    where_ = address if isinstance(address, str) else "%s:%d" % address
+    command = ["uwsgi-core", "--plugin", "python3", "--" + kind, where_, "--module", module + ":application",
+               "--chdir", os.path.join(HERE, "python"), "--master", "--processes", "2", "--buffer-size", "16384",
+               "--chmod-socket=666", "--die-on-term", "--need-app", *more]
+    return Server(t, name, command, address, env={"APP_NAME": name})
+
+
+def values(body):
+    """"NAME=VALUE" by line."""
+    return dict(line.split("=", 1) for line in body.decode().splitlines() if "=" in line)
+
+
+class Load:
+    """Requests without a pause from several threads until stop(); what goes wrong is kept."""
+
+    def __init__(self, front, threads=4, target="/", good=lambda r: r.status == 200):
+        self.done, self.bad, self.good = threading.Event(), [], 0
+
+        def run():
+            while not self.done.is_set():
+                try:
+                    r = fetch(front, target)
+                    if good(r):
+                        self.good += 1
+                    else:
+                        self.bad.append((r.status, r.body[:100]))
+                except Exception as e:  # noqa: BLE001 - whatever a client may see
+                    self.bad.append(repr(e))
+        self.threads = [threading.Thread(target=run, daemon=True) for _ in range(threads)]
+        for one in self.threads:
+            one.start()
+
+    def goes_on(self):
+        """A hundred more good ones."""
+        n = self.good + 100
+        wait_until(lambda: self.good >= n or self.bad, "requests are answered", seconds=60)
+
+    def stop(self):
+        self.done.set()
+        for one in self.threads:
+            one.join()
+        check_eq(self.bad[:5], [], "requests that went wrong")
+
+
+def kill_and_restart(front, servers, s, pool, backends):
+    """Each of them once, under load: nobody notices."""
+    load = Load(front)
+    try:
+        load.goes_on()
+        for server, backend in zip(servers, backends):
+            server.kill()
+            s.wait_status(pool, backend, "DOWN", seconds=30)
+            load.goes_on()
+            server.start()
+            s.wait_status(pool, backend, "UP", seconds=30)
+            load.goes_on()
+    finally:
+        load.stop()
