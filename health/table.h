@@ -110,9 +110,10 @@ struct backend_slot {
     struct addr *_Atomic address;     /* NULL: unresolved; read in an epoch; replaced, not edited */
     _Atomic uint32_t max_connections; /* 0: no limit */
     uint32_t index;
-    uint32_t pool;   /* index of its pool */
-    uint32_t sid;    /* 1.. within its pool, for the stats socket */
-    uint32_t member; /* index among the pool's members; set by pool_new() */
+    uint32_t pool;           /* number of its pool, which nobody else has as long as that lives */
+    uint32_t sid;            /* 1.. within its pool, for the stats socket */
+    _Atomic uint32_t member; /* index among the members of the newest pool of that name: a guess
+                              * for others, see pool_member_index(). Set by pool_new() */
     /* Line 1: moved with every connection. */
     alignas(CACHE_LINE) _Atomic uint32_t in_flight; /* connections (tcp) or requests (http) */
     _Atomic uint32_t failed_in_a_row;               /* requests; see checker_report_result() */

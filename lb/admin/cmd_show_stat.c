@@ -276,7 +276,7 @@ static void fill_members(const struct pool *p, struct field_value *row)
 
 static void fill_backend(const struct dump *d, const struct pool *p, struct field_value *row)
 {
-    uint64_t changed_us = counter_get(&p->changed_at_us);
+    uint64_t changed_us = counter_get(&p->kept->changed_at_us);
     bool usable = pool_usable(p);
     uint64_t chosen = 0;
     struct backend_sample sample;
@@ -298,10 +298,10 @@ static void fill_backend(const struct dump *d, const struct pool *p, struct fiel
         sampler_member(d->c->env->sampler, p->index, i, &member);
         chosen += counter_get(&member.sums.sessions);
     }
-    row[STAT_qcur] = field_u32(atomic_load_explicit(&p->waiting, memory_order_relaxed));
-    row[STAT_qmax] = field_u32(counter_get(&p->waiting_max));
-    row[STAT_scur] = field_u32(atomic_load_explicit(&p->current, memory_order_relaxed));
-    row[STAT_smax] = field_u32(counter_get(&p->current_max));
+    row[STAT_qcur] = field_u32(atomic_load_explicit(&p->kept->waiting, memory_order_relaxed));
+    row[STAT_qmax] = field_u32(counter_get(&p->kept->waiting_max));
+    row[STAT_scur] = field_u32(atomic_load_explicit(&p->kept->current, memory_order_relaxed));
+    row[STAT_smax] = field_u32(counter_get(&p->kept->current_max));
     row[STAT_qlimit] = field_u32(p->conf->queue_limit);
     row[STAT_dreq] = field_u64(0);
     row[STAT_status] = field_text(usable ? "UP" : "DOWN");

@@ -313,8 +313,8 @@ static void clear_maxima(struct sampler *s)
     }
     for (uint32_t i = 0; i < s->ops->n_pools; i++) {
         struct pool *p = s->ops->pools[i];
-        clear_max(&p->current_max, &p->current);
-        clear_max(&p->waiting_max, &p->waiting);
+        clear_max(&p->kept->current_max, &p->kept->current);
+        clear_max(&p->kept->waiting_max, &p->kept->waiting);
         clear_row_maxima(p->rows, p->n_rows);
         s->pools[i].whole.sessions.max = 0;
         for (uint32_t m = 0; m < p->n_members; m++) {
@@ -342,8 +342,8 @@ static void read_member_health(const struct pool *p, uint32_t i, struct health_s
 
 static void read_pool_health(const struct pool *p, struct health_sample *out)
 {
-    *out =
-        (struct health_sample){0, counter_get(&p->down_transitions), counter_get(&p->downtime_us)};
+    *out = (struct health_sample){0, counter_get(&p->kept->down_transitions),
+                                  counter_get(&p->kept->downtime_us)};
 }
 
 static void take_baselines(struct sampler *s)

@@ -19,6 +19,7 @@
 #include "lb/proxy/sni_table.h"
 #include "lb/upstream/pool.h"
 #include "lb/upstream/stick.h"
+#include "lb/upstream/wait_queue.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -50,8 +51,11 @@ static void on_pool_changed(void *ctx, uint32_t pool)
 
     pool_rebuild(p->pools[pool], io_wall_us(checker_thread_loop(p->checker)->io));
     epoch_collect(p->epochs);
-    for (uint32_t i = 0; i < p->n_started; i++)
-        worker_pool_changed(&p->workers[i], pool);
+    for (uint32_t i = 0; i < p->n_workers; i++) {
+        struct wait_queue *q = atomic_load(&p->pools[pool]->kept->queues[i]);
+        if (q != NULL)
+            wait_queue_wake(q);
+    }
 }
 
 static void on_backend_down(void *ctx, uint32_t slot)

@@ -12,11 +12,6 @@
 #include <string.h>
 #include <time.h>
 
-static uint32_t pool_words(const struct process *p)
-{
-    return (p->conf->n_pools + 63) / 64;
-}
-
 /* ---- on the worker's thread ---- */
 
 /* The index-th core of those that we may use. */
@@ -150,19 +145,6 @@ static void on_ping(struct loop_msg *msg, void *ctx)
     atomic_store_explicit(&w->ping_out, false, memory_order_release);
 }
 
-static void on_pools(struct loop_msg *msg, void *ctx)
-{
-    struct worker *w = ctx;
-
-    (void)msg;
-    atomic_store(&w->pools_out, false); /* before the bits are read: a later one posts anew */
-    for (uint32_t i = 0; i < pool_words(w->process); i++) {
-        uint64_t bits = atomic_exchange(&w->pools_changed[i], 0);
-        for (; bits != 0; bits &= bits - 1)
-            proxy_pool_changed(w->proxy, i * 64 + (uint32_t)__builtin_ctzll(bits));
-    }
-}
-
 struct down_msg {
     struct loop_msg msg;
     struct backend_slot *slot;
@@ -197,7 +179,6 @@ int worker_start(struct process *p, uint32_t index)
 
     *w = (struct worker){.process = p, .index = index};
     w->drained_msg.fn = on_drained;
-    w->pools_changed = xcalloc(pool_words(p) + 1, sizeof(w->pools_changed[0]));
     sem_init(&w->started, 0, 0);
     int rc = -pthread_create(&w->thread, NULL, thread_main, w);
     if (rc == 0) {
@@ -209,7 +190,6 @@ int worker_start(struct process *p, uint32_t index)
         pthread_join(w->thread, NULL);
     }
     sem_destroy(&w->started);
-    free(w->pools_changed);
     return rc;
 }
 
@@ -243,18 +223,9 @@ void workers_stop(struct process *p)
         struct worker *w = &p->workers[i];
         pthread_join(w->thread, NULL);
         sem_destroy(&w->started);
-        free(w->pools_changed);
-        w->pools_changed = NULL;
     }
     pthread_barrier_destroy(&p->workers_done);
     p->n_started = 0;
-}
-
-void worker_pool_changed(struct worker *w, uint32_t pool)
-{
-    atomic_fetch_or(&w->pools_changed[pool / 64], 1ULL << (pool % 64));
-    if (!atomic_exchange(&w->pools_out, true))
-        post(w, &w->pools_msg, on_pools);
 }
 
 void worker_backend_down(struct worker *w, struct backend_slot *slot)

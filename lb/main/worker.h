@@ -24,12 +24,9 @@ struct worker {
     int error; /* of the start; read after `started` */
     /* One message each: control posts it at most once, but for `ping`. */
     struct loop_msg listen_msg, drain_msg, leave_msg, cut_msg, finish_msg, ping_msg, drained_msg;
-    struct loop_msg pools_msg;
     _Atomic bool ping_out;
-    _Atomic bool pools_out;          /* pools_msg is on its way */
-    _Atomic uint64_t *pools_changed; /* a bit per pool, set by others, taken by the worker */
-    _Atomic bool drained;            /* nothing is left: no listener, no session */
-    bool draining, finishing;        /* worker thread only */
+    _Atomic bool drained;     /* nothing is left: no listener, no session */
+    bool draining, finishing; /* worker thread only */
 };
 
 /* Starts the thread of process->workers[index], waits until its engine runs. 0 or -errno: then
@@ -44,9 +41,6 @@ void worker_cut(struct worker *w); /* ends all sessions */
  * before all have come to their end and have all been asked, as they are signalled till then. */
 void workers_stop(struct process *p);
 
-/* Health thread: the pool's view is a new one; waiting sessions try again. Many become one message.
- */
-void worker_pool_changed(struct worker *w, uint32_t pool);
 /* Health thread: ends the sessions of this backend (on_down = "close"). */
 void worker_backend_down(struct worker *w, struct backend_slot *slot);
 

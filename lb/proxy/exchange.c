@@ -37,7 +37,7 @@ struct backend_counters *exchange_backend_row(const struct exchange *x)
         return NULL;
     if (slot == NULL)
         return &x->pool->rows[x->proxy->worker];
-    return &x->pool->members[slot->member].rows[x->proxy->worker];
+    return &pool_member(x->pool, slot)->rows[x->proxy->worker];
 }
 
 void exchange_deadline(struct exchange *x, uint64_t timeout_ms)
@@ -604,7 +604,7 @@ void exchange_free(struct exchange **exchange)
         filter_chain_end(&x->route->filters, x->fx);
     timer_stop(&x->proxy->loop->timers, &x->timer);
     if (x->counted)
-        atomic_fetch_sub_explicit(&x->pool->current, 1, memory_order_relaxed);
+        atomic_fetch_sub_explicit(&x->pool->kept->current, 1, memory_order_relaxed);
     drop_chain(x, &x->request_run.held);
     drop_chain(x, &x->response_run.held);
     drop_replay(x);

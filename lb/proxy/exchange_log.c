@@ -117,8 +117,8 @@ static void count_backend(struct exchange *x, uint64_t total_us)
     counter_max(&b->connect_us_max, connect_us);
     counter_max(&b->response_us_max, took_us);
     counter_max(&b->total_us_max, total_us);
-    if (slot != NULL && x->pool->members[slot->member].latency != NULL)
-        histogram_add(&x->pool->members[slot->member].latency[x->proxy->worker], took_us);
+    if (slot != NULL && pool_member(x->pool, slot)->latency != NULL)
+        histogram_add(&pool_member(x->pool, slot)->latency[x->proxy->worker], took_us);
     if (x->pool->latency != NULL)
         histogram_add(&x->pool->latency[x->proxy->worker], queue_us + connect_us + took_us);
 }
@@ -245,8 +245,8 @@ void exchange_log(struct exchange *x)
     if ((access_format_needs(l->format) & ACCESS_NEEDS_TLS) != 0)
         r.tls = exchange_tls(x);
     if (x->pool != NULL) {
-        r.beconn = atomic_load_explicit(&x->pool->current, memory_order_relaxed);
-        r.backend_queue = atomic_load_explicit(&x->pool->waiting, memory_order_relaxed);
+        r.beconn = atomic_load_explicit(&x->pool->kept->current, memory_order_relaxed);
+        r.backend_queue = atomic_load_explicit(&x->pool->kept->waiting, memory_order_relaxed);
     }
     if (slot != NULL)
         r.srv_conn = atomic_load_explicit(&slot->in_flight, memory_order_relaxed);

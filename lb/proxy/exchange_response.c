@@ -119,7 +119,7 @@ static void choose_framing(struct exchange *x)
 
 static bool add_cookie(struct exchange *x)
 {
-    uint32_t member = x->seek.slot->member;
+    uint32_t member = pool_member_index(x->pool, x->seek.slot);
 
     if (x->pool->stick == NULL || x->stick_member == member)
         return true;

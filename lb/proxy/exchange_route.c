@@ -265,8 +265,8 @@ static void choose_backend(struct exchange *x)
     seek_init(&x->seek, &exchange_seek_ops, x->proxy, x->pool);
     if (x->pool->conf->balance.kind == BALANCE_HASH)
         x->seek.key = request_hash_key(x->pool->conf, &x->request, x->host, x->path, x->client);
-    uint32_t n = atomic_fetch_add_explicit(&x->pool->current, 1, memory_order_relaxed) + 1;
-    counter_max(&x->pool->current_max, n);
+    uint32_t n = atomic_fetch_add_explicit(&x->pool->kept->current, 1, memory_order_relaxed) + 1;
+    counter_max(&x->pool->kept->current_max, n);
     x->counted = true;
     exchange_enter(x, X_SEEKING);
     retry_budget_request(x->pool->budget, x->proxy->worker, exchange_now_us(x));

@@ -293,7 +293,7 @@ void explain_pool(struct explain_work *w, const struct pool_conf *conf, struct p
         choose(w, pool, live != NULL, out);
     if (out->pick != NULL)
         out->pick = explain_str(w, str_of(out->pick)); /* may be the slot's */
-    if (live != NULL && atomic_load_explicit(&pool->waiting, memory_order_relaxed) > 0)
+    if (live != NULL && atomic_load_explicit(&pool->kept->waiting, memory_order_relaxed) > 0)
         out->full = !out->none;
     if (live == NULL)
         offline_fini(&offline);

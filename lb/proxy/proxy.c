@@ -25,9 +25,8 @@ static void on_reap(struct loop_task *task)
 static void http_init(struct proxy *p)
 {
     stream_env_init(&p->streams, p->loop);
-    conn_cache_init(&p->cache, p->loop, &p->streams, p->shared->pools, p->shared->n_pools,
-                    p->worker);
-    h2_conns_init(&p->h2, p->loop, p->shared->pools, p->shared->n_pools, p->worker);
+    conn_cache_init(&p->cache, p->loop, &p->streams, p->worker);
+    h2_conns_init(&p->h2, p->loop, p->worker);
     arena_pool_init(&p->arenas);
     slab_init(&p->http_sessions, "http session", http_session_size(), 0);
     slab_init(&p->exchanges, "exchange", sizeof(struct exchange), 0);
@@ -73,12 +72,8 @@ struct proxy *proxy_new(struct loop *loop, struct proxy_shared *shared, uint32_t
     list_init(&p->acceptors);
     list_init(&p->reaper.node);
     p->reaper.fn = on_reap;
-    p->locals = xcalloc(shared->n_pools, sizeof(*p->locals));
-    for (uint32_t i = 0; i < shared->n_pools; i++) {
-        p->locals[i].cursor.position =
-            rng_next(&p->rng) >> 1; /* workers start at different places */
-        wait_queue_init(&p->locals[i].queue, loop, shared->pools[i], worker_index);
-    }
+    for (uint32_t i = 0; i < shared->n_pools; i++)
+        proxy_add_pool(p, shared->pools[i]);
     atomic_store(&shared->proxies[worker_index], p);
     return p;
 }
@@ -90,9 +85,6 @@ void proxy_free(struct proxy **proxy)
     if (p == NULL)
         return;
     sl_assert(proxy_stopped(p));
-    for (uint32_t i = 0; i < p->shared->n_pools; i++)
-        balancer_cursor_fini(&p->locals[i].cursor);
-    free(p->locals);
     tunnel_env_fini(&p->tunnels);
     slab_fini(&p->sessions);
     slab_fini(&p->relayed);
@@ -102,6 +94,21 @@ void proxy_free(struct proxy **proxy)
     http_fini(p);
     free(p);
     *proxy = NULL;
+}
+
+/* ---- pools ---- */
+
+void proxy_add_pool(struct proxy *p, struct pool *pool)
+{
+    struct pool_kept *kept = pool->kept;
+
+    /* Workers start at different places. */
+    pool->locals[p->worker].cursor.position = rng_next(&p->rng) >> 1;
+    if (atomic_load(&kept->queues[p->worker]) == NULL)
+        wait_queue_init(xcalloc(1, sizeof(struct wait_queue)), p->loop, kept, p->worker);
+    for (uint32_t i = 0; i < pool->n_members; i++)
+        if (pool->members[i].conns != NULL)
+            pool->members[i].conns->locals[p->worker].conf = &pool->conf->http;
 }
 
 void proxy_listen(struct proxy *p, struct proxy_listener *l, int fd)
@@ -178,11 +185,6 @@ void proxy_backend_down(struct proxy *p, struct backend_slot *slot)
     }
     h2_conns_drop(&p->h2, slot);
     conn_cache_drop(&p->cache, slot); /* it may come back as another machine */
-}
-
-void proxy_pool_changed(struct proxy *p, uint32_t pool)
-{
-    wait_queue_run_soon(&p->locals[pool].queue);
 }
 
 /* ---- for the operator ---- */

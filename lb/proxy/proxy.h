@@ -42,7 +42,7 @@ struct proxy_listener {
 
 /* What the workers of a process share. Filled by main before the first proxy_new(). */
 struct proxy_shared {
-    struct pool **pools;
+    struct pool **pools; /* at the start: those that proxy_new() adds */
     uint32_t n_pools;
     struct backend_table *table;
     struct checker *checker;
@@ -57,6 +57,8 @@ struct proxy_shared {
 /* counters: this worker's row. */
 struct proxy *proxy_new(struct loop *loop, struct proxy_shared *shared, uint32_t worker_index,
                         struct worker_counters *counters);
+/* From now on its backends may be used: once for each pool. */
+void proxy_add_pool(struct proxy *p, struct pool *pool);
 /* Starts accepting on fd (owned by the caller until the proxy has stopped accepting). */
 void proxy_listen(struct proxy *p, struct proxy_listener *l, int fd);
 /* Ends accepting: cancels, accepts what is queued (TCP), closes the descriptors (unix ones too:
@@ -75,7 +77,6 @@ bool proxy_stopped(const struct proxy *p);
 void proxy_free(struct proxy **p); /* stopped */
 
 /* From messages posted to the worker. */
-void proxy_pool_changed(struct proxy *p, uint32_t pool); /* waiting sessions try again */
 void proxy_backend_down(struct proxy *p, struct backend_slot *slot); /* on_down = "close" */
 
 struct proxy_filter { /* empty: everything */

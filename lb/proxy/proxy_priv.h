@@ -26,12 +26,6 @@ struct acceptor {
     bool stopping;
 };
 
-/* This worker's part of a pool. */
-struct pool_local {
-    struct balancer_cursor cursor;
-    struct wait_queue queue;
-};
-
 struct h2_shared;
 struct http_field;
 struct route_scratch;
@@ -60,12 +54,17 @@ struct proxy {
     struct list closing;       /* sessions that only wait to be freed, at the end of the turn */
     struct loop_task reaper;
     struct list acceptors;
-    struct pool_local *locals; /* by pool index */
     struct rng rng;
     uint64_t warned_ms;  /* last warning about lacking descriptors or memory */
     uint64_t refused_ms; /* last one about a refused connection */
     uint32_t refused;    /* connections since then */
 };
+
+/* This worker's queue of those who wait for a backend of the pool. */
+static inline struct wait_queue *proxy_queue(const struct proxy *p, const struct pool *pool)
+{
+    return atomic_load_explicit(&pool->kept->queues[p->worker], memory_order_relaxed);
+}
 
 /* Descriptors are short: closes a connection to a backend that nobody uses, where there is one. */
 void proxy_evict(struct proxy *p);

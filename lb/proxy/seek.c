@@ -27,9 +27,9 @@ static uint64_t now_ms(const struct seek *k)
     return loop_now_ms(k->proxy->loop);
 }
 
-static struct pool_local *local_of(const struct seek *k)
+static struct wait_queue *queue_of(const struct seek *k)
 {
-    return &k->proxy->locals[k->pool->index];
+    return proxy_queue(k->proxy, k->pool);
 }
 
 static struct backend_counters *row_of(const struct seek *k)
@@ -38,7 +38,7 @@ static struct backend_counters *row_of(const struct seek *k)
 
     if (slot == NULL)
         return &k->pool->rows[k->proxy->worker];
-    return &k->pool->members[slot->member].rows[k->proxy->worker];
+    return &pool_member(k->pool, slot)->rows[k->proxy->worker];
 }
 
 static void enter(struct seek *k, enum seek_state state, uint64_t timeout_ms)
@@ -66,7 +66,7 @@ void seek_give_place(struct proxy *p, struct pool *pool, struct backend_slot **s
         return;
     *slot = NULL;
     slot_give(s);
-    wait_queue_place_free(&p->locals[pool->index].queue);
+    wait_queue_place_free(proxy_queue(p, pool));
 }
 
 struct backend_slot *seek_take_place(struct seek *k)
@@ -110,7 +110,8 @@ static enum pick_result pick(struct seek *k, struct backend_slot **out)
     };
 
     for (int races = 0; races < PICK_RACES_MAX; races++) {
-        enum pick_result r = balancer_pick(view->plan, &local_of(k)->cursor, &p, out);
+        enum pick_result r =
+            balancer_pick(view->plan, &k->pool->locals[k->proxy->worker].cursor, &p, out);
         if (r != PICK_OK || slot_take(*out))
             return r;
     }
@@ -121,14 +122,14 @@ static void enqueue(struct seek *k)
 {
     const struct pool_conf *c = k->pool->conf;
 
-    if (c->queue_limit != 0 && atomic_load(&k->pool->waiting) >= c->queue_limit) {
+    if (c->queue_limit != 0 && atomic_load(&k->pool->kept->waiting) >= c->queue_limit) {
         fail(k, END_QUEUE_FULL, 0);
         return;
     }
     counter_add(&k->pool->rows[k->proxy->worker].queued, 1);
     enter(k, SEEK_QUEUED, c->queue_timeout_ms);
     k->waiter.choosy = k->n_excluded > 0 || k->wanted != NULL;
-    wait_queue_add(&local_of(k)->queue, &k->waiter);
+    wait_queue_add(queue_of(k), &k->waiter);
 }
 
 static void no_candidate(struct seek *k)
@@ -175,7 +176,7 @@ static bool try_again(struct waiter *w)
 
     if (r == PICK_FULL)
         return false;
-    wait_queue_remove(&local_of(k)->queue, w);
+    wait_queue_remove(queue_of(k), w);
     if (r == PICK_OK)
         got_place(k, slot);
     else
@@ -188,7 +189,8 @@ void seek_place(struct seek *k)
     struct backend_slot *slot;
 
     /* Nobody overtakes those who wait, on whatever worker. */
-    enum pick_result r = atomic_load(&k->pool->waiting) == 0 ? pick_wanted(k, &slot) : PICK_FULL;
+    enum pick_result r =
+        atomic_load(&k->pool->kept->waiting) == 0 ? pick_wanted(k, &slot) : PICK_FULL;
     switch (r) {
     case PICK_OK:
         got_place(k, slot);
@@ -350,7 +352,7 @@ static void on_timer(struct timer *timer)
 
     switch ((enum seek_state)k->state) {
     case SEEK_QUEUED:
-        wait_queue_remove(&local_of(k)->queue, &k->waiter);
+        wait_queue_remove(queue_of(k), &k->waiter);
         if (k->wanted == NULL) {
             fail(k, END_QUEUE_TIMEOUT, 0);
             return;
@@ -419,7 +421,7 @@ void seek_stop(struct seek *k)
 {
     if (k->proxy == NULL || k->state == SEEK_STOPPED)
         return;
-    wait_queue_remove(&local_of(k)->queue, &k->waiter);
+    wait_queue_remove(queue_of(k), &k->waiter);
     enter(k, SEEK_STOPPED, 0);
     io_cancel(io_of(k), &k->connect);
 }

@@ -13,7 +13,7 @@
  * from elsewhere cannot change it; a literal one as it is now. */
 static struct str name_of(const struct seek *k, char buf[static ADDR_TEXT_MAX])
 {
-    const struct backend_conf *conf = k->pool->members[k->slot->member].conf;
+    const struct backend_conf *conf = pool_member(k->pool, k->slot)->conf;
 
     if (conf->address.addr.len == 0)
         return str_of(conf->address.host);
@@ -43,8 +43,8 @@ bool seek_secure(struct seek *k, struct stream *s)
     struct tls_client *t = proxy_tls_client(k->proxy, k->pool);
     char buf[ADDR_TEXT_MAX];
 
-    if (t == NULL ||
-        !stream_tls_connect(s, t, k->slot->member, name_of(k, buf), offer_of(k->pool->conf)))
+    if (t == NULL || !stream_tls_connect(s, t, pool_member_index(k->pool, k->slot), name_of(k, buf),
+                                         offer_of(k->pool->conf)))
         return false;
     stream_read(s, STREAM_READ);
     return true;
@@ -59,7 +59,7 @@ void seek_note(struct seek *k, const char *why)
 
 static struct backend_counters *row_of(const struct seek *k)
 {
-    return &k->pool->members[k->slot->member].rows[k->proxy->worker];
+    return &pool_member(k->pool, k->slot)->rows[k->proxy->worker];
 }
 
 static enum seek_secure failed(struct seek *k)

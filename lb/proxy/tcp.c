@@ -66,7 +66,7 @@ struct backend_counters *tcp_backend_row(const struct tcp_session *s)
         return NULL;
     if (slot == NULL)
         return &s->pool->rows[s->base.proxy->worker];
-    return &s->pool->members[slot->member].rows[s->base.proxy->worker];
+    return &pool_member(s->pool, slot)->rows[s->base.proxy->worker];
 }
 
 void tcp_enter(struct tcp_session *s, enum tcp_state state, uint64_t timeout_ms)
@@ -158,7 +158,7 @@ static void finalize(struct tcp_session *s)
     s->link->close(s);
     give_place(s);
     if (s->pool != NULL)
-        atomic_fetch_sub_explicit(&s->pool->current, 1, memory_order_relaxed);
+        atomic_fetch_sub_explicit(&s->pool->kept->current, 1, memory_order_relaxed);
     session_finish(&s->base);
     free(s->name);
     s->link->free(s);
@@ -278,8 +278,8 @@ static bool set_pool(struct tcp_session *s, struct pool *pool)
         (d->preface = slab_alloc(&s->base.proxy->prefaces)) == NULL)
         return false;
     s->pool = pool;
-    uint32_t n = atomic_fetch_add_explicit(&pool->current, 1, memory_order_relaxed) + 1;
-    counter_max(&pool->current_max, n);
+    uint32_t n = atomic_fetch_add_explicit(&pool->kept->current, 1, memory_order_relaxed) + 1;
+    counter_max(&pool->kept->current_max, n);
     seek_init(&d->seek, &seek_ops, s->base.proxy, pool);
     return true;
 }

@@ -73,8 +73,8 @@ static void fill_places(struct access_record *r, struct tcp_session *s)
     r->feconn = atomic_load_explicit(&l->stats->current, memory_order_relaxed);
     if (pool != NULL) {
         r->pool = pool->name;
-        r->beconn = atomic_load_explicit(&pool->current, memory_order_relaxed);
-        r->backend_queue = atomic_load_explicit(&pool->waiting, memory_order_relaxed);
+        r->beconn = atomic_load_explicit(&pool->kept->current, memory_order_relaxed);
+        r->backend_queue = atomic_load_explicit(&pool->kept->waiting, memory_order_relaxed);
     }
     if (slot != NULL) {
         r->backend = slot->name;

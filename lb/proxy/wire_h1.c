@@ -163,7 +163,7 @@ static enum wire_read read_head(struct wire *wire, enum http_method to, struct h
     const struct h1_limits limits = {
         .head_bytes = RESPONSE_HEAD_BYTES,
         .fields = max_fields < RESPONSE_HEAD_FIELDS ? max_fields : RESPONSE_HEAD_FIELDS,
-        .bare_lf = w->conn->pool->conf->http.accept_bare_lf,
+        .bare_lf = w->wire.exchange->pool->conf->http.accept_bare_lf,
     };
 
     if (s->in == NULL)

@@ -1,37 +1,36 @@
 /* conn_cache.c - see conn_cache.h */
 #include "lb/upstream/conn_cache.h"
 
-#include "lb/base/alloc.h"
 #include "lb/base/hash.h"
 #include "lb/net/addr.h"
-#include "lb/upstream/idle_learn.h"
 #include "lb/upstream/pool.h"
 
-#include <stdlib.h>
-
 #define MOMENT_US 1000000 /* an idle time so short that no backend closes within it */
-
-/* Idle connections to one backend. */
-struct conn_list {
-    struct list idle; /* the latest first */
-    uint32_t n;
-    struct idle_learn learn;
-};
 
 static struct backend_conn *conn_of(struct stream *s)
 {
     return container_of(s, struct backend_conn, stream);
 }
 
+static struct member_local *local_of(const struct backend_conn *conn)
+{
+    return &conn->member->locals[conn->cache->worker];
+}
+
+static struct idle_learn *learn_of(const struct backend_conn *conn)
+{
+    return &local_of(conn)->idle.learn;
+}
+
 static struct conn_list *list_of(struct conn_cache *c, const struct pool *p,
                                  const struct backend_slot *slot)
 {
-    return &c->lists[p->index][slot->member];
+    return &pool_member(p, slot)->conns->locals[c->worker].idle;
 }
 
 static struct backend_counters *row_of(const struct backend_conn *conn)
 {
-    return &conn->pool->members[conn->slot->member].rows[conn->cache->worker];
+    return &conn->member->counts->rows[conn->cache->worker];
 }
 
 static uint64_t hash_of(const struct addr *a)
@@ -73,7 +72,7 @@ void backend_conn_close(struct backend_conn **connection, bool reset)
 static void unlink_idle(struct backend_conn *conn)
 {
     struct conn_cache *c = conn->cache;
-    struct conn_list *l = list_of(c, conn->pool, conn->slot);
+    struct conn_list *l = &local_of(conn)->idle;
 
     timer_stop(&c->loop->timers, &conn->expiry);
     list_remove(&conn->node);
@@ -103,7 +102,7 @@ static void on_idle_event(struct stream *s)
     if (s->in == NULL && !s->eof && s->error == 0 && !s->tx_dead)
         return;
     if (s->eof && s->in == NULL)
-        idle_learn_closed(&list_of(conn->cache, conn->pool, conn->slot)->learn, idle_ms(conn));
+        idle_learn_closed(learn_of(conn), idle_ms(conn));
     counter_add(&row_of(conn)->idle_closed, 1);
     close_idle(conn);
 }
@@ -112,7 +111,7 @@ static void on_expiry(struct timer *t)
 {
     struct backend_conn *conn = container_of(t, struct backend_conn, expiry);
 
-    idle_learn_survived(&list_of(conn->cache, conn->pool, conn->slot)->learn, idle_ms(conn));
+    idle_learn_survived(learn_of(conn), idle_ms(conn));
     close_idle(conn);
 }
 
@@ -120,7 +119,7 @@ static void on_expiry(struct timer *t)
 
 static struct backend_conn *take(struct backend_conn *conn)
 {
-    idle_learn_survived(&list_of(conn->cache, conn->pool, conn->slot)->learn, idle_ms(conn));
+    idle_learn_survived(learn_of(conn), idle_ms(conn));
     unlink_idle(conn);
     return conn;
 }
@@ -168,7 +167,7 @@ struct backend_conn *backend_conn_new(struct conn_cache *c, struct pool *p,
     list_init(&conn->aged);
     timer_init(&conn->expiry, on_expiry);
     conn->cache = c;
-    conn->pool = p;
+    conn->member = pool_member(p, slot)->conns;
     conn->slot = slot;
     conn->address = hash_of(address);
     stream_open(&conn->stream, c->streams, fd, on_idle_event);
@@ -192,12 +191,12 @@ void conn_cache_give(struct backend_conn **connection, uint32_t timeout_s, bool 
 {
     struct backend_conn *conn = *connection;
     struct conn_cache *c = conn->cache;
-    struct conn_list *l = list_of(c, conn->pool, conn->slot);
-    const struct http_pool_conf *conf = &conn->pool->conf->http;
+    struct conn_list *l = &local_of(conn)->idle;
+    const struct http_pool_conf *conf = local_of(conn)->conf;
 
     if (timeout_s > 0)
         idle_learn_header(&l->learn, timeout_s);
-    uint64_t keep_ms = idle_learn_keep_ms(&l->learn, conf->idle_timeout_ms);
+    uint64_t keep_ms = conf != NULL ? idle_learn_keep_ms(&l->learn, conf->idle_timeout_ms) : 0;
     if (c->stopping || !clean(&conn->stream) || keep_ms == 0 || conf->idle_max == 0) {
         backend_conn_close(connection, false);
         return;
@@ -230,6 +229,14 @@ void conn_cache_drop(struct conn_cache *c, const struct backend_slot *slot)
     }
 }
 
+void conn_cache_drop_member(struct conn_cache *c, struct member_conns *m)
+{
+    struct list *idle = &m->locals[c->worker].idle.idle;
+
+    while (!list_empty(idle))
+        close_idle(list_entry(idle->next, struct backend_conn, node));
+}
+
 bool conn_cache_evict(struct conn_cache *c)
 {
     if (list_empty(&c->aged))
@@ -241,21 +248,12 @@ bool conn_cache_evict(struct conn_cache *c)
 /* ---- life ---- */
 
 void conn_cache_init(struct conn_cache *c, struct loop *loop, struct stream_env *streams,
-                     struct pool **pools, uint32_t n_pools, uint32_t worker)
+                     uint32_t worker)
 {
-    *c = (struct conn_cache){
-        .loop = loop, .streams = streams, .pools = pools, .n_pools = n_pools, .worker = worker};
+    *c = (struct conn_cache){.loop = loop, .streams = streams, .worker = worker};
     slab_init(&c->conns, "backend conn", sizeof(struct backend_conn), 0);
     list_init(&c->aged);
     list_init(&c->closing);
-    c->lists = xcalloc(n_pools ? n_pools : 1, sizeof(struct conn_list *));
-    for (uint32_t i = 0; i < n_pools; i++) {
-        if (pools[i]->conf->mode != MODE_HTTP)
-            continue;
-        c->lists[i] = xcalloc(pools[i]->n_members, sizeof(struct conn_list));
-        for (uint32_t j = 0; j < pools[i]->n_members; j++)
-            list_init(&c->lists[i][j].idle);
-    }
 }
 
 void conn_cache_stop(struct conn_cache *c)
@@ -272,8 +270,5 @@ bool conn_cache_stopped(const struct conn_cache *c)
 void conn_cache_fini(struct conn_cache *c)
 {
     sl_assert(conn_cache_stopped(c));
-    for (uint32_t i = 0; i < c->n_pools; i++)
-        free(c->lists[i]);
-    free(c->lists);
     slab_fini(&c->conns);
 }

@@ -15,7 +15,7 @@
 struct addr;
 struct backend_slot;
 struct conn_cache;
-struct conn_list;
+struct member_conns;
 struct pool;
 
 struct backend_conn {
@@ -24,7 +24,7 @@ struct backend_conn {
     struct list aged; /* of all idle ones of the worker, the oldest first */
     struct timer expiry;
     struct conn_cache *cache;
-    struct pool *pool;
+    struct member_conns *member;
     struct backend_slot *slot;
     void *owner;          /* the taker's */
     uint64_t address;     /* hash of where it leads */
@@ -38,17 +38,14 @@ struct conn_cache {
     struct loop *loop;
     struct stream_env *streams;
     struct slab conns;
-    struct conn_list **lists; /* by pool; then by member */
-    struct pool **pools;
-    uint32_t n_pools, worker;
+    uint32_t worker;
     struct list aged, closing;
     uint32_t n_idle;
     bool stopping;
 };
 
-/* pools: stay, with all that is in them. */
 void conn_cache_init(struct conn_cache *c, struct loop *loop, struct stream_env *streams,
-                     struct pool **pools, uint32_t n_pools, uint32_t worker);
+                     uint32_t worker);
 /* Closes the idle ones; what is in use is closed when it is given back. */
 void conn_cache_stop(struct conn_cache *c);
 bool conn_cache_stopped(const struct conn_cache *c); /* nothing is left */
@@ -75,6 +72,8 @@ void conn_cache_give(struct backend_conn **conn, uint32_t timeout_s, bool bulk);
 void backend_conn_close(struct backend_conn **conn, bool reset);
 /* Idle connections of a backend that is gone, or of all (slot NULL). */
 void conn_cache_drop(struct conn_cache *c, const struct backend_slot *slot);
+/* ... of a backend as it was before a reload. */
+void conn_cache_drop_member(struct conn_cache *c, struct member_conns *m);
 /* Descriptors are short: closes the connection that is idle for longest. False: there is none. */
 bool conn_cache_evict(struct conn_cache *c);
 

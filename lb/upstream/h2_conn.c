@@ -37,7 +37,7 @@ void h2_lose(struct h2_conn *c, const char *reason, int error)
     if (c->state == H2_LOST)
         return;
     if (reason != NULL)
-        log_debug("backend %s/%s: HTTP/2 connection lost: %s", c->base->pool->name,
+        log_debug("backend %s/%s: HTTP/2 connection lost: %s", c->base->slot->pool_name,
                   c->base->slot->name, reason);
     c->reason = reason;
     c->error = error;
@@ -234,6 +234,7 @@ struct h2_conn *h2_conn_new(struct h2_conns *all, struct h2_member *m, struct ba
         return NULL;
     }
     list_init(&c->node);
+    list_init(&c->shared);
     list_init(&c->idle);
     list_init(&c->streams);
     list_init(&c->told);
@@ -245,6 +246,7 @@ struct h2_conn *h2_conn_new(struct h2_conns *all, struct h2_member *m, struct ba
     if (shared) {
         c->member = m;
         list_push_back(&m->conns, &c->node);
+        list_push_back(&all->shared, &c->shared);
     }
     conn->owner = c;
     conn->stream.event = on_event;

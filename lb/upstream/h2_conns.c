@@ -10,26 +10,27 @@
 
 #define MOMENT_US 1000000 /* an idle time so short that no backend closes within it */
 
+/* Of an open one only. NULL: no pool has its backend any more. */
 static const struct http_pool_conf *conf_of(const struct h2_conn *c)
 {
-    return &c->base->pool->conf->http;
+    return c->base->member->locals[c->all->worker].conf;
 }
 
 /* ---- which connection ---- */
 
 static uint32_t streams_max(const struct h2_conn *c)
 {
-    uint32_t own = conf_of(c)->h2_max_streams;
+    const struct http_pool_conf *conf = conf_of(c);
 
-    return c->peer_streams < own ? c->peer_streams : own;
+    return conf != NULL && conf->h2_max_streams < c->peer_streams ? conf->h2_max_streams
+                                                                  : c->peer_streams;
 }
 
 uint32_t h2_conn_room(const struct h2_conn *c)
 {
-    uint32_t max = streams_max(c);
-
     if (c->state != H2_OPEN || c->n_requests >= (1u << 30) - 1) /* identifiers run out */
         return 0;
+    uint32_t max = streams_max(c);
     return max > c->n_streams ? max - c->n_streams : 0;
 }
 
@@ -132,7 +133,7 @@ static void on_wake(struct loop_task *task)
 
 static struct backend_counters *row_of(const struct h2_conn *c)
 {
-    return &c->base->pool->members[c->base->slot->member].rows[c->all->worker];
+    return &c->base->member->counts->rows[c->all->worker];
 }
 
 static void unlink_idle(struct h2_conn *c)
@@ -150,6 +151,8 @@ void h2_conn_unlink(struct h2_conn *c)
 {
     unlink_idle(c);
     list_remove(&c->node);
+    list_remove(&c->shared);
+    c->member = NULL;
 }
 
 void h2_conn_busy(struct h2_conn *c)
@@ -169,12 +172,12 @@ void h2_conn_leave(struct h2_conn *c)
 
 void h2_conn_idle(struct h2_conn *c)
 {
-    const struct http_pool_conf *conf = conf_of(c);
     struct loop *l = c->all->loop;
 
     if (c->state != H2_OPEN)
         return; /* ends by itself */
-    if (c->member == NULL || c->all->stopping || conf->idle_timeout_ms == 0 ||
+    const struct http_pool_conf *conf = c->member != NULL ? conf_of(c) : NULL;
+    if (conf == NULL || c->all->stopping || conf->idle_timeout_ms == 0 ||
         c->member->n_idle >= conf->idle_max) {
         h2_conn_leave(c);
         return;
@@ -192,16 +195,17 @@ void h2_conn_idle(struct h2_conn *c)
 
 void h2_conns_drop(struct h2_conns *a, const struct backend_slot *slot)
 {
-    for (uint32_t i = 0; i < a->n_pools; i++) {
-        if (a->members[i] == NULL)
-            continue;
-        for (uint32_t j = 0; j < a->pools[i]->n_members; j++) {
-            if (slot != NULL && a->pools[i]->members[j].slot != slot)
-                continue;
-            list_for_each_safe (node, next, &a->members[i][j].conns)
-                h2_conn_leave(list_entry(node, struct h2_conn, node));
-        }
+    list_for_each_safe (node, next, &a->shared) {
+        struct h2_conn *c = list_entry(node, struct h2_conn, shared);
+        if (slot == NULL || c->base->slot == slot)
+            h2_conn_leave(c);
     }
+}
+
+void h2_conns_drop_member(struct h2_conns *a, struct member_conns *m)
+{
+    list_for_each_safe (node, next, &m->locals[a->worker].h2.conns)
+        h2_conn_leave(list_entry(node, struct h2_conn, node));
 }
 
 bool h2_conns_evict(struct h2_conns *a)
@@ -214,47 +218,21 @@ bool h2_conns_evict(struct h2_conns *a)
 
 /* ---- life ---- */
 
-static bool may_speak_h2(const struct pool_conf *conf)
-{
-    if (conf->mode != MODE_HTTP)
-        return false;
-    if (conf->protocol == PROTOCOL_HTTP2)
-        return true;
-    for (uint32_t i = 0; conf->tls != NULL && i < conf->tls->n_alpn; i++)
-        if (strcmp(conf->tls->alpn[i], "h2") == 0)
-            return true;
-    return false;
-}
-
 struct h2_member *h2_conns_member(const struct h2_conns *a, const struct pool *p,
                                   const struct backend_slot *slot)
 {
-    struct h2_member *of_pool = a->members[p->index];
-
-    return of_pool != NULL ? &of_pool[slot->member] : NULL;
+    return p->speaks_h2 ? &pool_member(p, slot)->conns->locals[a->worker].h2 : NULL;
 }
 
-void h2_conns_init(struct h2_conns *a, struct loop *loop, struct pool **pools, uint32_t n_pools,
-                   uint32_t worker)
+void h2_conns_init(struct h2_conns *a, struct loop *loop, uint32_t worker)
 {
-    *a = (struct h2_conns){.loop = loop, .pools = pools, .n_pools = n_pools, .worker = worker};
+    *a = (struct h2_conns){.loop = loop, .worker = worker};
     slab_init(&a->conns, "h2 backend conn", sizeof(struct h2_conn), 0);
+    list_init(&a->shared);
     list_init(&a->idle);
     list_init(&a->woken);
     list_init(&a->waker.node);
     a->waker.fn = on_wake;
-    a->members = xcalloc(n_pools ? n_pools : 1, sizeof(*a->members));
-    for (uint32_t i = 0; i < n_pools; i++) {
-        if (!may_speak_h2(pools[i]->conf))
-            continue;
-        a->members[i] = xcalloc(pools[i]->n_members, sizeof(struct h2_member));
-        for (uint32_t j = 0; j < pools[i]->n_members; j++) {
-            struct h2_member *m = &a->members[i][j];
-            list_init(&m->conns);
-            list_init(&m->waiters);
-            m->room = UINT32_MAX;
-        }
-    }
 }
 
 void h2_conns_stop(struct h2_conns *a)
@@ -271,8 +249,5 @@ bool h2_conns_stopped(const struct h2_conns *a)
 void h2_conns_fini(struct h2_conns *a)
 {
     sl_assert(h2_conns_stopped(a));
-    for (uint32_t i = 0; i < a->n_pools; i++)
-        free(a->members[i]);
-    free(a->members);
     slab_fini(&a->conns);
 }

@@ -18,17 +18,10 @@ struct addr;
 struct backend_slot;
 struct h2_conn;
 struct h2_conns;
+struct h2_member; /* member.h */
 struct h2_waiter;
+struct member_conns;
 struct pool;
-
-/* One backend of a pool. */
-struct h2_member {
-    struct list conns; /* shared ones, the oldest first */
-    struct list waiters;
-    uint32_t n_waiters, n_dialling, n_idle;
-    uint32_t room;  /* streams that a new connection is thought to take */
-    bool speaks_h1; /* the last handshake agreed on HTTP/1.1 */
-};
 
 struct h2_waiter {
     struct list node;
@@ -46,18 +39,16 @@ struct h2_dial {
 
 struct h2_conns {
     struct loop *loop;
-    struct pool **pools;
-    uint32_t n_pools, worker;
-    struct h2_member **members; /* by pool; then by member; NULL: never HTTP/2 */
+    uint32_t worker;
     struct slab conns;
-    struct list idle; /* the oldest first */
+    struct list shared; /* all that may be found */
+    struct list idle;   /* of these, the oldest first */
     struct list woken;
     struct loop_task waker;
     bool stopping;
 };
 
-void h2_conns_init(struct h2_conns *a, struct loop *loop, struct pool **pools, uint32_t n_pools,
-                   uint32_t worker);
+void h2_conns_init(struct h2_conns *a, struct loop *loop, uint32_t worker);
 /* Idle connections are closed; others with their last stream. */
 void h2_conns_stop(struct h2_conns *a);
 bool h2_conns_stopped(const struct h2_conns *a);
@@ -86,6 +77,8 @@ void h2_dial_over(struct h2_conns *a, struct h2_dial *d, int error);
 /* Connections of a backend that is gone, or of all (slot NULL): no request goes on them any more,
  * idle ones are closed. */
 void h2_conns_drop(struct h2_conns *a, const struct backend_slot *slot);
+/* ... of a backend as it was before a reload. */
+void h2_conns_drop_member(struct h2_conns *a, struct member_conns *m);
 /* Descriptors are short: closes the connection that is idle for longest. False: there is none. */
 bool h2_conns_evict(struct h2_conns *a);
 

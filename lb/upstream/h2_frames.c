@@ -227,7 +227,7 @@ static void take_settings(struct h2_conn *c)
 static void take_goaway(struct h2_conn *c, const nghttp2_goaway *g)
 {
     if (g->error_code != NGHTTP2_NO_ERROR)
-        log_debug("backend %s/%s: GOAWAY: %s", c->base->pool->name, c->base->slot->name,
+        log_debug("backend %s/%s: GOAWAY: %s", c->base->slot->pool_name, c->base->slot->name,
                   nghttp2_http2_strerror(g->error_code));
     if (c->state == H2_OPEN)
         c->state = H2_LEAVING;
@@ -288,7 +288,7 @@ static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame
     struct h2_stream *s = stream_by_id(c, frame->hd.stream_id);
 
     (void)session;
-    log_debug("backend %s/%s: HTTP/2 frame of type %u refused: %s", c->base->pool->name,
+    log_debug("backend %s/%s: HTTP/2 frame of type %u refused: %s", c->base->slot->pool_name,
               c->base->slot->name, frame->hd.type, nghttp2_strerror(error));
     if (s != NULL)
         s->malformed = true;

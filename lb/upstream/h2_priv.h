@@ -19,10 +19,11 @@ enum h2_conn_state {
 };
 
 struct h2_conn {
-    struct list node; /* of its member's */
-    struct list idle; /* of the worker's */
+    struct list node;   /* of its member's */
+    struct list shared; /* of the worker's that are */
+    struct list idle;   /* of the worker's */
     struct h2_conns *all;
-    struct h2_member *member; /* NULL: not shared */
+    struct h2_member *member; /* NULL: not shared, or not any more: base->member may be gone */
     struct backend_conn *base;
     nghttp2_session *session;
     struct list streams;

@@ -8,8 +8,10 @@
 #include "lb/obs/reasons.h"
 #include "lb/upstream/retry_budget.h"
 #include "lb/upstream/stick.h"
+#include "lb/upstream/wait_queue.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static void view_free(void *p)
 {
@@ -39,41 +41,172 @@ static void cgi_params_free(struct pool *p)
     free(p->cgi_params);
 }
 
-struct pool *pool_new(const struct pool_conf *conf, uint32_t index, uint32_t iid,
-                      struct backend_slot **slots, uint32_t n_workers, struct epoch_domain *epochs)
+static struct pool_kept *kept_new(uint32_t number, uint32_t iid, uint32_t n_workers, bool http)
+{
+    struct pool_kept *k = xaligned(sizeof(*k));
+
+    k->number = number;
+    k->iid = iid;
+    k->n_rows = n_workers;
+    k->rows = xaligned(n_workers * sizeof(*k->rows));
+    if (http) {
+        k->latency = histogram_rows_new(n_workers);
+        k->reasons = xaligned(n_workers * sizeof(*k->reasons));
+    }
+    k->queues = xcalloc(n_workers, sizeof(*k->queues));
+    return k;
+}
+
+static void kept_unref(struct pool_kept **kept)
+{
+    struct pool_kept *k = *kept;
+
+    *kept = NULL;
+    if (--k->refs > 0)
+        return;
+    for (uint32_t i = 0; i < k->n_rows; i++)
+        free(atomic_load(&k->queues[i]));
+    free(k->queues);
+    histogram_rows_free(&k->latency, k->n_rows);
+    free(k->reasons);
+    free(k->rows);
+    free(k);
+}
+
+static bool may_speak_h2(const struct pool_conf *conf)
+{
+    if (conf->mode != MODE_HTTP)
+        return false;
+    if (conf->protocol == PROTOCOL_HTTP2)
+        return true;
+    for (uint32_t i = 0; conf->tls != NULL && i < conf->tls->n_alpn; i++)
+        if (strcmp(conf->tls->alpn[i], "h2") == 0)
+            return true;
+    return false;
+}
+
+/* ---- members ---- */
+
+static struct pool_member *find_member(const struct pool *p, const struct backend_slot *slot)
+{
+    uint32_t low = 0, high = p != NULL ? p->n_members : 0;
+
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+        struct pool_member *m = &p->members[p->by_slot[middle]];
+        if (m->slot == slot)
+            return m;
+        if (m->slot->index < slot->index)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return NULL;
+}
+
+uint32_t pool_member_index(const struct pool *p, const struct backend_slot *slot)
+{
+    uint32_t hint = atomic_load_explicit(&slot->member, memory_order_relaxed);
+
+    if (likely(hint < p->n_members && p->members[hint].slot == slot))
+        return hint;
+    const struct pool_member *m = find_member(p, slot);
+    sl_assert(m != NULL);
+    return (uint32_t)(m - p->members);
+}
+
+static void make_member(struct pool *p, uint32_t i, struct backend_slot *slot,
+                        const struct pool *before, bool same_conns)
+{
+    const struct pool_member *old = find_member(before, slot);
+    struct pool_member *m = &p->members[i];
+    bool http = p->conf->mode == MODE_HTTP;
+
+    m->slot = slot;
+    m->conf = &p->conf->backends[i];
+    m->counts = old != NULL ? old->counts : member_counts_new(p->n_rows, http);
+    if (old != NULL)
+        m->counts->refs++;
+    if (http && old != NULL && same_conns) {
+        m->conns = old->conns;
+        m->conns->refs++;
+    } else if (http) {
+        m->conns = member_conns_new(m->counts);
+    }
+    m->rows = m->counts->rows;
+    m->latency = m->counts->latency;
+}
+
+static int by_index(const void *a, const void *b, void *pool)
+{
+    const struct pool *p = pool;
+    uint32_t x = p->members[*(const uint32_t *)a].slot->index;
+    uint32_t y = p->members[*(const uint32_t *)b].slot->index;
+
+    return x < y ? -1 : x > y;
+}
+
+static void make_members(struct pool *p, struct backend_slot **slots, const struct pool *before,
+                         bool same_conns)
+{
+    p->n_members = p->conf->n_backends;
+    p->members = xcalloc(p->n_members + 1, sizeof(*p->members));
+    p->by_slot = xcalloc(p->n_members + 1, sizeof(*p->by_slot));
+    for (uint32_t i = 0; i < p->n_members; i++) {
+        make_member(p, i, slots[i], before, same_conns);
+        p->by_slot[i] = i;
+    }
+    qsort_r(p->by_slot, p->n_members, sizeof(*p->by_slot), by_index, p);
+    for (uint32_t i = 0; i < p->n_members; i++)
+        atomic_store_explicit(&slots[i]->member, i, memory_order_relaxed);
+}
+
+/* ---- life ---- */
+
+static struct pool *make(const struct pool_conf *conf, struct pool_kept *kept,
+                         struct backend_slot **slots, struct epoch_domain *epochs,
+                         struct pool *before, bool same_conns)
 {
     struct pool *p = xaligned(sizeof(*p));
 
     p->conf = conf;
     p->name = conf->name;
-    p->index = index;
-    p->iid = iid;
-    p->n_members = conf->n_backends;
-    p->members = xcalloc(conf->n_backends ? conf->n_backends : 1, sizeof(*p->members));
+    p->kept = kept;
+    kept->refs++;
+    p->index = kept->number;
+    p->iid = kept->iid;
+    p->n_rows = kept->n_rows;
+    p->rows = kept->rows;
+    p->latency = kept->latency;
+    p->reasons = kept->reasons;
     p->epochs = epochs;
-    p->n_rows = n_workers;
-    p->rows = xaligned(n_workers * sizeof(*p->rows));
+    p->speaks_h2 = may_speak_h2(conf);
+    p->locals = xaligned(kept->n_rows * sizeof(*p->locals));
+    make_members(p, slots, before, same_conns);
     if (conf->mode == MODE_HTTP) {
-        p->latency = histogram_rows_new(n_workers);
-        p->reasons = xaligned(n_workers * sizeof(*p->reasons));
         p->budget = retry_budget_new(conf->http.retry_budget_percent, conf->http.retry_budget_min,
-                                     n_workers);
+                                     kept->n_rows);
         if (conf->http.sticky != NULL)
-            p->stick = stick_new(conf);
+            p->stick = stick_new(conf, before != NULL ? before->stick : NULL);
         if (protocol_is_cgi(conf->protocol))
             p->cgi_params = cgi_params_new(&conf->http.cgi);
     }
-    p->queues = xcalloc(n_workers, sizeof(*p->queues));
-    for (uint32_t i = 0; i < conf->n_backends; i++) {
-        p->members[i].slot = slots[i];
-        p->members[i].conf = &conf->backends[i];
-        p->members[i].rows = xaligned(n_workers * sizeof(*p->members[i].rows));
-        if (conf->mode == MODE_HTTP)
-            p->members[i].latency = histogram_rows_new(n_workers);
-        slots[i]->member = i;
-    }
     pool_rebuild(p, 0);
     return p;
+}
+
+struct pool *pool_new(const struct pool_conf *conf, uint32_t number, uint32_t iid,
+                      struct backend_slot **slots, uint32_t n_workers, struct epoch_domain *epochs)
+{
+    return make(conf, kept_new(number, iid, n_workers, conf->mode == MODE_HTTP), slots, epochs,
+                NULL, false);
+}
+
+struct pool *pool_new_after(struct pool *before, const struct pool_conf *conf,
+                            struct backend_slot **slots, bool same_conns)
+{
+    sl_assert(before->conf->mode == conf->mode);
+    return make(conf, before->kept, slots, before->epochs, before, same_conns);
 }
 
 void pool_free(struct pool **pool)
@@ -84,17 +217,18 @@ void pool_free(struct pool **pool)
         return;
     view_free(atomic_load(&p->view));
     for (uint32_t i = 0; i < p->n_members; i++) {
-        histogram_rows_free(&p->members[i].latency, p->n_rows);
-        free(p->members[i].rows);
+        member_conns_unref(&p->members[i].conns);
+        member_counts_unref(&p->members[i].counts);
     }
-    histogram_rows_free(&p->latency, p->n_rows);
-    free(p->reasons);
+    for (uint32_t i = 0; i < p->n_rows; i++)
+        balancer_cursor_fini(&p->locals[i].cursor);
+    free(p->locals);
     retry_budget_free(&p->budget);
     stick_free(&p->stick);
     cgi_params_free(p);
     free(p->members);
-    free(p->rows);
-    free(p->queues);
+    free(p->by_slot);
+    kept_unref(&p->kept);
     free(p);
     *pool = NULL;
 }
@@ -174,11 +308,11 @@ static void note_usable(struct pool *p, bool was, bool is, uint64_t wall_us)
 {
     if (was == is || wall_us == 0)
         return;
-    if (is && counter_get(&p->changed_at_us) != 0)
-        counter_add(&p->downtime_us, wall_us - counter_get(&p->changed_at_us));
+    if (is && counter_get(&p->kept->changed_at_us) != 0)
+        counter_add(&p->kept->downtime_us, wall_us - counter_get(&p->kept->changed_at_us));
     if (!is)
-        counter_add(&p->down_transitions, 1);
-    counter_set(&p->changed_at_us, wall_us);
+        counter_add(&p->kept->down_transitions, 1);
+    counter_set(&p->kept->changed_at_us, wall_us);
 }
 
 void pool_rebuild(struct pool *p, uint64_t wall_us)

@@ -24,6 +24,7 @@ struct entry {
 
 struct stick {
     bool random;
+    uint8_t own[32]; /* the random secret */
     uint64_t seed;
     uint32_t n;
     struct str *cookies; /* by member, with SECURE at the end */
@@ -134,12 +135,12 @@ static struct str cookie_text(const struct sticky_conf *conf, const uint8_t id[s
 
 /* ---- public ---- */
 
-struct stick *stick_new(const struct pool_conf *conf)
+struct stick *stick_new(const struct pool_conf *conf, const struct stick *before)
 {
     const struct sticky_conf *sticky = conf->http.sticky;
     struct stick *s = xcalloc(1, sizeof(*s));
-    uint8_t own[32], id[ID_BYTES];
-    struct str secret = {(const char *)own, sizeof(own)};
+    uint8_t id[ID_BYTES];
+    struct str secret = {(const char *)s->own, sizeof(s->own)};
     uint32_t size = 4;
 
     while (size < 2 * conf->n_backends)
@@ -151,8 +152,10 @@ struct stick *stick_new(const struct pool_conf *conf)
     s->n = conf->n_backends;
     s->cookies = xcalloc(s->n > 0 ? s->n : 1, sizeof(*s->cookies));
     s->random = sticky->secret == NULL;
-    sl_assert(RAND_bytes(own, sizeof(own)) == 1 &&
+    sl_assert(RAND_bytes(s->own, sizeof(s->own)) == 1 &&
               RAND_bytes((uint8_t *)&s->seed, sizeof(s->seed)) == 1);
+    if (before != NULL && before->random)
+        memcpy(s->own, before->own, sizeof(s->own));
     if (!s->random)
         secret = str_of(sticky->secret);
     for (uint32_t i = 0; i < s->n; i++) {
@@ -160,7 +163,6 @@ struct stick *stick_new(const struct pool_conf *conf)
         add_entry(s, id, i);
         s->cookies[i] = cookie_text(sticky, id);
     }
-    OPENSSL_cleanse(own, sizeof(own));
     return s;
 }
 
@@ -173,6 +175,7 @@ void stick_free(struct stick **stick)
     for (uint32_t i = 0; i < s->n; i++)
         free((char *)s->cookies[i].p);
     free(s->cookies);
+    OPENSSL_cleanse(s->own, sizeof(s->own));
     OPENSSL_cleanse(s->table, (s->mask + 1) * sizeof(*s->table));
     free(s->table);
     free(s);

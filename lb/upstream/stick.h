@@ -18,8 +18,9 @@ struct stick;
 #define STICK_NONE    UINT32_MAX
 #define STICK_ID_TEXT 22 /* bytes of a value */
 
-/* conf: with http.sticky; needed during the call only. Ends the process without memory. */
-struct stick *stick_new(const struct pool_conf *conf);
+/* conf: with http.sticky; needed during the call only. before: of the same pool before a reload, or
+ * NULL: its random secret is taken over. Ends the process without memory. */
+struct stick *stick_new(const struct pool_conf *conf, const struct stick *before);
 void stick_free(struct stick **s);
 /* For the log, or NULL: no secret is configured. Static text. */
 const char *stick_warning(const struct stick *s);

@@ -16,7 +16,7 @@ static void note_oldest(struct wait_queue *q)
 }
 
 /* The queue whose first waiter has waited longest, of those that began to wait after `after_us`. */
-static struct wait_queue *oldest(const struct pool *p, uint64_t after_us)
+static struct wait_queue *oldest(const struct pool_kept *p, uint64_t after_us)
 {
     struct wait_queue *best = NULL;
     uint64_t best_us = NOBODY;
@@ -32,7 +32,7 @@ static struct wait_queue *oldest(const struct pool *p, uint64_t after_us)
     return best;
 }
 
-static void wake(struct wait_queue *q)
+void wait_queue_wake(struct wait_queue *q)
 {
     if (!atomic_exchange(&q->wake_posted, true))
         loop_post(q->loop, &q->wake);
@@ -45,7 +45,7 @@ static bool yield_to_older(struct wait_queue *q)
 
     if (o == NULL || o == q)
         return false;
-    wake(o);
+    wait_queue_wake(o);
     return true;
 }
 
@@ -54,7 +54,7 @@ static void hand_on(struct wait_queue *q, uint64_t after_us)
     struct wait_queue *next = oldest(q->pool, after_us);
 
     if (next != NULL && next != q)
-        wake(next);
+        wait_queue_wake(next);
 }
 
 /* Each is asked at most once: one that takes its place and gives it back at once (a failed socket)
@@ -103,7 +103,8 @@ static void on_wake(struct loop_msg *msg, void *ctx)
     run(q, true);
 }
 
-void wait_queue_init(struct wait_queue *q, struct loop *loop, struct pool *pool, uint32_t worker)
+void wait_queue_init(struct wait_queue *q, struct loop *loop, struct pool_kept *pool,
+                     uint32_t worker)
 {
     list_init(&q->waiters);
     q->loop = loop;
@@ -154,5 +155,5 @@ void wait_queue_place_free(struct wait_queue *q)
     if (o == q)
         wait_queue_run_soon(q);
     else if (o != NULL)
-        wake(o);
+        wait_queue_wake(o);
 }

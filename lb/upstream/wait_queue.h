@@ -1,4 +1,5 @@
-/* wait_queue.h - sessions of one worker that wait for a place at a backend of one pool.
+/* wait_queue.h - sessions of one worker that wait for a place at a backend of the pools of
+ * one name (there are several after a reload; each session tries by its own).
  *
  * First in, first out, over all workers: a place that was given back goes to the queue whose first
  * waiter has waited longest, by a wake where that is another worker's. Waiters are asked at the end
@@ -12,7 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct pool;
+struct pool_kept;
 struct waiter;
 
 struct waiter {
@@ -28,7 +29,7 @@ struct wait_queue {
     struct list waiters;
     uint32_t n;
     struct loop *loop;
-    struct pool *pool;
+    struct pool_kept *pool;
     struct loop_task task;
     struct loop_msg wake;
     _Atomic bool wake_posted;
@@ -37,11 +38,14 @@ struct wait_queue {
 };
 
 /* Registers with the pool as this worker's queue. */
-void wait_queue_init(struct wait_queue *q, struct loop *loop, struct pool *pool, uint32_t worker);
+void wait_queue_init(struct wait_queue *q, struct loop *loop, struct pool_kept *pool,
+                     uint32_t worker);
 void wait_queue_add(struct wait_queue *q, struct waiter *w);
 void wait_queue_remove(struct wait_queue *q, struct waiter *w); /* no effect when not queued */
 /* The owner's thread: asks the waiters at the end of this turn. */
 void wait_queue_run_soon(struct wait_queue *q);
+/* Any thread: as wait_queue_run_soon(), by a message. */
+void wait_queue_wake(struct wait_queue *q);
 /* A place was given back on q's worker: those who wait longest are asked, here or elsewhere. */
 void wait_queue_place_free(struct wait_queue *q);
 

@@ -153,8 +153,8 @@ static void check_counts(const struct farm *f)
         assert_int_equal(atomic_load(&f->slots[i]->in_flight), 0);
         assert_int_equal(counter_get(&row->idle), 0);
     }
-    assert_int_equal(atomic_load(&f->pool->waiting), 0);
-    assert_int_equal(atomic_load(&f->pool->current), 0);
+    assert_int_equal(atomic_load(&f->pool->kept->waiting), 0);
+    assert_int_equal(atomic_load(&f->pool->kept->current), 0);
     assert_int_equal(atomic_load(&f->stats->current), 0);
     assert_int_equal(atomic_load(&f->shared.connections), 0);
 }

@@ -226,10 +226,10 @@ static void a_pool_adds_up_its_backends_and_what_belongs_to_none(void **state)
     counter_add(&p->members[0].rows[0].sessions, 5);
     counter_add(&p->members[1].rows[1].sessions, 2);
     counter_add(&p->rows[0].sessions, 1);
-    atomic_store(&p->waiting, 3);
-    counter_set(&p->waiting_max, 4);
-    atomic_store(&p->current, 6);
-    counter_set(&p->current_max, 9);
+    atomic_store(&p->kept->waiting, 3);
+    counter_set(&p->kept->waiting_max, 4);
+    atomic_store(&p->kept->current, 6);
+    counter_set(&p->kept->current_max, 9);
     assert_stat(f, "app,BACKEND", "stot", "8");
     assert_stat(f, "app,BACKEND", "lbtot", "7");
     assert_stat(f, "app,BACKEND", "qcur", "3");

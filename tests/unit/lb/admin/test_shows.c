@@ -538,8 +538,8 @@ static void clearing_maxima_keeps_the_counters(void **state)
     atomic_store(&f->a->in_flight, 2);
     counter_set(&f->a->in_flight_max, 8);
     counter_set(&f->listeners[0]->current_max, 8);
-    counter_set(&f->pools[0]->current_max, 8);
-    counter_set(&f->pools[0]->waiting_max, 8);
+    counter_set(&f->pools[0]->kept->current_max, 8);
+    counter_set(&f->pools[0]->kept->waiting_max, 8);
     sampler_tick(f->env.sampler, 1000000);
     assert_string_equal(fixture_run(f, "clear counters"), "\n");
     sampler_member(f->env.sampler, 0, 0, &a);
@@ -548,8 +548,8 @@ static void clearing_maxima_keeps_the_counters(void **state)
     assert_int_equal(a.sessions.max, 0);
     assert_int_equal(counter_get(&f->a->in_flight_max), 2);
     assert_int_equal(counter_get(&f->listeners[0]->current_max), 0);
-    assert_int_equal(counter_get(&f->pools[0]->current_max), 0);
-    assert_int_equal(counter_get(&f->pools[0]->waiting_max), 0);
+    assert_int_equal(counter_get(&f->pools[0]->kept->current_max), 0);
+    assert_int_equal(counter_get(&f->pools[0]->kept->waiting_max), 0);
 }
 
 static void clearing_all_starts_every_counter_anew(void **state)

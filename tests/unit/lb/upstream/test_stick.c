@@ -33,7 +33,7 @@ static struct fixture *fixture_new(const char *pool, uint32_t n, const char *sec
         snprintf(f->names[i], sizeof(f->names[i]), "b%u", i);
         f->conf.backends[i].name = f->names[i];
     }
-    f->stick = stick_new(&f->conf);
+    f->stick = stick_new(&f->conf, NULL);
     return f;
 }
 
@@ -94,7 +94,7 @@ static void an_age_is_added_where_one_is_configured(void **state)
     struct fixture *f = fixture_new("app", 1, "s");
     stick_free(&f->stick);
     f->sticky.max_age_s = 3600;
-    f->stick = stick_new(&f->conf);
+    f->stick = stick_new(&f->conf, NULL);
     struct str c = stick_cookie(f->stick, 0, true);
     c.p += 4 + STICK_ID_TEXT;
     c.len -= 4 + STICK_ID_TEXT;
@@ -146,7 +146,7 @@ static void names_do_not_run_into_each_other(void **state)
     strcpy(b->names[0], "0");
     strcpy(a->names[0], "b0");
     stick_free(&b->stick);
-    b->stick = stick_new(&b->conf);
+    b->stick = stick_new(&b->conf, NULL);
     assert_int_equal(stick_find(a->stick, value_of(b, 0)), STICK_NONE);
     fixture_free(a);
     fixture_free(b);

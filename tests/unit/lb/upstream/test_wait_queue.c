@@ -17,7 +17,7 @@
 #define WORKERS 2
 
 struct fixture {
-    struct pool *pool;
+    struct pool_kept *pool;
     struct sim *sim[WORKERS];
     struct loop loop[WORKERS];
     struct wait_queue queue[WORKERS];
