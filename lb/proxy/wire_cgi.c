@@ -187,7 +187,7 @@ static bool hold(struct wire_cgi *w, struct io_buf *chain)
 {
     uint64_t n = io_chain_bytes(chain);
 
-    if (w->held_bytes + n > w->conn->pool->conf->http.cgi.buffer_bytes) {
+    if (w->held_bytes + n > w->wire.exchange->pool->conf->http.cgi.buffer_bytes) {
         io_buf_put_chain(io_of(w), chain);
         return cannot(w, 411, "length-required");
     }
