@@ -231,7 +231,7 @@ void command_run(const struct command_env *env, struct command_session *session,
             late_answer_take(&c.late, out);
         else
             *out_late = c.late;
-    } else if (!session->quit) {
+    } else if (!session->quit && !session->follow.on) {
         finish(out, strbuf_str(&answer), c.severity, output);
     }
     strbuf_fini(&answer);

@@ -30,6 +30,15 @@ enum prompt_mode {
     PROMPT_SHOWN,
 };
 
+/* `show events -w`: a client that is told what happens until it says something. */
+struct command_follow {
+    bool on;
+    bool json, nul; /* lines are JSON objects; they end in NUL instead of a newline */
+    bool begun;     /* a gap behind `after` is a loss */
+    uint64_t after; /* the last event that it has been told */
+    char object[2 * LIMIT_NAME_LEN + 2]; /* a pool, "pool/backend", a listener; empty: all */
+};
+
 /* What a client has set. */
 struct command_session {
     enum control_level level;
@@ -38,6 +47,8 @@ struct command_session {
     enum severity_output severity;
     uint32_t timeout_ms; /* 0: the default */
     bool quit;
+    bool may_follow; /* its owner calls events_follow() when a command has set `follow` */
+    struct command_follow follow; /* set by a command: its answer goes on without end */
 };
 
 struct command_socket {
@@ -110,6 +121,10 @@ void late_answer_wait(struct late_answer *late, void (*ready)(void *arg), void *
 void late_answer_take(struct late_answer **late, struct strbuf *out);
 void late_answer_abandon(struct late_answer **late);
 
+/* Appends what is new to out until that is `enough` bytes long. False: events were lost, as it
+ * was asked too rarely; out ends in a line that says so. */
+bool events_follow(struct command_follow *f, size_t enough, struct strbuf *out) WARN_UNUSED;
+
 /* ---- the registry (commands.c) ---- */
 
 struct command_row {
@@ -132,6 +147,7 @@ command_fn cmd_show_ssl_cert, cmd_show_ssl_expiry;
 command_fn cmd_show_routes, cmd_show_latency, cmd_show_refused;
 command_fn cmd_server_enable, cmd_server_disable, cmd_server_enable_health,
     cmd_server_disable_health, cmd_server_set, cmd_server_get_weight, cmd_server_set_weight;
+command_fn cmd_events_show;
 command_fn cmd_sess_show, cmd_sess_shutdown, cmd_sess_shutdown_server;
 command_fn cmd_misc_show_activity, cmd_misc_show_backend, cmd_misc_show_config, cmd_misc_show_env,
     cmd_misc_show_errors, cmd_misc_show_pools, cmd_misc_show_ready, cmd_misc_show_version,

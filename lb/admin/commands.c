@@ -37,6 +37,8 @@ static const struct command_row rows[] = {
      "environment variables of the process"},
     {"show errors", "[json]", OPERATOR, cmd_misc_show_errors,
      "captured protocol errors (none are kept: see the access log)"},
+    {"show events", "[<n>] [object <name>] [json] [-w]", USER, cmd_events_show,
+     "what has happened; -w goes on with what happens, until a line comes (-n: only that)"},
     {"show info", "[json|typed] [desc]", USER, cmd_show_info,
      "report information about the running process"},
     {"show latency", "[<name>] [json]", USER, cmd_show_latency,

@@ -2,9 +2,10 @@
  *
  * A client is always in one state, and in each exactly one thing is awaited: bytes (READING), an
  * answer of the workers (WAITING), room for the answer (SENDING), the end of an armed operation
- * (CLOSING). Commands run in between, one at a time and only while no answer is unsent beyond a
- * small amount, so a client that does not read holds one answer at most. Every state but CLOSING
- * has a deadline, so a client that does nothing goes away.
+ * (CLOSING). Who follows the events (FOLLOWING) may say something while it is sent to. Commands run
+ * in between, one at a time and only while no answer is unsent beyond a small amount, so a client
+ * that does not read holds one answer at most. Every state but CLOSING has a deadline, so a client
+ * that does nothing goes away.
  *
  * Lines: without a prompt the first line is answered (further complete ones, if they have come with
  * it), then the connection is closed. At end of stream a last line may lack its newline. */
@@ -27,13 +28,21 @@
 #define IDLE_PROMPT_MS  60000 /* somebody types */
 #define WAIT_MS         30000 /* for the workers */
 #define TICK_MS         1000
+#define FOLLOW_MS       100 /* how often is looked for new events, while somebody follows */
+#define LAST_MS         200 /* for the last events, when the process ends */
 #define RECV_BYTES      4096
 #define OUT_ENOUGH      (64u << 10)  /* unsent bytes beyond which no further command runs */
 #define PAYLOAD_MAX     (128u << 10) /* as HAProxy's; it is read and thrown away */
 #define CLIENTS_REFUSED 8 /* beyond the limit, so many are told so; the rest just closed */
 #define CLIENT_MAGIC    0x636c6965u
 
-enum client_state { CLIENT_READING, CLIENT_WAITING, CLIENT_SENDING, CLIENT_CLOSING };
+enum client_state {
+    CLIENT_READING,
+    CLIENT_WAITING,
+    CLIENT_SENDING,
+    CLIENT_FOLLOWING,
+    CLIENT_CLOSING
+};
 
 struct client {
     uint32_t magic;
@@ -83,6 +92,7 @@ struct control {
 };
 
 static void go_on(struct client *c);
+static void follow(struct client *c);
 
 /* ---- the end of a client ---- */
 
@@ -112,7 +122,7 @@ static void client_close(struct client *c)
         late_answer_abandon(&c->late);
     if (c->recv.armed)
         io_cancel(io, &c->recv);
-    else if (c->send.armed)
+    else if (c->send.armed) /* FOLLOWING has both: each completion comes by here */
         io_cancel(io, &c->send);
     else
         client_free(c);
@@ -122,6 +132,8 @@ static void client_close(struct client *c)
 
 static uint32_t idle_ms(const struct client *c)
 {
+    if (c->control->stopping)
+        return LAST_MS;
     if (c->session.timeout_ms != 0)
         return c->session.timeout_ms;
     return c->session.prompt != PROMPT_OFF ? IDLE_PROMPT_MS : IDLE_MS;
@@ -134,6 +146,15 @@ static void set_deadline(struct client *c, uint32_t ms)
 }
 
 static void on_late(void *arg);
+
+static void send_out(struct client *c)
+{
+    set_deadline(c, idle_ms(c));
+    c->sent = 0;
+    /* One answer is far below the limit of one send; cut what could not be sent at all. */
+    io_send(c->control->loop->io, &c->send, c->fd, c->out.p,
+            c->out.len < (1u << 30) ? c->out.len : (1u << 30));
+}
 
 static void enter(struct client *c, enum client_state next)
 {
@@ -151,10 +172,13 @@ static void enter(struct client *c, enum client_state next)
         late_answer_wait(c->late, on_late, c);
         return;
     case CLIENT_SENDING:
-        set_deadline(c, idle_ms(c));
-        c->sent = 0;
-        /* One answer is far below the limit of one send; cut what could not be sent at all. */
-        io_send(io, &c->send, c->fd, c->out.p, c->out.len < (1u << 30) ? c->out.len : (1u << 30));
+        send_out(c);
+        return;
+    case CLIENT_FOLLOWING:
+        c->ending = c->eof; /* nobody could end it: what is there, and no more */
+        if (!c->eof)
+            io_recv_into(io, &c->recv, c->fd, c->chunk, sizeof(c->chunk));
+        follow(c);
         return;
     case CLIENT_CLOSING:
         client_close(c);
@@ -167,7 +191,12 @@ static void on_timer(struct timer *t)
     struct client *c = container_of(t, struct client, timer);
 
     CHECK_MAGIC(c, CLIENT_MAGIC);
-    if (c->state == CLIENT_SENDING && c->send.send.done > c->sent) { /* slow, but it reads */
+    if (c->state == CLIENT_FOLLOWING && !c->send.armed) {
+        follow(c);
+        return;
+    }
+    if (c->send.armed && c->send.send.done > c->sent &&
+        !c->control->stopping) { /* slow, but it reads */
         c->sent = c->send.send.done;
         set_deadline(c, idle_ms(c));
         return;
@@ -220,6 +249,46 @@ static void refuse_client(struct client *c, const char *why)
         mark = c->session.severity == SEVERITY_NUMBER ? "[3]: " : "[err]: ";
     strbuf_addf(&c->out, "%s%s\n\n", mark, why);
     c->ending = true;
+}
+
+/* ---- following ---- */
+
+/* Sends what is new, or looks again soon. Nothing is being sent. */
+static void follow(struct client *c)
+{
+    if (c->session.follow.on && !events_follow(&c->session.follow, OUT_ENOUGH, &c->out)) {
+        log_warn("stats socket: a client that follows the events is cut: it reads too slowly");
+        c->session.follow.on = false;
+        c->ending = true;
+    }
+    if (c->out.len > 0)
+        send_out(c);
+    else if (c->ending)
+        client_close(c);
+    else
+        set_deadline(c, FOLLOW_MS);
+}
+
+/* What is there is sent, if it can be at once: how this process ends may be of interest. */
+static void follow_last(struct client *c)
+{
+    c->ending = true;
+    if (c->send.armed)
+        set_deadline(c, LAST_MS);
+    else
+        follow(c);
+}
+
+/* The client has said something: that ends it, as a key does. */
+static void end_following(struct client *c)
+{
+    if (c->session.follow.on) /* only now: it has not been told anything yet */
+        c->ending = !events_follow(&c->session.follow, OUT_ENOUGH, &c->out);
+    c->session.follow.on = false;
+    if (c->in.p[0] == '\n')
+        strbuf_drop_front(&c->in, 1);
+    strbuf_add_char(&c->out, '\n');
+    add_prompt(c);
 }
 
 /* ---- lines ---- */
@@ -303,13 +372,18 @@ static bool next_line(struct client *c)
     return true;
 }
 
-/* Runs one command. False: c->late says that its answer comes later. */
+/* Runs one command. False: its answer comes later (c->late), or goes on without end. */
 static bool run(struct client *c, struct str command)
 {
     command_run(&c->control->env, &c->session, command, &c->out, &c->late);
     if (c->late != NULL)
         return false;
-    after_answer(c);
+    if (c->session.follow.on && c->in.len == 0)
+        return false;
+    if (c->session.follow.on) /* it has said the next thing already */
+        end_following(c);
+    else
+        after_answer(c);
     return true;
 }
 
@@ -336,7 +410,7 @@ static void go_on(struct client *c)
                 command = STR(""); /* as HAProxy: answered by the list of commands */
         }
         if (!run(c, command)) {
-            enter(c, CLIENT_WAITING);
+            enter(c, c->late != NULL ? CLIENT_WAITING : CLIENT_FOLLOWING);
             return;
         }
     }
@@ -360,7 +434,17 @@ static void on_recv(struct op *op, int res)
     if (res == 0)
         c->eof = true;
     strbuf_add(&c->in, c->chunk, (size_t)res);
-    go_on(c);
+    if (c->state != CLIENT_FOLLOWING) {
+        go_on(c);
+    } else if (res == 0) {
+        client_close(c);
+    } else {
+        c->session.follow.on = false;
+        if (!c->send.armed) {
+            end_following(c);
+            go_on(c);
+        }
+    }
 }
 
 static void on_send(struct op *op, int res)
@@ -375,6 +459,12 @@ static void on_send(struct op *op, int res)
     if (c->out.cap > OUT_ENOUGH) /* a large answer was rare: do not keep its memory */
         strbuf_fini(&c->out);
     strbuf_clear(&c->out);
+    if (c->state == CLIENT_FOLLOWING && (c->session.follow.on || c->ending)) {
+        follow(c);
+        return;
+    }
+    if (c->state == CLIENT_FOLLOWING)
+        end_following(c);
     go_on(c);
 }
 
@@ -392,6 +482,7 @@ static void client_new(struct control *control, int fd, enum control_level level
     c->control = control;
     c->fd = fd;
     c->session.level = level;
+    c->session.may_follow = true;
     op_init(&c->recv, on_recv);
     op_init(&c->send, on_send);
     timer_init(&c->timer, on_timer);
@@ -483,7 +574,9 @@ void control_stop(struct control *control)
     }
     list_for_each_safe (it, tmp, &control->clients) {
         struct client *c = list_entry(it, struct client, node);
-        if (c->state != CLIENT_CLOSING)
+        if (c->state == CLIENT_FOLLOWING)
+            follow_last(c);
+        else if (c->state != CLIENT_CLOSING)
             client_close(c);
     }
 }

@@ -21,6 +21,7 @@
 #define DEFAULT_SOCKET   "/run/sluice/stats.sock"
 #define CTL_TIMEOUT_S    35 /* the stats socket waits 30 s for the workers */
 #define HEALTH_TIMEOUT_S 5
+#define COMMAND_WORDS    16 /* of a command, as far as they are looked at */
 
 enum { EXIT_DONE = 0, EXIT_REFUSED = 1, EXIT_USAGE = 2 };
 
@@ -201,22 +202,65 @@ static int parse(int argc, char **argv, const char *usage, const char **out_path
     return -1;
 }
 
-/* Whether a command of the line turns the prompt on. That is for people at the socket: here nobody
- * could answer it, and it would stand among the answers. */
-static bool turns_prompt_on(struct str line)
+/* Whether a command turns the prompt on. That is for people at the socket: here nobody could answer
+ * it, and it would stand among the answers. */
+static bool turns_prompt_on(const struct str *words, uint32_t n)
+{
+    return n > 0 && str_eq(words[0], STR("prompt")) &&
+           (n == 1 || str_eq(words[1], STR("p")) || str_eq(words[1], STR("timed")));
+}
+
+/* Whether a command's answer goes on without end. */
+static bool follows(const struct str *words, uint32_t n)
+{
+    if (n < 3 || !str_eq(words[0], STR("show")) || !str_eq(words[1], STR("events")))
+        return false;
+    for (uint32_t i = 2; i < n; i++)
+        if (str_eq(words[i], STR("-w")))
+            return true;
+    return false;
+}
+
+static bool any_command(struct str line, bool (*is)(const struct str *words, uint32_t n))
 {
     char buf[LIMIT_CTL_LINE];
-    struct str command, words[2];
+    struct str command, words[COMMAND_WORDS];
 
     while (command_line_next(&line, &command)) {
         if (command.len > sizeof(buf))
             return false; /* the other side refuses it */
-        uint32_t n = command_line_words(command, buf, words, ARRAY_LEN(words));
-        if (n > 0 && str_eq(words[0], STR("prompt")) &&
-            (n == 1 || str_eq(words[1], STR("p")) || str_eq(words[1], STR("timed"))))
+        if (is(words, command_line_words(command, buf, words, ARRAY_LEN(words))))
             return true;
     }
     return false;
+}
+
+/* Prints what comes as it comes, until the other side ends or a signal does. */
+static int follow(const char *path, struct str line)
+{
+    const struct timeval forever = {0};
+    int fd = connect_to("sluice ctl", path, CTL_TIMEOUT_S), severity = -1;
+    char chunk[16384];
+
+    if (fd < 0)
+        return EXIT_REFUSED;
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &forever, sizeof(forever));
+    ssize_t n = send_all(fd, line) < 0 ? -1 : 1;
+    while (n > 0 || (n < 0 && errno == EINTR)) {
+        n = recv(fd, chunk, sizeof(chunk), 0);
+        struct str text = {chunk, n > 0 ? (size_t)n : 0};
+        for (; severity < 0 && text.len > 0 && text.p[0] == '\n'; text.len--)
+            text.p++; /* the answer to set severity-output */
+        if (severity < 0 && text.len > 0)
+            severity = cut_severity(&text);
+        fwrite(text.p, 1, text.len, severity > 0 ? stderr : stdout);
+        if (fflush(stdout) != 0)
+            break;
+    }
+    close(fd);
+    if (severity <= 0)
+        fprintf(stderr, "sluice ctl: %s: the connection has ended\n", path);
+    return EXIT_REFUSED;
 }
 
 int ctl_main(int argc, char **argv)
@@ -239,12 +283,15 @@ int ctl_main(int argc, char **argv)
     if (memchr(line.p, '\n', line.len) != NULL) {
         fputs("sluice ctl: a command is one line; several are separated by semicolons\n", stderr);
         rc = EXIT_USAGE;
-    } else if (turns_prompt_on(strbuf_str(&line))) {
+    } else if (any_command(strbuf_str(&line), turns_prompt_on)) {
         fprintf(stderr,
                 "sluice ctl: prompt is for a terminal on the socket itself, ctl ends after the "
                 "answer (try: socat readline unix-connect:%s)\n",
                 path);
         rc = EXIT_USAGE;
+    } else if (any_command(strbuf_str(&line), follows)) {
+        strbuf_add_char(&line, '\n');
+        rc = follow(path, strbuf_str(&line));
     } else {
         strbuf_add_char(&line, '\n');
         if (ask("sluice ctl", path, CTL_TIMEOUT_S, strbuf_str(&line), &answers) == 0)

@@ -1,6 +1,7 @@
 /* test_control.c - the stats socket itself: real unix sockets, the epoll engine, clients of all
  * manners. The test's thread runs the loop and plays the clients. */
 #include "lb/io/loop.h"
+#include "lb/obs/events.h"
 #include "tests/unit/lb/admin/admin_fixture.h"
 
 #include <errno.h>
@@ -88,7 +89,7 @@ static void say(int fd, const char *text)
 /* Runs the loop and reads until the text ends with `end` (NULL: until end of stream). */
 static const char *hear(struct world *w, int fd, const char *end)
 {
-    static char text[200000];
+    static char text[2000000];
     size_t len = 0;
 
     for (int turns = 0; turns < 10000; turns++) {
@@ -459,6 +460,104 @@ static void stopping_ends_every_client(void **state)
     close(deaf);
 }
 
+/* ---- following ---- */
+
+static void a_follower_hears_what_happens_until_it_says_something(void **state)
+{
+    struct world *w = *state;
+    int fd = dial(w);
+
+    say(fd, "prompt\nshow events -n -w\n");
+    assert_heard(w, fd, "> ", "\n> ");
+    events_add(EVENT_LIFE, LOG_LEVEL_INFO, NULL, "one");
+    assert_non_null(strstr(hear(w, fd, "one\n"), " info life - one\n"));
+    events_add(EVENT_LIFE, LOG_LEVEL_INFO, NULL, "two");
+    hear(w, fd, "two\n");
+    say(fd, "\n");
+    assert_heard(w, fd, "> ", "\n> ");
+    events_add(EVENT_LIFE, LOG_LEVEL_INFO, NULL, "three");
+    say(fd, "show version\n");
+    assert_heard(w, fd, "> ", "0.1.0\n\n> ");
+    say(fd, "show events -n -w\n");
+    say(fd, "show version\n");
+    assert_heard(w, fd, "0.1.0\n\n> ", "\n> 0.1.0\n\n> ");
+    close(fd);
+}
+
+static void a_half_closed_follower_gets_what_is_there(void **state)
+{
+    struct world *w = *state;
+    int fd = dial(w);
+
+    events_add(EVENT_LIFE, LOG_LEVEL_INFO, NULL, "that");
+    say(fd, "show events -w");
+    shutdown(fd, SHUT_WR);
+    assert_non_null(strstr(hear(w, fd, NULL), " info life - that\n"));
+    close(fd);
+    fd = dial(w);
+    say(fd, "show events -n -w\n");
+    for (int i = 0; i < 10; i++)
+        loop_turn(&w->loop, 1);
+    shutdown(fd, SHUT_WR);
+    assert_heard(w, fd, NULL, "");
+    close(fd);
+}
+
+static void a_follower_outlives_the_idle_timeout(void **state)
+{
+    struct world *w = *state;
+    int fd = dial(w);
+
+    say(fd, "set timeout cli 20ms;show events -n -w\n");
+    uint64_t until = loop_now_ms(&w->loop) + 300;
+    while (loop_now_ms(&w->loop) < until)
+        loop_turn(&w->loop, 10);
+    events_add(EVENT_LIFE, LOG_LEVEL_INFO, NULL, "late");
+    hear(w, fd, "late\n");
+    close(fd);
+}
+
+/* Why: events are kept in their ring only, whoever follows. */
+static void a_follower_that_reads_too_slowly_is_told_so_and_cut(void **state)
+{
+    struct world *w = *state;
+    int fd = dial(w);
+
+    say(fd, "show events -n -w\n");
+    for (int i = 0; i < 10; i++)
+        loop_turn(&w->loop, 1);
+    for (int i = 0; i < 5 * EVENTS_KEPT; i++) {
+        events_add(EVENT_LIFE, LOG_LEVEL_INFO, NULL, "%0300d", i);
+        if (i == 500) /* more than the socket takes is on its way */
+            for (int j = 0; j < 300; j++)
+                loop_turn(&w->loop, 1);
+    }
+    const char *text = strstr(hear(w, fd, NULL), "\n# ");
+    assert_non_null(text);
+    assert_non_null(strstr(text, " events are lost: they were read too slowly\n"));
+    close(fd);
+}
+
+static void stopping_ends_followers(void **state)
+{
+    struct world *w = *state;
+    int idle = dial(w), deaf = dial(w);
+
+    say(idle, "show events -n -w\n");
+    say(deaf, "show events -n -w\n");
+    for (int i = 0; i < 10; i++)
+        loop_turn(&w->loop, 1);
+    for (int i = 0; i < EVENTS_KEPT; i++)
+        events_add(EVENT_LIFE, LOG_LEVEL_INFO, NULL, "%0300d", i);
+    hear(w, idle, "999\n");
+    control_stop(w->control);
+    while (!control_stopped(w->control))
+        loop_turn(&w->loop, 1);
+    assert_heard(w, idle, NULL, "");
+    close(idle);
+    close(deaf);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -482,6 +581,11 @@ int main(void)
         TEST(a_client_may_leave_at_any_time),
         TEST(each_socket_has_its_level),
         TEST(stopping_ends_every_client),
+        TEST(a_follower_hears_what_happens_until_it_says_something),
+        TEST(a_half_closed_follower_gets_what_is_there),
+        TEST(a_follower_outlives_the_idle_timeout),
+        TEST(a_follower_that_reads_too_slowly_is_told_so_and_cut),
+        TEST(stopping_ends_followers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
