@@ -50,11 +50,13 @@ static void on_wake(struct h2_waiter *w, int error)
 
     if (error == 0 && exchange_now_ms(x) > x->seek.dial_deadline_ms)
         error = -ETIMEDOUT;
+    x->in_step = true; /* over() not from inside: there may be nowhere else to go */
     if (error != 0)
         seek_next(&x->seek, error);
     else if (!exchange_h2_open(x))
         exchange_h2_dial(x);
-    exchange_kick(x);
+    x->in_step = false;
+    exchange_step(x);
 }
 
 void exchange_h2_dial(struct exchange *x)
@@ -110,7 +112,7 @@ void exchange_h2_begin(struct exchange *x, struct backend_conn *conn)
     struct h2_conn *c = NULL;
 
     if (write_proxy_header(x, &conn->stream))
-        c = h2_conn_new(&x->proxy->h2, m, conn, may_share(x));
+        c = h2_conn_new(&x->proxy->h2, m, conn, may_share(x), x->pool->conf->connect_timeout_ms);
     if (c == NULL) {
         backend_conn_close(&conn, true);
         exchange_h2_dial_over(x, 0);

@@ -11,7 +11,7 @@
 
 #define GOODBYE_MS 1000    /* for GOAWAY to be taken */
 #define SILENT_US  3000000 /* so long without a byte: asked, by PING, whether it lives */
-#define PING_MS    5000    /* for the answer */
+#define PING_MS    5000    /* for the answer, where connecting may not take longer */
 
 /* ---- what owners are told ---- */
 
@@ -162,7 +162,7 @@ static void ask_if_silent(struct h2_conn *c)
         nghttp2_submit_ping(c->session, NGHTTP2_FLAG_NONE, NULL) != 0)
         return;
     c->pinging = true;
-    timer_start(&l->timers, &c->timer, loop_now_ms(l) + PING_MS);
+    timer_start(&l->timers, &c->timer, loop_now_ms(l) + c->ping_ms);
 }
 
 static void on_event(struct stream *t)
@@ -221,7 +221,7 @@ void h2_conn_end(struct h2_conn *c)
 /* ---- connections ---- */
 
 struct h2_conn *h2_conn_new(struct h2_conns *all, struct h2_member *m, struct backend_conn *conn,
-                            bool shared)
+                            bool shared, uint32_t connect_ms)
 {
     struct h2_conn *c = slab_alloc(&all->conns);
 
@@ -243,6 +243,7 @@ struct h2_conn *h2_conn_new(struct h2_conns *all, struct h2_member *m, struct ba
     timer_init(&c->timer, on_timer);
     c->made_us = c->heard_us = loop_now_us(all->loop);
     c->peer_streams = m->room; /* as it was the last time */
+    c->ping_ms = connect_ms > PING_MS ? connect_ms : PING_MS;
     if (shared) {
         c->member = m;
         list_push_back(&m->conns, &c->node);

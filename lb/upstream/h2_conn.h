@@ -64,9 +64,10 @@ struct h2_stream {
 };
 
 /* Takes the connection over, which carries nothing yet but what its stream has queued. shared: to
- * be found by h2_conns_find(). NULL: no memory; conn is the caller's still. */
+ * be found by h2_conns_find(). connect_ms: what the way there may take, so that it is not held for
+ * dead sooner. NULL: no memory; conn is the caller's still. */
 struct h2_conn *h2_conn_new(struct h2_conns *all, struct h2_member *m, struct backend_conn *conn,
-                            bool shared);
+                            bool shared, uint32_t connect_ms);
 
 /* A place for a request; until h2_stream_close(). */
 void h2_stream_attach(struct h2_conn *c, struct h2_stream *s, const struct h2_stream_ops *ops);

@@ -36,6 +36,7 @@ struct h2_conn {
     uint32_t n_streams;
     uint32_t peer_streams; /* at the same time, as the backend says */
     uint32_t n_requests;
+    uint32_t ping_ms; /* for the answer to a PING */
     const char *reason;
     int error;
     uint8_t state; /* enum h2_conn_state */
