@@ -238,6 +238,11 @@ void exchange_refuse_late(struct exchange *x, uint16_t status, const char *reaso
     exchange_refuse(x, status, reason, why);
 }
 
+bool exchange_ends_with(const struct exchange *x, const struct backend_slot *slot)
+{
+    return x->state == X_TUNNEL && x->seek.slot == slot && x->pool->conf->close_on_down;
+}
+
 void exchange_end(struct exchange *x, enum session_end why)
 {
     if (x->state == X_OVER)

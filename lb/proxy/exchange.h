@@ -177,6 +177,9 @@ void exchange_start(struct exchange *x);
 void exchange_step(struct exchange *x);
 /* The client's connection is lost (error: -errno), or (0) it has ended its stream. */
 void exchange_client_lost(struct exchange *x, int error);
+/* Requests under way are let finish when their backend goes down; an upgraded connection would go
+ * on for hours, and ends with it where the pool says so. */
+bool exchange_ends_with(const struct exchange *x, const struct backend_slot *slot);
 /* Ends it now; over() follows when nothing is armed. */
 void exchange_end(struct exchange *x, enum session_end why);
 /* Counts, logs, gives everything back. */

@@ -461,13 +461,10 @@ static const char *backend_name(const struct http_session *s)
     return x != NULL && x->pool != NULL && x->seek.slot != NULL ? x->seek.slot->name : NULL;
 }
 
-/* Requests under way are let finish; an upgraded connection would go on for hours. */
-static bool cut_by(const struct http_session *s, const struct backend_slot *slot)
+static void backend_down(struct http_session *s, const struct backend_slot *slot)
 {
-    const struct exchange *x = s->h1.exchange;
-
-    return x != NULL && x->state == X_TUNNEL && x->seek.slot == slot &&
-           x->pool->conf->close_on_down;
+    if (s->h1.exchange != NULL && exchange_ends_with(s->h1.exchange, slot))
+        s->base.ops->end(&s->base, END_DOWN);
 }
 
 static void view(struct http_session *s, struct proxy_session_view *out)
@@ -497,6 +494,6 @@ const struct http_protocol h1_protocol = {
     .busy = busy,
     .pool_name = pool_name,
     .backend_name = backend_name,
-    .cut_by = cut_by,
+    .backend_down = backend_down,
     .view = view,
 };

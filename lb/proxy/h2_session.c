@@ -112,8 +112,10 @@ static void lose_all(struct h2_session *h2)
         h2_front_end(list_entry(node, struct h2_front, node), END_CLIENT_ABORT);
 }
 
-/* The last words; open exchanges are over. */
-static void end(struct h2_session *h2, uint32_t code, bool discard)
+/* The last words; open exchanges are over. Clients say something whenever they have read something
+ * (WINDOW_UPDATE): what comes now is read and thrown away, as a reset would destroy what they have
+ * not read yet. */
+static void end(struct h2_session *h2, uint32_t code)
 {
     if (!is_open(h2))
         return;
@@ -123,7 +125,7 @@ static void end(struct h2_session *h2, uint32_t code, bool discard)
     lose_all(h2);
     h2_pump(h2);
     h2->dead = true;
-    http_session_linger(h2->s, discard);
+    http_session_linger(h2->s, true);
 }
 
 /* The connection as a whole is at fault: that is logged once, whatever it had under way. */
@@ -134,7 +136,7 @@ static void cut(struct h2_session *h2, uint32_t code, const char *reason, enum s
     if (!is_open(h2))
         return;
     log_debug("listener %s: HTTP/2 connection cut: %s", h2->s->base.listener->conf->name, reason);
-    end(h2, code, true);
+    end(h2, code);
     st = h2_front_new(h2, 0);
     if (st == NULL)
         return;
@@ -227,7 +229,7 @@ static void timeout(struct http_session *s)
         return;
     case DEADLINE_FIRST:
     case DEADLINE_IDLE:
-        end(h2, NGHTTP2_NO_ERROR, false);
+        end(h2, NGHTTP2_NO_ERROR);
         return;
     case DEADLINE_NONE:
         return;
@@ -521,9 +523,9 @@ static void settle(struct h2_session *h2)
         lose_all(h2);
         http_session_end(h2->s);
     } else if (!nghttp2_session_want_read(h2->ng) && !nghttp2_session_want_write(h2->ng)) {
-        end(h2, NGHTTP2_NO_ERROR, false);
+        end(h2, NGHTTP2_NO_ERROR);
     } else if (h2->drain_said && h2->n_streams == 0) {
-        end(h2, NGHTTP2_NO_ERROR, false);
+        end(h2, NGHTTP2_NO_ERROR);
     } else {
         set_deadline(h2);
         read_more(h2);
@@ -700,6 +702,17 @@ static void op_end(struct http_session *s, enum session_end why)
     h2->dead = true;
 }
 
+static void backend_down(struct http_session *s, const struct backend_slot *slot)
+{
+    if (s->h2 == NULL)
+        return;
+    list_for_each_safe (node, next, &s->h2->streams) {
+        struct h2_front *st = list_entry(node, struct h2_front, node);
+        if (st->started && exchange_ends_with(st->x, slot))
+            h2_front_end(st, END_DOWN);
+    }
+}
+
 static bool busy(const struct http_session *s)
 {
     return s->h2 != NULL && s->h2->n_streams > 0;
@@ -751,6 +764,7 @@ const struct http_protocol h2_protocol = {
     .timeout = timeout,
     .drain = drain,
     .end = op_end,
+    .backend_down = backend_down,
     .busy = busy,
     .pool_name = pool_name,
     .backend_name = backend_name,

@@ -301,11 +301,12 @@ static const char *backend_name(const struct session *base)
     return s->protocol->backend_name != NULL ? s->protocol->backend_name(s) : NULL;
 }
 
-static bool cut_by(const struct session *base, const struct backend_slot *slot)
+static void op_backend_down(struct session *base, const struct backend_slot *slot)
 {
-    const struct http_session *s = http_session_of(base);
+    struct http_session *s = http_session_of(base);
 
-    return s->protocol->cut_by != NULL && s->protocol->cut_by(s, slot);
+    if (s->protocol->backend_down != NULL)
+        s->protocol->backend_down(s, slot);
 }
 
 static void view(struct session *base, struct proxy_session_view *out)
@@ -323,7 +324,7 @@ static void view(struct session *base, struct proxy_session_view *out)
 
 static const struct session_ops http_session_ops = {
     .end = op_end,
-    .cut_by = cut_by,
+    .backend_down = op_backend_down,
     .pool_name = pool_name,
     .backend_name = backend_name,
     .view = view,

@@ -29,7 +29,8 @@ struct http_session;
 struct proxy;
 
 /* Called while the session is open, that is before http_session_linger() and _close(), but for
- * `end`, `busy`, `pool_name`, `backend_name`, `cut_by`, `view` and `leave`: those at any time. */
+ * `end`, `busy`, `pool_name`, `backend_name`, `backend_down`, `view` and `leave`: those at any
+ * time. */
 struct http_protocol {
     /* The connection is this protocol's from now on. What was received may be in the stream; run()
      * follows where http_session_again() was called. May close the session (no memory). */
@@ -45,10 +46,11 @@ struct http_protocol {
     /* Exchanges are left, or what else must not be freed yet. When that changes on a closing
      * session, the protocol calls http_session_free_if_idle(). NULL: never. */
     bool (*busy)(const struct http_session *s);
+    /* Ends what would go on at this backend for hours, where its pool says so. NULL: never is. */
+    void (*backend_down)(struct http_session *s, const struct backend_slot *slot);
     /* For the operator; each may be NULL. */
     const char *(*pool_name)(const struct http_session *s);
     const char *(*backend_name)(const struct http_session *s);
-    bool (*cut_by)(const struct http_session *s, const struct backend_slot *slot);
     void (*view)(struct http_session *s, struct proxy_session_view *out); /* state, at least */
     /* Gives its memory back: another protocol follows, or the session is freed. NULL: none. */
     void (*leave)(struct http_session *s);

@@ -180,8 +180,7 @@ void proxy_backend_down(struct proxy *p, struct backend_slot *slot)
 {
     list_for_each_safe (node, next, &p->all) {
         struct session *s = list_entry(node, struct session, node);
-        if (s->ops->cut_by(s, slot))
-            s->ops->end(s, END_DOWN);
+        s->ops->backend_down(s, slot);
     }
     h2_conns_drop(&p->h2, slot);
     conn_cache_drop(&p->cache, slot); /* it may come back as another machine */

@@ -25,8 +25,8 @@ struct peer {
 
 struct session_ops {
     void (*end)(struct session *s, enum session_end why); /* no effect when it is ending already */
-    /* Whether it has work under way at this backend that ends with it (on_down = "close"). */
-    bool (*cut_by)(const struct session *s, const struct backend_slot *slot);
+    /* Ends what it has under way at this backend that ends with it (on_down = "close"). */
+    void (*backend_down)(struct session *s, const struct backend_slot *slot);
     const char *(*pool_name)(const struct session *s);    /* NULL: none now */
     const char *(*backend_name)(const struct session *s); /* NULL: none now */
     void (*view)(struct session *s, struct proxy_session_view *out);

@@ -655,11 +655,12 @@ static const char *backend_name(const struct session *base)
     return s->slot ? s->slot->name : NULL;
 }
 
-static bool cut_by(const struct session *base, const struct backend_slot *slot)
+static void backend_down(struct session *base, const struct backend_slot *slot)
 {
     const struct tcp_session *s = of_base(base);
 
-    return s->state == TCP_TUNNEL && s->slot == slot && s->pool->conf->close_on_down;
+    if (s->state == TCP_TUNNEL && s->slot == slot && s->pool->conf->close_on_down)
+        op_end(base, END_DOWN);
 }
 
 static void view(struct session *base, struct proxy_session_view *out)
@@ -680,7 +681,7 @@ static void view(struct session *base, struct proxy_session_view *out)
 
 static const struct session_ops tcp_session_ops = {
     .end = op_end,
-    .cut_by = cut_by,
+    .backend_down = backend_down,
     .pool_name = pool_name,
     .backend_name = backend_name,
     .view = view,
