@@ -37,6 +37,7 @@ struct sim_faults {
 struct sim_conf {
     uint64_t seed;
     bool calm; /* no shortening, delaying, reordering; cancels win: for scripted tests */
+    bool near; /* short ways: what is said arrives within milliseconds */
     uint32_t bufs_max;
     struct sim_faults faults;
 };

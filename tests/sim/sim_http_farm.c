@@ -20,6 +20,8 @@
 const char *const method_names[] = {"GET", "HEAD", "PUT", "POST"};
 struct http_farm *the_farm;
 
+#define KEPT_BYTES 12000 /* of an upload at least, to be sent again */
+
 static void configure(struct http_farm *f)
 {
     struct pool_conf *p = &f->farm.pool_conf;
@@ -36,6 +38,8 @@ static void configure(struct http_farm *f)
     f->farm.route.route.action = ROUTE_POOL;
     l->http.routes = &f->farm.route;
     l->http.n_routes = 1;
+    p->http.h2_max_streams = 1 + sim_below(f->farm.sim, 40);
+    l->http.h2_max_streams = 100;
     l->http.head_bytes = 16384;
     l->http.fields = 100;
     l->http.request_head_timeout_ms = PATIENT_MS;
@@ -63,12 +67,27 @@ void impatient(struct http_farm *f)
 
 /* ---- TLS ---- */
 
+static char *alpn[] = {(char *)(uintptr_t) "h2", (char *)(uintptr_t) "http/1.1"};
+
+static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
+                       const unsigned char *in, unsigned len, void *arg)
+{
+    (void)ssl, (void)in, (void)len, (void)arg;
+    *out = (const unsigned char *)"h2";
+    *out_len = 2;
+    return SSL_TLSEXT_ERR_OK;
+}
+
 /* One certificate for all rounds: a key takes longer to make than a life to live. */
 static struct tls_server_conf *tls_conf(void)
 {
     static struct tls_cert_conf cert;
-    static struct tls_server_conf conf = {
-        .certs = &cert, .n_certs = 1, .profile = TLS_INTERMEDIATE, .tickets = true};
+    static struct tls_server_conf conf = {.certs = &cert,
+                                          .n_certs = 1,
+                                          .profile = TLS_INTERMEDIATE,
+                                          .tickets = true,
+                                          .alpn = alpn,
+                                          .n_alpn = 2};
     static char cert_path[64], key_path[64];
 
     if (cert.cert == NULL) {
@@ -113,6 +132,8 @@ static void tls_start(struct http_farm *f)
     tls_contexts_set_server(f->farm.contexts, 0, &server);
     strbuf_fini(&errors);
     f->client_ctx = SSL_CTX_new(TLS_client_method());
+    if (f->h2)
+        SSL_CTX_set_alpn_protos(f->client_ctx, (const unsigned char *)"\x02h2", 3);
     if (sim_below(f->farm.sim, 2))
         SSL_CTX_set_max_proto_version(f->client_ctx, TLS1_2_VERSION);
 }
@@ -126,9 +147,9 @@ static void tls_back_start(struct http_farm *f)
 
     conf.ca = cert->cert;
     conf.sni = (char *)(uintptr_t) "h.test";
+    conf.alpn = f->h2_back ? alpn : NULL;
+    conf.n_alpn = f->h2_back;
     f->farm.pool_conf.tls = &conf;
-    if (!f->lenient)
-        f->farm.pool_conf.connect_timeout_ms = PATIENT_MS;
     struct tls_client_files *files = tls_client_files_read(&conf, (int64_t)time(NULL), &errors);
     assert_non_null(files);
     struct tls_client *client =
@@ -141,6 +162,8 @@ static void tls_back_start(struct http_farm *f)
     f->server_ctx = SSL_CTX_new(TLS_server_method());
     assert_int_equal(SSL_CTX_use_certificate_chain_file(f->server_ctx, cert->cert), 1);
     assert_int_equal(SSL_CTX_use_PrivateKey_file(f->server_ctx, cert->key, SSL_FILETYPE_PEM), 1);
+    if (f->h2_back)
+        SSL_CTX_set_alpn_select_cb(f->server_ctx, choose_alpn, NULL);
     if (sim_below(f->farm.sim, 2))
         SSL_CTX_set_max_proto_version(f->server_ctx, TLS1_2_VERSION);
 }
@@ -155,8 +178,20 @@ static void contexts_start(struct http_farm *f)
     strbuf_fini(&errors);
 }
 
+static void speak_h2(struct http_farm *f)
+{
+    f->farm.pool_conf.protocol = PROTOCOL_HTTP2;
+    for (uint32_t i = 0; i < BACKENDS; i++)
+        f->farm.servers[i]->fn = h2_server;
+}
+
 void http_farm_start(struct http_farm *f)
 {
+    f->farm.listener_conf.http.h2_cleartext = f->h2;
+    if (!f->lenient && (f->h2_back || f->tls_back))
+        f->farm.pool_conf.connect_timeout_ms = PATIENT_MS;
+    if (f->h2_back)
+        speak_h2(f);
     if (f->tls || f->tls_back)
         contexts_start(f);
     if (f->tls)
@@ -193,6 +228,7 @@ void http_farm_end(struct http_farm *f)
     check_requests(f);
     farm_end(&f->farm);
     http_servers_free(f);
+    h2_servers_free(f);
     SSL_CTX_free(f->server_ctx);
     SSL_SESSION_free(f->session);
     SSL_CTX_free(f->client_ctx);
@@ -245,6 +281,11 @@ void draw_trouble(struct sim *s, struct request *r)
     r->at = sim_below(s, 3) == 0 ? 0 : sim_below(s, 30000);
 }
 
+const char *upgrade_word(const struct http_farm *f)
+{
+    return f->h2 || f->h2_back ? "websocket" : "chat";
+}
+
 uint32_t seen_max(const struct http_farm *f, const struct request *r)
 {
     return r->method == POST ? 1u : 1 + f->farm.pool_conf.retry_attempts + 1;
@@ -252,7 +293,10 @@ uint32_t seen_max(const struct http_farm *f, const struct request *r)
 
 bool may_fail(const struct http_farm *f, const struct request *r)
 {
-    return f->lenient && !(f->safe_only && (r->method == GET || r->method == HEAD));
+    bool lost_upload = f->h2_back && f->server_whims > 0 && r->up_bytes > KEPT_BYTES;
+
+    return lost_upload ||
+           (f->lenient && !(f->safe_only && (r->method == GET || r->method == HEAD)));
 }
 
 void put_payload(struct sim *s, struct sim_text *t, enum framing f, uint64_t tag, uint32_t bytes,

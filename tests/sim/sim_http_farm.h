@@ -39,6 +39,7 @@ struct request {
     bool server_close; /* the backend ends the connection with the response */
     enum trouble trouble;
     uint32_t at;
+    uint32_t refusals; /* REFUSED_STREAM, so often, by backends of HTTP/2 */
     /* what was seen */
     uint32_t seen; /* by backends: complete heads */
     bool sent;
@@ -52,10 +53,15 @@ struct http_farm {
     bool lenient;              /* requests may fail, but not go wrong */
     bool safe_only;            /* not lenient towards what may be sent again: GET and HEAD */
     bool draining;
-    uint32_t idle_close;  /* backends close idle connections: chance in 100 after a response */
-    uint32_t server_mess; /* backends do anything at any time: chance in 1000 */
-    bool tls;             /* between clients and us */
-    bool tls_back;        /* between us and backends */
+    uint32_t idle_close;   /* backends close idle connections: chance in 100 after a response */
+    uint32_t server_mess;  /* backends do anything at any time: chance in 1000 */
+    bool tls;              /* between clients and us */
+    bool tls_back;         /* between us and backends */
+    bool h2;               /* clients speak HTTP/2 */
+    bool h2_back;          /* backends do */
+    uint32_t server_whims; /* ... and leave, or change their settings: chance in 1000 */
+    uint32_t leaves;       /* such that there were */
+    struct h2_server *h2_servers;
     SSL_CTX *server_ctx, *client_ctx;
     SSL_SESSION *session; /* of the last client, to be resumed by some */
 };
@@ -79,8 +85,15 @@ bool may_fail(const struct http_farm *f, const struct request *r);
 void put_payload(struct sim *s, struct sim_text *t, enum framing f, uint64_t tag, uint32_t bytes,
                  bool trailers);
 
+/* What connections are upgraded to: only one thing can be, in HTTP/2. */
+const char *upgrade_word(const struct http_farm *f);
+
 /* sim_http_server.c */
 sim_peer_fn http_server;
 void http_servers_free(struct http_farm *f);
+
+/* sim_h2_server.c */
+sim_peer_fn h2_server;
+void h2_servers_free(struct http_farm *f);
 
 #endif

@@ -97,7 +97,7 @@ static void put_response(struct sim *s, struct sim_text *t, const struct request
     sim_text_addf(t, "HTTP/1.%d %d Whatever\r\nX-Id: %u\r\n", r->down == F_CLOSE ? 0 : 1, r->status,
                   id);
     if (r->down == F_UPGRADE) {
-        sim_text_addf(t, "Connection: Upgrade\r\nUpgrade: chat\r\n\r\n");
+        sim_text_addf(t, "Connection: Upgrade\r\nUpgrade: %s\r\n\r\n", upgrade_word(the_farm));
         return;
     }
     if (r->server_close)

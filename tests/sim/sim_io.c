@@ -805,6 +805,10 @@ static void draw_temper(struct sim *s)
 
     s->window_max = windows[sim_below(s, ARRAY_LEN(windows))];
     s->latency_max_us = latencies[sim_below(s, ARRAY_LEN(latencies))];
+    if (s->conf.near) {
+        s->window_max = 1 << 20;
+        s->latency_max_us = 1000;
+    }
     s->eager_percent = percents[sim_below(s, ARRAY_LEN(percents))];
     s->whole_percent = percents[sim_below(s, ARRAY_LEN(percents))];
     s->cancel_wins_percent = percents[sim_below(s, ARRAY_LEN(percents))];

@@ -50,6 +50,8 @@ static void flow_init(struct sim *s, struct flow *f)
 {
     *f = (struct flow){.tick_us = SIM_NEVER};
     f->window = s->conf.calm ? 65536 : 1 + sim_below(s, s->window_max);
+    if (s->conf.near)
+        f->window += 16384;
 }
 
 bool flow_ended(const struct flow *f)

@@ -113,7 +113,7 @@ static void send_request(struct client *c)
     if (r->expect)
         sim_text_addf(t, "Expect: 100-continue\r\n");
     if (r->down == F_UPGRADE)
-        sim_text_addf(t, "Connection: Upgrade\r\nUpgrade: chat\r\n");
+        sim_text_addf(t, "Connection: Upgrade\r\nUpgrade: %s\r\n", upgrade_word(c->f));
     else if (r->close)
         sim_text_addf(t, "Connection: close\r\n");
     else if (r->http10)
