@@ -184,9 +184,13 @@ int ctl_ask_one(const char *name, const char *path, struct str line, struct strb
 
 /* ---- commands ---- */
 
+/* SLUICE_STATS is where a sidecar's own configuration puts it (quick.c). */
 static const char *default_socket(void)
 {
     const char *path = getenv("SLUICE_SOCKET");
+
+    if (path == NULL || path[0] == '\0')
+        path = getenv("SLUICE_STATS");
     return path != NULL && path[0] != '\0' ? path : DEFAULT_SOCKET;
 }
 

@@ -79,29 +79,49 @@ static int run(const char *path)
     return rc;
 }
 
-/* A first try, mostly: nobody has named a file, and the usual one is not there. */
-static int run_or_hint(const struct options *o)
-{
-    int rc = run(o->config);
-
-    if (rc != EXIT_DONE && o->given_config == NULL && access(o->config, F_OK) < 0)
-        fputs("-c FILE names another file; without any: sluice quick LISTEN BACKEND... "
-              "(sluice -h says more)\n",
-              stderr);
-    return rc;
-}
-
+/* argv[0] is "quick". */
 static int quick(int argc, char **argv)
 {
     struct strbuf problems = {0};
+    struct quick q;
     char error[ARGS_ERROR_MAX];
-    struct conf *conf = quick_conf(argc, argv, &problems, error);
+    struct conf *conf = NULL;
+    int rc = EXIT_FAILED;
 
-    print_problems(&problems);
-    if (conf == NULL)
-        return error[0] != '\0' ? usage_error(error) : EXIT_FAILED;
-    int rc = process_run(conf, "the command line");
-    conf_free(&conf);
+    if (quick_make(argc, argv, environ, &q, error) < 0) {
+        rc = usage_error(error);
+    } else {
+        strbuf_add_str(&problems, strbuf_str(&q.warnings));
+        conf = quick_load(&q, &problems);
+        print_problems(&problems);
+    }
+    if (conf != NULL && q.print) {
+        fputs(q.text.p, stdout);
+        rc = fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
+    } else if (conf != NULL) {
+        rc = process_run(conf, q.name);
+    }
+    if (conf != NULL)
+        conf_free(&conf);
+    quick_fini(&q);
+    return rc;
+}
+
+/* Without the usual file, which nobody has named: a container may be told all by its environment,
+ * else this is a first try, mostly. */
+static int run_or_hint(const struct options *o)
+{
+    bool usual = o->given_config == NULL && access(o->config, F_OK) < 0;
+
+    if (usual && quick_in(environ)) {
+        char *argv[] = {"quick", NULL};
+        return quick(1, argv);
+    }
+    int rc = run(o->config);
+    if (rc != EXIT_DONE && usual)
+        fputs("-c FILE names another file; without any: sluice quick LISTEN BACKEND... "
+              "(sluice -h says more)\n",
+              stderr);
     return rc;
 }
 

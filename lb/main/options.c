@@ -27,8 +27,10 @@ static const struct {
     {COMMAND_DUMP, "  sluice -T [-c FILE]    check it, then print it with every default\n"},
     {COMMAND_QUICK,
      "  sluice quick [--mode http|tcp] [--balance A] [--health PATH] [--stats SOCKET]\n"
-     "               LISTEN BACKEND...\n"
-     "                         run without a file; the mode is tcp unless said\n"},
+     "               [--admin ADDR] [--cert FILE [--key FILE]] [--print] LISTEN BACKEND...\n"
+     "                         run without a file; the mode is tcp unless said. Without words it\n"
+     "                         is SLUICE_LISTEN, SLUICE_BACKENDS, SLUICE_MODE... that say so;\n"
+     "                         --print writes the configuration instead of running it\n"},
     {COMMAND_EXPLAIN,
      "  sluice explain [-c FILE | -s SOCKET] METHOD URL [-H 'Name: value']... [--from ADDR]\n"
      "                 [--listener NAME] [--json]\n"

@@ -124,6 +124,16 @@ def test_quick_mistakes(t):
         check(err.strip(), "an error is said for", args)
 
 
+def test_quick_prints_what_it_would_run(t):
+    status, out, err = t.run("quick", "--mode", "http", "--print", "127.0.0.1:8080", "3001")
+    check_eq((status, err), (0, ""))
+    with open(t.path("made.conf"), "w") as f:
+        f.write(out)
+    status, out, err = t.run("-T", "-c", t.path("made.conf"))
+    check_eq(status, 0, err)
+    check_in('address = "127.0.0.1:3001"', out)
+
+
 def test_origin_answers_http(t):
     address = t.address()
     p = t.program([t.binary, "origin", where(address), "--name", "blue", "--bytes", "5000"],
