@@ -53,3 +53,13 @@ def test_mistakes_name_the_variable(t):
     status, out, err = t.run("quick", "--print", env=dict(good, SLUICE_HEALTHPATH="/up"))
     check_eq(status, 0, err)
     check_in("SLUICE_HEALTHPATH: warning: not known, not used (did you mean SLUICE_HEALTH_PATH?)", err)
+
+
+def test_the_examples_for_containers_are_good(t):
+    for path, setting in (("docker/compose.yaml", r"^\s+(SLUICE_\w+): (.+)$"),
+                          ("k8s/sidecar.yaml", r"\{ name: (SLUICE_\w+), value: (.+) \}")):
+        with open(os.path.join(ROOT, "etc", path)) as f:
+            env = {name: value.strip('"') for name, value in re.findall(setting, f.read(), re.M)}
+        check(len(env) > 5, "variables of " + path, env)
+        status, out, err = t.run("quick", "--print", env=env)
+        check_eq((status, err), (0, ""), path)
