@@ -32,6 +32,14 @@ const struct check_kind *check_kind_of(enum check_type type)
         return &check_kind_uwsgi;
     case CHECK_TYPE_SCGI:
         return &check_kind_scgi;
+    case CHECK_TYPE_POSTGRES:
+        return &check_kind_postgres;
+    case CHECK_TYPE_MYSQL:
+        return &check_kind_mysql;
+    case CHECK_TYPE_REDIS:
+        return &check_kind_redis;
+    case CHECK_TYPE_SMTP:
+        return &check_kind_smtp;
     case CHECK_TYPE_NONE:
         break;
     }
@@ -479,7 +487,8 @@ void check_start(struct check *ck, struct stream_env *streams, const struct chec
     ck->finish.fn = on_finish;
     ck->h2 = NULL;
     ck->opened = ck->decided = ck->complete = ck->was_sent = false;
-    ck->drained = 0;
+    ck->drained = ck->step = 0;
+    ck->at = 0;
     ck->started_us = loop_now_us(loop);
     ck->outcome = (struct check_outcome){.end = CHECK_CANCELLED};
     check_http_init(&ck->http, false);

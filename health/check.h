@@ -25,12 +25,14 @@ struct check_outcome {
     enum check_result result;
     uint32_t code; /* HTTP status, or errno of a connect */
     uint32_t duration_us;
+    bool definite;                   /* not one of several that count: it alone decides */
     char desc[LIMIT_CHECK_DESC + 1]; /* what was seen */
 };
 
 struct check;
 struct check_cgi; /* check_cgi.c */
 struct check_h2;  /* check_http2.c */
+struct scram;
 typedef void check_done_fn(struct check *ck, const struct check_outcome *outcome);
 
 struct check_kind {
@@ -50,6 +52,8 @@ struct check_kind {
 };
 extern const struct check_kind check_kind_tcp, check_kind_tls, check_kind_http, check_kind_http2;
 extern const struct check_kind check_kind_fastcgi, check_kind_uwsgi, check_kind_scgi;
+extern const struct check_kind check_kind_postgres, check_kind_mysql, check_kind_redis,
+    check_kind_smtp;
 const struct check_kind *check_kind_of(enum check_type type); /* NULL: none */
 
 enum check_state {
@@ -92,6 +96,9 @@ struct check {
     struct check_http http;
     struct check_h2 *h2; /* NULL: it speaks HTTP/1.1 */
     struct check_cgi *cgi;
+    struct scram *scram; /* check_postgres.c */
+    uint32_t step;       /* of the kind's conversation, from 0 */
+    size_t at;           /* of `seen`: up to here it was looked at */
 };
 
 /* ck: zeroed or ended. conf, and the strings in it, stay until `done`. backend: its address; the
@@ -108,6 +115,14 @@ void check_say(struct check *ck, enum check_end end, enum check_result result, u
 void check_say_connected(struct check *ck);
 /* More to send, while an answer comes. Without memory it is not sent, and the check times out. */
 void check_send(struct check *ck, const void *data, size_t len);
+/* The backend has said whether it is a primary: passes, or fails at once where health.role is
+ * another one. */
+void check_say_role(struct check *ck, bool primary);
+/* Adds to ck->seen; the next line, or so many bytes, of what was not looked at yet. False: it is
+ * not here. Lines end in LF; a CR before it is no part of them. */
+void check_see(struct check *ck, struct str data);
+bool check_next_line(struct check *ck, struct str *out);
+bool check_next_bytes(struct check *ck, size_t n, struct str *out);
 /* Of check_http.c, for every version: the status is in ck->http; a piece of the body; its end. They
  * decide, or not yet. */
 void check_http_head(struct check *ck);

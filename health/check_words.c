@@ -39,6 +39,47 @@ void check_say_connected(struct check *ck)
                   ck->conf->health.tls->verify ? "verified" : "not verified");
 }
 
+void check_say_role(struct check *ck, bool primary)
+{
+    enum check_role wanted = ck->conf->health.role;
+    enum check_role is = primary ? CHECK_ROLE_PRIMARY : CHECK_ROLE_REPLICA;
+    const char *name = primary ? "primary" : "replica";
+
+    if (wanted == CHECK_ROLE_ANY || wanted == is)
+        check_say(ck, CHECK_PASSED, CHECK_L7OK, 0, "%s: is a %s", ck->kind->name, name);
+    else
+        check_say(ck, CHECK_FAILED, CHECK_L7STS, 0, "%s: is a %s, expected a %s", ck->kind->name,
+                  name, primary ? "replica" : "primary");
+    ck->outcome.definite = wanted != CHECK_ROLE_ANY;
+}
+
+void check_see(struct check *ck, struct str data)
+{
+    strbuf_add_str(&ck->seen, data);
+}
+
+bool check_next_bytes(struct check *ck, size_t n, struct str *out)
+{
+    if (ck->seen.len - ck->at < n)
+        return false;
+    *out = (struct str){ck->seen.p + ck->at, n};
+    ck->at += n;
+    return true;
+}
+
+bool check_next_line(struct check *ck, struct str *out)
+{
+    struct str rest = {ck->seen.p + ck->at, ck->seen.len - ck->at};
+    const char *lf = rest.len > 0 ? memchr(rest.p, '\n', rest.len) : NULL;
+
+    if (lf == NULL)
+        return false;
+    size_t n = (size_t)(lf - rest.p);
+    ck->at += n + 1;
+    *out = (struct str){rest.p, n > 0 && rest.p[n - 1] == '\r' ? n - 1 : n};
+    return true;
+}
+
 const char *check_quote(struct str s, char buf[static CHECK_QUOTE_MAX])
 {
     size_t n = 0;

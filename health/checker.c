@@ -665,12 +665,18 @@ static void judge(struct target *t, const struct check_outcome *o)
         log_unable(t, o->desc);
         break;
     case CHECK_PASSED:
-        verdict_pass(&t->verdict);
+        if (o->definite)
+            verdict_force(&t->verdict, true);
+        else
+            verdict_pass(&t->verdict);
         break;
     case CHECK_FAILED:
         if (t->verdict.health > 0 || !t->verdict.known) /* as HAProxy counts: not while down */
             t->info.check_fails++;
-        verdict_fail(&t->verdict);
+        if (o->definite)
+            verdict_force(&t->verdict, false);
+        else
+            verdict_fail(&t->verdict);
         break;
     case CHECK_CANCELLED:
         break;

@@ -13,12 +13,23 @@ enum check_type {
     CHECK_TYPE_FASTCGI,
     CHECK_TYPE_UWSGI,
     CHECK_TYPE_SCGI,
+    CHECK_TYPE_POSTGRES,
+    CHECK_TYPE_MYSQL,
+    CHECK_TYPE_REDIS,
+    CHECK_TYPE_SMTP,
 };
 /* Those that ask for a path and judge a status. */
 static inline bool check_type_asks(enum check_type t)
 {
-    return t == CHECK_TYPE_HTTP || t >= CHECK_TYPE_FASTCGI;
+    return t == CHECK_TYPE_HTTP || (t >= CHECK_TYPE_FASTCGI && t <= CHECK_TYPE_SCGI);
 }
+/* Those that can tell a primary from a replica. */
+static inline bool check_type_knows_role(enum check_type t)
+{
+    return t >= CHECK_TYPE_POSTGRES && t <= CHECK_TYPE_REDIS;
+}
+
+enum check_role { CHECK_ROLE_ANY, CHECK_ROLE_PRIMARY, CHECK_ROLE_REPLICA };
 
 struct status_range {
     uint16_t from, to; /* inclusive */
@@ -42,8 +53,11 @@ struct health_conf {
     const char *body; /* NULL, or substring that the body must contain */
     struct status_range status[16];
     uint32_t n_status;
-    struct tls_client_conf *tls; /* merged with the pool's; NULL: in clear */
-    bool plain;                  /* that was said, whatever the pool has */
+    /* postgres, mysql, redis */
+    enum check_role role;                   /* whoever has another one is down, at once */
+    const char *user, *password, *database; /* each may be NULL */
+    struct tls_client_conf *tls;            /* merged with the pool's; NULL: in clear */
+    bool plain;                             /* that was said, whatever the pool has */
 };
 
 #endif

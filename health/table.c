@@ -395,7 +395,9 @@ static void start_afresh(struct backend_table *t, struct backend_slot *s, const 
 
     slot_set_address(t, s, NULL);
     atomic_store_explicit(&s->max_connections, 0, memory_order_relaxed);
-    s->pool = s->sid = s->member = 0;
+    s->pool = 0; /* one by one: some are atomic */
+    s->sid = 0;
+    s->member = 0;
     counter_set(&s->in_flight_max, 0);
     atomic_store_explicit(&s->failed_in_a_row, 0, memory_order_relaxed);
     atomic_store_explicit(&s->latency, 0, memory_order_relaxed);

@@ -80,6 +80,10 @@ if [[ $level == stacks ]]; then
     want php-fpm file /usr/sbin/php-fpm*
     want uwsgi-core cmd uwsgi-core
     want uwsgi-plugin-python3 file /usr/lib/uwsgi/plugins/python3*_plugin.so
+    want postgresql file /usr/lib/postgresql/*/bin/initdb
+    want mariadb-server cmd mariadbd
+    want redis-server cmd redis-server
+    want python3-aiosmtpd file /usr/lib/python3/dist-packages/aiosmtpd
 fi
 if [[ $level == bench ]]; then
     want python3 cmd python3

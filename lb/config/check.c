@@ -325,9 +325,16 @@ static void check_idle_settings(const struct check *c, uint32_t p)
     check_idle(c, p, "health.expect", tcp, need_tcp);
     check_idle(c, p, "health.method", http, need_http);
     check_idle(c, p, "health.path", http, need_http);
-    check_idle(c, p, "health.host", http, need_http);
+    check_idle(c, p, "health.host", http || pool->health.type == CHECK_TYPE_SMTP, need_http);
     check_idle(c, p, "health.status", http, need_http);
     check_idle(c, p, "health.body", http, need_http);
+    bool role = check_type_knows_role(pool->health.type);
+    bool sql = role && pool->health.type != CHECK_TYPE_REDIS;
+    const char *need_role = "health.type = \"postgres\", \"mysql\" or \"redis\"";
+    check_idle(c, p, "health.role", role, need_role);
+    check_idle(c, p, "health.user", role, need_role);
+    check_idle(c, p, "health.password", role, need_role);
+    check_idle(c, p, "health.database", sql, "health.type = \"postgres\" or \"mysql\"");
     check_idle(c, p, "health.address", any, need_check);
     check_idle(c, p, "health.port", any, need_check);
 }
@@ -343,6 +350,10 @@ static void check_health(const struct check *c, uint32_t p)
     if (check_type_asks(h->type) && h->body != NULL && strcmp(h->method, "HEAD") == 0)
         pool_error(c, p, "health.body",
                    "found beside method = \"HEAD\", expected a method whose answer has a body");
+    if (h->role != CHECK_ROLE_ANY && h->user == NULL &&
+        (h->type == CHECK_TYPE_POSTGRES || h->type == CHECK_TYPE_MYSQL))
+        pool_error(c, p, "health.role",
+                   "found without health.user, expected one: the role is told to users only");
     if (h->port != 0 && h->address.len > 0 && addr_family(&h->address) == AF_UNIX)
         pool_error(c, p, "health.port",
                    "found %u beside a unix socket as health.address, expected one of the two",

@@ -65,10 +65,12 @@ static const struct schema_word balances[] = {{"round_robin", BALANCE_ROUND_ROBI
                                               {"first", BALANCE_FIRST},
                                               {0}};
 static const struct schema_word check_types[] = {
-    {"tcp", CHECK_TYPE_TCP},     {"tls", CHECK_TYPE_TLS},
-    {"http", CHECK_TYPE_HTTP},   {"fastcgi", CHECK_TYPE_FASTCGI},
-    {"uwsgi", CHECK_TYPE_UWSGI}, {"scgi", CHECK_TYPE_SCGI},
-    {"none", CHECK_TYPE_NONE},   {0}};
+    {"tcp", CHECK_TYPE_TCP},           {"tls", CHECK_TYPE_TLS},     {"http", CHECK_TYPE_HTTP},
+    {"fastcgi", CHECK_TYPE_FASTCGI},   {"uwsgi", CHECK_TYPE_UWSGI}, {"scgi", CHECK_TYPE_SCGI},
+    {"postgres", CHECK_TYPE_POSTGRES}, {"mysql", CHECK_TYPE_MYSQL}, {"redis", CHECK_TYPE_REDIS},
+    {"smtp", CHECK_TYPE_SMTP},         {"none", CHECK_TYPE_NONE},   {0}};
+static const struct schema_word check_roles[] = {
+    {"any", CHECK_ROLE_ANY}, {"primary", CHECK_ROLE_PRIMARY}, {"replica", CHECK_ROLE_REPLICA}, {0}};
 static const struct schema_word initials[] = {
     {"unknown", INITIAL_UNKNOWN}, {"up", INITIAL_UP}, {"down", INITIAL_DOWN}, {0}};
 static const struct schema_word on_downs[] = {{"keep", false}, {"close", true}, {0}};
@@ -777,15 +779,61 @@ const struct schema_row schema_rows[] = {
      .type = SCHEMA_ENUM,
      OWN,
      .words = check_types,
-     .later = " grpc postgres mysql redis smtp exec agent ",
+     .later = " grpc exec agent ",
      .def = "tcp",
      KEEP(pool_conf, health.type),
      .help =
          "tcp connects (and may send and expect bytes), tls wants a TLS handshake, http sends a "
-         "request, fastcgi, uwsgi and scgi do so in these protocols, none is always up. They do as "
+         "request, fastcgi, uwsgi and scgi do so in these protocols, postgres, mysql, redis and "
+         "smtp "
+         "speak these, none is always up. They do as "
          "the pool does: over TLS where it has tls, in "
          "HTTP/2 where protocol is http2 (with an address or port of their own: as agreed there, "
          "in clear HTTP/1.1)."},
+    {.path = "pools.health.role",
+     .type = SCHEMA_ENUM,
+     OWN,
+     .words = check_roles,
+     .def = "any",
+     KEEP(pool_conf, health.role),
+     .help = "postgres, mysql, redis: whoever has another role is down, at once, whatever rise and "
+             "fall say: the pool follows a failover. on_down = \"close\" ends its sessions."},
+    {.path = "pools.health.user",
+     .type = SCHEMA_STRING,
+     OWN,
+     .min = 1,
+     .max = 63,
+     .check = text_has_no_nul,
+     .expected = "a user of the server",
+     KEEP(pool_conf, health.user),
+     .absent = "whether it takes connections is all that is asked (redis: the default user)",
+     .example = "sluice",
+     .help = "postgres, mysql, redis: whether this user gets a session; postgres and mysql tell "
+             "their role to no other."},
+    {.path = "pools.health.password",
+     .type = SCHEMA_STRING,
+     OWN,
+     .min = 1,
+     .max = 255,
+     .check = text_has_no_nul,
+     .expected = "a password",
+     KEEP(pool_conf, health.password),
+     .absent = "none",
+     .example = "secret",
+     .help =
+         "Its password: SCRAM or md5 (postgres), mysql_native_password (mysql), AUTH (redis); it "
+         "is never sent in clear but to redis."},
+    {.path = "pools.health.database",
+     .type = SCHEMA_STRING,
+     OWN,
+     .min = 1,
+     .max = 63,
+     .check = text_has_no_nul,
+     .expected = "a database of the server",
+     KEEP(pool_conf, health.database),
+     .absent = "the user's (postgres), none (mysql)",
+     .example = "postgres",
+     .help = "postgres, mysql: the database to connect to."},
     {.path = "pools.health.interval",
      .type = SCHEMA_DURATION,
      OWN,

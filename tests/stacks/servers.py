@@ -155,3 +155,90 @@ def kill_and_restart(front, servers, s, pool, backends):
             load.goes_on()
     finally:
         load.stop()
+
+
+# ---- databases -----------------------------------------------------------------------------------
+
+def as_user(name):
+    """Words before a command that must not run as root; none where we are not root."""
+    return ["setpriv", "--reuid", name, "--regid", name, "--clear-groups"] if os.geteuid() == 0 else []
+
+
+def run_quietly(command, what, **kw):
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          timeout=120, **kw)
+    check_eq(done.returncode, 0, "%s: %s" % (what, done.stdout.decode(errors="replace")[-2000:]))
+    return done.stdout.decode(errors="replace").strip()
+
+
+def private_folder(t, name, user):
+    path = t.path(name)
+    os.mkdir(path, 0o700)
+    if os.geteuid() == 0:
+        shutil.chown(path, user, user)
+    return path
+
+
+class Postgres(Server):
+    def __init__(self, t, name, primary=None, auth="scram-sha-256"):
+        found = sorted(glob.glob("/usr/lib/postgresql/*/bin"))
+        if not found:
+            raise Skip("postgresql is not installed: scripts/setup.sh stacks does it")
+        self.bin, self.data, address = found[-1], private_folder(t, name, "postgres"), t.address()
+        self.user = as_user("postgres")
+        if primary is None:
+            self.call("initdb", "-D", self.data, "-U", "postgres", "--no-sync", "-A", "trust", "-E", "UTF8")
+            with open(os.path.join(self.data, "pg_hba.conf"), "w") as f:
+                f.write("local all all trust\nhost all postgres all trust\nhost replication all all trust\n"
+                        "host all all all %s\n" % auth)
+            with open(os.path.join(self.data, "postgresql.conf"), "a") as f:
+                f.write("fsync = off\nunix_socket_directories = ''\nmax_connections = 30\nwal_level = replica\n"
+                        "shared_buffers = 8MB\npassword_encryption = '%s'\n" % ("md5" if auth == "md5" else "scram-sha-256"))
+        else:
+            os.rmdir(self.data)
+            os.chmod(t.dir, 0o777)
+            self.call("pg_basebackup", "-D", self.data, "-h", primary.address[0], "-p", str(primary.address[1]),
+                      "-U", "postgres", "-R", "-c", "fast", "--no-sync", "-X", "fetch")
+        super().__init__(t, name, [*self.user, os.path.join(self.bin, "postgres"), "-D", self.data, "-h", address[0],
+                                   "-p", str(address[1])], address)
+        wait_until(lambda: self.sql("SELECT 1") == "1", lambda: "it answers: " + self.log, seconds=30)
+
+    def call(self, program, *args):
+        return run_quietly([*self.user, os.path.join(self.bin, program), *args], program, cwd="/")
+
+    def sql(self, text, user="postgres"):
+        done = subprocess.run(["psql", "-XAtq", "-h", self.address[0], "-p", str(self.address[1]), "-U", user, "postgres",
+                               "-c", text], stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+        return done.stdout.decode().strip() if done.returncode == 0 else None
+
+    def promote(self):
+        self.call("pg_ctl", "promote", "-D", self.data, "-w")
+
+
+class MariaDb(Server):
+    def __init__(self, t, name):
+        data, address = private_folder(t, name, "mysql"), t.address()
+        user = as_user("mysql")
+        os.chmod(t.dir, 0o777)
+        run_quietly(["mariadb-install-db", "--no-defaults", "--datadir=" + data, "--auth-root-authentication-method=normal",
+                     "--skip-test-db", *(["--user=mysql"] if user else [])], "mariadb-install-db", cwd="/")
+        self.socket = t.path(name + ".sock")
+        super().__init__(t, name, [*user, "mariadbd", "--no-defaults", "--datadir=" + data, "--bind-address=" + address[0],
+                                   "--port=%d" % address[1], "--socket=" + self.socket, "--skip-log-bin",
+                                   "--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=8M", "--skip-name-resolve"], address)
+
+    def sql(self, text):
+        return run_quietly(["mariadb", "--no-defaults", "-N", "-S", self.socket, "-u", "root", "-e", text], text)
+
+
+def redis(t, name="redis", more=()):
+    address = t.address()
+    return Server(t, name, ["redis-server", "--bind", address[0], "--port", str(address[1]), "--save", "", "--appendonly", "no",
+                            "--dir", t.dir, "--protected-mode", "no", *more], address)
+
+
+def redis_do(address, *words):
+    """One command; what it answers, as it is."""
+    with contextlib.closing(connect(address)) as s:
+        s.sendall(b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(w), w.encode()) for w in words))
+        return recv_line(s)

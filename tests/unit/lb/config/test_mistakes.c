@@ -119,13 +119,10 @@ static const struct mistake mistakes[] = {
      ERR(3,
          "pools[app].cgi.root: found \"srv/app\", expected an absolute path that does not end in "
          "a slash")},
-    {"warning: a script without fastcgi",
-     HTTP_POOL_WITH("protocol = \"uwsgi\";\n cgi = { script = \"/index.php\"; };") HTTP_LISTENER,
-     WARN(3, "pools[app].cgi.script: found \"/index.php\", which has no effect without protocol = "
-             "\"fastcgi\"")},
-    {"warning: reuse with scgi",
-     HTTP_POOL_WITH("protocol = \"scgi\";\n reuse = \"always\";") HTTP_LISTENER,
-     WARN(3, "pools[app].reuse: has no effect: a connection in this protocol carries one request")},
+    {"a role that nobody is asked for",
+     POOL_WITH("health = { type = \"postgres\";\n role = \"primary\"; };") LISTENER,
+     ERR(3, "pools[app].health.role: found without health.user, expected one: the role is told to "
+            "users only")},
     {"a hash key that tcp does not have",
      POOL_WITH("balance = \"hash\"; hash = { key = \"uri\"; };") LISTENER,
      ERR(2, "pools[app].hash.key: found a key of requests, expected \"source\" in mode \"tcp\"")},
@@ -427,6 +424,17 @@ static const struct mistake warnings[] = {
      POOL_WITH("hash = {\n load_bound = \"125%\"; };") LISTENER,
      WARN(3, "pools[app].hash.load_bound: found \"125%\", which has no effect without balance = "
              "\"hash\"")},
+    {"warning: a script without fastcgi",
+     HTTP_POOL_WITH("protocol = \"uwsgi\";\n cgi = { script = \"/index.php\"; };") HTTP_LISTENER,
+     WARN(3, "pools[app].cgi.script: found \"/index.php\", which has no effect without protocol = "
+             "\"fastcgi\"")},
+    {"warning: reuse with scgi",
+     HTTP_POOL_WITH("protocol = \"scgi\";\n reuse = \"always\";") HTTP_LISTENER,
+     WARN(3, "pools[app].reuse: has no effect: a connection in this protocol carries one request")},
+    {"warning: a role that no check knows",
+     POOL_WITH("health = { type = \"tcp\"; role = \"primary\"; };") LISTENER,
+     WARN(2, "pools[app].health.role: found \"primary\", which has no effect without health.type = "
+             "\"postgres\", \"mysql\" or \"redis\"")},
     {"warning: a path that no check asks for", POOL_WITH("health = { path = \"/x\"; };") LISTENER,
      WARN(2, "pools[app].health.path: found \"/x\", which has no effect without health.type = "
              "\"http\", \"fastcgi\", \"uwsgi\" or \"scgi\"")},

@@ -1,0 +1,292 @@
+/* check_mysql.c - MySQL and MariaDB, by their own protocol (version 10). Without health.user:
+ * whether it greets; an answer is given all the same, as who leaves within the handshake is counted
+ * against its host, and blocked at last. With one: whether that user gets a session (by
+ * mysql_native_password, or without a password), and whether it may be written to. */
+#include "health/check.h"
+
+#include <openssl/evp.h>
+#include <openssl/sha.h>
+#include <stdio.h>
+#include <string.h>
+
+#define QUERY      "SELECT @@global.read_only"
+#define PACKET_MAX 8192u
+#define SEED_LEN   20
+#define NATIVE     "mysql_native_password"
+
+/* Capabilities of ours: 4.1's protocol and passwords, plug-ins, a database by name. */
+#define CLIENT_LONG_PASSWORD     0x00000001u
+#define CLIENT_CONNECT_WITH_DB   0x00000008u
+#define CLIENT_PROTOCOL_41       0x00000200u
+#define CLIENT_SECURE_CONNECTION 0x00008000u
+#define CLIENT_PLUGIN_AUTH       0x00080000u
+
+enum step { STEP_GREETING, STEP_AUTH, STEP_COLUMNS, STEP_COLUMN, STEP_BEFORE_ROWS, STEP_ROW };
+
+static void request(struct check *ck, struct strbuf *out)
+{
+    (void)ck, (void)out; /* the server speaks first */
+}
+
+static bool sent(struct check *ck)
+{
+    (void)ck;
+    return false;
+}
+
+static void say_bad(struct check *ck, const char *what)
+{
+    check_say(ck, CHECK_FAILED, CHECK_L7RSP, 0, "mysql: %s", what);
+}
+
+static void say_good(struct check *ck, const char *what)
+{
+    check_say(ck, CHECK_PASSED, CHECK_L7OK, 0, "mysql: %s", what);
+}
+
+static void send_packet(struct check *ck, uint8_t sequence, struct str body)
+{
+    struct strbuf out = {0};
+    const char head[4] = {(char)body.len, (char)(body.len >> 8), (char)(body.len >> 16),
+                          (char)sequence};
+
+    strbuf_add(&out, head, sizeof(head));
+    strbuf_add_str(&out, body);
+    check_send(ck, out.p, out.len);
+    strbuf_fini(&out);
+}
+
+static void put_u32(struct strbuf *out, uint32_t v)
+{
+    const char bytes[4] = {(char)v, (char)(v >> 8), (char)(v >> 16), (char)(v >> 24)};
+
+    strbuf_add(out, bytes, sizeof(bytes));
+}
+
+/* ---- errors ---- */
+
+static void take_error(struct check *ck, struct str body)
+{
+    char quoted[CHECK_QUOTE_MAX];
+    uint32_t code = body.len >= 3 ? (uint8_t)body.p[1] | (uint32_t)(uint8_t)body.p[2] << 8 : 0;
+    struct str text = body.len > 3 ? (struct str){body.p + 3, body.len - 3} : STR("");
+
+    if (text.len >= 6 && text.p[0] == '#') /* SQLSTATE */
+        text = (struct str){text.p + 6, text.len - 6};
+    if (ck->conf->health.user == NULL && ck->step == STEP_AUTH)
+        say_good(ck, "takes connections"); /* whom it does not know it refuses */
+    else
+        check_say(ck, CHECK_FAILED, CHECK_L7STS, 0, "mysql: %s (error %u)",
+                  check_quote(text, quoted), code);
+}
+
+/* ---- the handshake ---- */
+
+/* Where a text that ends in NUL is over, and what follows it; false: it has no end. */
+static bool skip_text(struct str *s)
+{
+    const char *nul = s->len > 0 ? memchr(s->p, '\0', s->len) : NULL;
+
+    if (nul == NULL)
+        return false;
+    *s = (struct str){nul + 1, s->len - (size_t)(nul + 1 - s->p)};
+    return true;
+}
+
+/* The 20 bytes that passwords are mixed with: 8, then 12 behind 19 other bytes. */
+static bool read_seed(struct str body, uint8_t out[static SEED_LEN])
+{
+    struct str s = {body.p + 1, body.len - 1};
+
+    if (!skip_text(&s) || s.len < 4 + 8 + 19 + 12)
+        return false;
+    memcpy(out, s.p + 4, 8);
+    memcpy(out + 8, s.p + 4 + 8 + 19, 12);
+    return true;
+}
+
+/* SHA1(password) XOR SHA1(seed + SHA1(SHA1(password))) */
+static size_t scramble(const char *password, const uint8_t *seed, uint8_t out[static SEED_LEN])
+{
+    uint8_t once[20], mix[SEED_LEN + 20];
+
+    if (password == NULL || password[0] == '\0')
+        return 0;
+    SHA1((const uint8_t *)password, strlen(password), once);
+    memcpy(mix, seed, SEED_LEN);
+    SHA1(once, sizeof(once), mix + SEED_LEN);
+    SHA1(mix, sizeof(mix), out);
+    for (size_t i = 0; i < sizeof(once); i++)
+        out[i] ^= once[i];
+    return SEED_LEN;
+}
+
+static void greet(struct check *ck, const uint8_t *seed)
+{
+    const struct health_conf *h = &ck->conf->health;
+    static const char filler[23];
+    uint8_t mixed[SEED_LEN];
+    struct strbuf body = {0};
+    size_t n = h->user != NULL ? scramble(h->password, seed, mixed) : 0;
+
+    put_u32(&body, CLIENT_LONG_PASSWORD | CLIENT_PROTOCOL_41 | CLIENT_SECURE_CONNECTION |
+                       CLIENT_PLUGIN_AUTH | (h->database != NULL ? CLIENT_CONNECT_WITH_DB : 0));
+    put_u32(&body, PACKET_MAX);
+    strbuf_add_char(&body, 45); /* utf8mb4 */
+    strbuf_add(&body, filler, sizeof(filler));
+    const char *user = h->user != NULL ? h->user : "sluice";
+    strbuf_add(&body, user, strlen(user) + 1);
+    strbuf_add_char(&body, (char)n);
+    strbuf_add(&body, mixed, n);
+    if (h->database != NULL)
+        strbuf_add(&body, h->database, strlen(h->database) + 1);
+    strbuf_add(&body, NATIVE, sizeof(NATIVE));
+    send_packet(ck, 1, strbuf_str(&body));
+    strbuf_fini(&body);
+}
+
+static void take_greeting(struct check *ck, struct str body)
+{
+    uint8_t seed[SEED_LEN];
+
+    if (body.p[0] != 10 || !read_seed(body, seed)) {
+        say_bad(ck, "an answer that is not MySQL's");
+        return;
+    }
+    ck->step = STEP_AUTH;
+    greet(ck, seed);
+}
+
+/* The server wants another plug-in, or the same with another seed. */
+static void switch_plugin(struct check *ck, uint8_t sequence, struct str body)
+{
+    const struct health_conf *h = &ck->conf->health;
+    struct str name = {body.p + 1, body.len - 1}, rest = name;
+    uint8_t mixed[SEED_LEN];
+    char quoted[CHECK_QUOTE_MAX];
+
+    if (body.len == 1 || !skip_text(&rest)) {
+        say_bad(ck, "asks for the passwords of before 4.1");
+        return;
+    }
+    name.len -= rest.len + 1;
+    if (h->user == NULL || h->password == NULL || h->password[0] == '\0')
+        send_packet(ck, (uint8_t)(sequence + 1), STR("")); /* no password: in no plug-in's way */
+    else if (str_eq(name, STR(NATIVE)) && rest.len >= SEED_LEN)
+        send_packet(
+            ck, (uint8_t)(sequence + 1),
+            (struct str){(char *)mixed, scramble(h->password, (const uint8_t *)rest.p, mixed)});
+    else
+        check_say(ck, CHECK_FAILED, CHECK_L7RSP, 0,
+                  "mysql: wants %s for this user, a check has %s, or no password",
+                  check_quote(name, quoted), NATIVE);
+}
+
+static void let_in(struct check *ck)
+{
+    const char query[] = "\x03" QUERY;
+
+    if (ck->conf->health.role == CHECK_ROLE_ANY) {
+        say_good(ck, "takes sessions");
+        return;
+    }
+    ck->step = STEP_COLUMNS;
+    send_packet(ck, 0, (struct str){query, sizeof(query) - 1});
+}
+
+static void take_auth(struct check *ck, uint8_t sequence, struct str body)
+{
+    if (body.p[0] == 0)
+        let_in(ck);
+    else if ((uint8_t)body.p[0] == 0xfe)
+        switch_plugin(ck, sequence, body);
+    else
+        say_bad(ck, "asks for a way to authenticate that is not known");
+}
+
+/* ---- the query: how many columns, the column, an end, the row ---- */
+
+static void take_row(struct check *ck, struct str body)
+{
+    bool one = body.len == 2 && body.p[0] == 1 && (body.p[1] == '0' || body.p[1] == '1');
+
+    if (one)
+        check_say_role(ck, body.p[1] == '0');
+    else
+        say_bad(ck, "an answer that is none to " QUERY);
+}
+
+static void take(struct check *ck, uint8_t sequence, struct str body)
+{
+    if ((uint8_t)body.p[0] == 0xff) {
+        take_error(ck, body);
+        return;
+    }
+    switch ((enum step)ck->step) {
+    case STEP_GREETING:
+        take_greeting(ck, body);
+        return;
+    case STEP_AUTH:
+        take_auth(ck, sequence, body);
+        return;
+    case STEP_COLUMNS:
+    case STEP_COLUMN:
+    case STEP_BEFORE_ROWS:
+        ck->step++;
+        return;
+    case STEP_ROW:
+        take_row(ck, body);
+        return;
+    }
+}
+
+/* True: one was taken, or it will not do. */
+static bool take_next(struct check *ck)
+{
+    struct str left = {ck->seen.p + ck->at, ck->seen.len - ck->at}, head, body;
+
+    if (left.len < 4)
+        return false;
+    const uint8_t *p = (const uint8_t *)left.p;
+    uint32_t n = (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16;
+    if (n == 0 || n > PACKET_MAX) {
+        say_bad(ck, "an answer that is not MySQL's");
+        return true;
+    }
+    if (left.len < 4 + n || !check_next_bytes(ck, 4, &head) || !check_next_bytes(ck, n, &body))
+        return false;
+    take(ck, (uint8_t)head.p[3], body);
+    return true;
+}
+
+static bool answer(struct check *ck, struct str data)
+{
+    check_see(ck, data);
+    while (!ck->decided && take_next(ck))
+        ;
+    if (!ck->decided && check_seen_all(ck))
+        say_bad(ck, "an answer without an end");
+    if (ck->decided)
+        send_packet(ck, 0, STR("\x01")); /* COM_QUIT */
+    return ck->decided;
+}
+
+static bool rest(struct check *ck, struct str data)
+{
+    (void)ck, (void)data;
+    return false;
+}
+
+static void ended(struct check *ck)
+{
+    say_bad(ck, "closed without an answer");
+}
+
+const struct check_kind check_kind_mysql = {
+    .name = "mysql",
+    .request = request,
+    .sent = sent,
+    .answer = answer,
+    .ended = ended,
+    .rest = rest,
+};
