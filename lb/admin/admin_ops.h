@@ -18,6 +18,7 @@ struct backend_table;
 struct str;
 struct strbuf;
 struct tls_cert_info;
+struct flight_record;
 
 /* A copy of one live session. */
 struct session_info {
@@ -89,6 +90,11 @@ struct admin_ops {
     /* Ends sessions (END_KILLED); done says how many. */
     void (*kill_sessions)(void *ctx, const struct session_filter *filter,
                           void (*done)(void *arg, uint32_t killed), void *arg);
+    /* What all workers remember of slow and failed requests; rows are valid during the callback.
+     * May be NULL. */
+    void (*list_flight)(void *ctx,
+                        void (*done)(void *arg, const struct flight_record *rows, uint32_t n),
+                        void *arg);
     /* Calls done when picks heed all changes of backends made before. May be NULL. */
     void (*settle)(void *ctx, void (*done)(void *arg), void *arg);
     /* NULL when ready, else why not ("first health checks are running", "draining", "pool app: no

@@ -1,4 +1,5 @@
-/* cmd_events.c - `show events`: what has happened, once or as it happens.
+/* cmd_events.c - `show events`: what has happened, once or as it happens; `show flight`: what the
+ * workers remember of slow and failed requests.
  *
  * Following (-w) is a state of the client: the command notes in its session where to begin, and
  * control.c asks for more whenever what was there before has been sent. The ring of events is the
@@ -6,6 +7,7 @@
 #include "lb/admin/command.h"
 #include "lb/base/alloc.h"
 #include "lb/obs/events.h"
+#include "lb/obs/flight.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -140,4 +142,82 @@ void cmd_events_show(struct command *c)
     }
     f.on = true;
     c->session->follow = f;
+}
+
+/* ---- show flight ---- */
+
+struct flight_query {
+    struct late_answer late; /* first: freed as one */
+    bool slow, failed, json;
+    uint64_t n; /* of each */
+};
+
+/* Failed ones first, the latest first; then the slowest first. */
+static int compare_flights(const void *a, const void *b)
+{
+    const struct flight_record *x = a, *y = b;
+
+    if (x->failed != y->failed)
+        return x->failed ? -1 : 1;
+    uint64_t by_x = x->failed ? x->wall_us : x->slow_us, by_y = x->failed ? y->wall_us : y->slow_us;
+    return by_x > by_y ? -1 : by_x < by_y;
+}
+
+static void on_flight(void *arg, const struct flight_record *rows, uint32_t n)
+{
+    struct flight_query *q = arg;
+    struct strbuf *out = &q->late.text;
+    struct flight_record *sorted = xcalloc(n + 1, sizeof(*sorted));
+    uint64_t left[2] = {q->slow ? q->n : 0, q->failed ? q->n : 0};
+    const char *gap = "[";
+
+    if (n > 0)
+        memcpy(sorted, rows, n * sizeof(*sorted));
+    qsort(sorted, n, sizeof(*sorted), compare_flights);
+    for (uint32_t i = 0; i < n; i++) {
+        if (left[sorted[i].failed] == 0)
+            continue;
+        left[sorted[i].failed]--;
+        if (!q->json) {
+            flight_text(&sorted[i], out);
+            strbuf_add_char(out, '\n');
+            continue;
+        }
+        strbuf_add_cstr(out, gap);
+        flight_json(&sorted[i], out);
+        gap = ",\n";
+    }
+    if (q->json)
+        strbuf_add_cstr(out, gap[0] == '[' ? "[]\n" : "]\n");
+    free(sorted);
+    late_answer_ready(&q->late);
+}
+
+void cmd_events_flight(struct command *c)
+{
+    struct flight_query q = {.n = UINT64_MAX};
+
+    for (uint32_t i = 0; command_arg(c, i).len > 0; i++) {
+        if (command_arg_is(c, i, "slow")) {
+            q.slow = true;
+        } else if (command_arg_is(c, i, "failed")) {
+            q.failed = true;
+        } else if (command_arg_is(c, i, "json")) {
+            q.json = true;
+        } else if (str_u64(command_arg(c, i), UINT32_MAX, &q.n) < 0) {
+            command_refuse(c, "'" STR_FMT "': expected [slow|failed] [<n>] [json]",
+                           STR_ARG(command_arg(c, i)));
+            return;
+        }
+    }
+    if (!q.slow && !q.failed)
+        q.slow = q.failed = true;
+    if (c->env->ops->list_flight == NULL) {
+        command_refuse(c, "Nothing is recorded here.");
+        return;
+    }
+    struct flight_query *heap = xcalloc(1, sizeof(*heap));
+    *heap = q;
+    command_later(c, &heap->late);
+    c->env->ops->list_flight(c->env->ops->ctx, on_flight, heap);
 }

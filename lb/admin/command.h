@@ -147,7 +147,7 @@ command_fn cmd_show_ssl_cert, cmd_show_ssl_expiry;
 command_fn cmd_show_routes, cmd_show_latency, cmd_show_refused;
 command_fn cmd_server_enable, cmd_server_disable, cmd_server_enable_health,
     cmd_server_disable_health, cmd_server_set, cmd_server_get_weight, cmd_server_set_weight;
-command_fn cmd_events_show;
+command_fn cmd_events_show, cmd_events_flight;
 command_fn cmd_sess_show, cmd_sess_shutdown, cmd_sess_shutdown_server;
 command_fn cmd_misc_show_activity, cmd_misc_show_backend, cmd_misc_show_config, cmd_misc_show_env,
     cmd_misc_show_errors, cmd_misc_show_pools, cmd_misc_show_ready, cmd_misc_show_version,

@@ -39,6 +39,8 @@ static const struct command_row rows[] = {
      "captured protocol errors (none are kept: see the access log)"},
     {"show events", "[<n>] [object <name>] [json] [-w]", USER, cmd_events_show,
      "what has happened; -w goes on with what happens, until a line comes (-n: only that)"},
+    {"show flight", "[slow|failed] [<n>] [json]", OPERATOR, cmd_events_flight,
+     "the slowest requests of the last minutes, and the last ones that failed"},
     {"show info", "[json|typed] [desc]", USER, cmd_show_info,
      "report information about the running process"},
     {"show latency", "[<name>] [json]", USER, cmd_show_latency,

@@ -47,6 +47,15 @@ bool log_enabled(enum log_level level)
     return (int)level <= atomic_load_explicit(&threshold, memory_order_relaxed);
 }
 
+int log_crash_fd(void)
+{
+    const struct log_sink *sink = atomic_load_explicit(&process_sink, memory_order_acquire);
+    bool is_file =
+        sink != NULL && sink->fd >= 0 && (sink->kind == LOG_SINK_PATH || sink->kind == LOG_SINK_FD);
+
+    return is_file ? sink->fd : 2;
+}
+
 void log_set_sink(struct log_sink *sink)
 {
     atomic_store_explicit(&process_sink, sink, memory_order_release);

@@ -43,6 +43,8 @@ void log_set_sink(struct log_sink *sink); /* for log_msg; not owned */
 /* Queues one finished line (with its newline). Never blocks: false when dropped (and counted). */
 bool log_sink_write(struct log_sink *sink, const char *line, size_t len);
 uint64_t log_dropped(void);
+/* Where a signal handler may write last words: the file of the process log, else stderr. */
+int log_crash_fd(void);
 
 void log_thread_start(void);
 /* Writes what is queued, then joins; a reader that is stuck delays it by LIMIT_LOG_STOP_MS at most.

@@ -171,6 +171,8 @@ static void *run(void *arg)
 
 void log_thread_start(void)
 {
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL};
+
     if (log_thread_running() || abandoned)
         return;
     if (log_sink_default()->ring.data == NULL)
@@ -182,6 +184,8 @@ void log_thread_start(void)
     /* Signals are for the control thread; SIGPIPE of a reader that went is an error of write(). */
     sigset_t all, old;
     sigfillset(&all);
+    for (size_t i = 0; i < ARRAY_LEN(faults); i++)
+        sigdelset(&all, faults[i]);
     pthread_sigmask(SIG_SETMASK, &all, &old);
     int rc = pthread_create(&thread, NULL, run, NULL);
     pthread_sigmask(SIG_SETMASK, &old, NULL);

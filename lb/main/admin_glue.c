@@ -11,6 +11,7 @@
 #include "lb/main/tls_store.h"
 #include "lb/main/version.h"
 #include "lb/main/worker.h"
+#include "lb/obs/flight.h"
 #include "lb/upstream/pool.h"
 
 #include <errno.h>
@@ -30,6 +31,7 @@ struct part {
     struct loop_task task; /* the health thread's */
     struct call *call;
     struct session_info *rows;
+    struct flight_record *flight; /* or NULL: sessions were asked for */
     uint32_t n, cap, killed;
 };
 
@@ -41,6 +43,7 @@ struct call {
     uint32_t waiting; /* parts that are not back */
     void (*listed)(void *arg, const struct session_info *rows, uint32_t n);
     void (*killed)(void *arg, uint32_t n);
+    void (*flown)(void *arg, const struct flight_record *rows, uint32_t n);
     void (*settled)(void *arg);
     void *arg;
     uint32_t n_parts;
@@ -88,7 +91,9 @@ static void on_part(struct loop_msg *msg, void *ctx)
     struct part *part = container_of(msg, struct part, msg);
     struct worker *w = ctx;
 
-    if (part->call->kill)
+    if (part->flight != NULL)
+        part->n = flight_copy(proxy_flight(w->proxy), loop_now_us(&w->loop), part->flight);
+    else if (part->call->kill)
         part->killed = proxy_kill_sessions(w->proxy, &part->call->filter);
     else
         proxy_each_session(w->proxy, &part->call->filter, add_row, part);
@@ -101,8 +106,10 @@ static void on_part(struct loop_msg *msg, void *ctx)
 static void end_call(struct call *c)
 {
     list_remove(&c->node);
-    for (uint32_t i = 0; i < c->n_parts; i++)
+    for (uint32_t i = 0; i < c->n_parts; i++) {
         free(c->parts[i].rows);
+        free(c->parts[i].flight);
+    }
     free((char *)c->filter.listener);
     free((char *)c->filter.pool);
     free((char *)c->filter.backend);
@@ -126,6 +133,19 @@ static void answer_list(struct call *c)
     free(all);
 }
 
+static void answer_flight(struct call *c)
+{
+    struct flight_record *all = xcalloc(c->n_parts * FLIGHT_MAX + 1, sizeof(all[0]));
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < c->n_parts; i++) {
+        memcpy(&all[n], c->parts[i].flight, c->parts[i].n * sizeof(all[0]));
+        n += c->parts[i].n;
+    }
+    c->flown(c->arg, all, n);
+    free(all);
+}
+
 static void answer(struct call *c)
 {
     uint32_t killed = 0;
@@ -134,6 +154,8 @@ static void answer(struct call *c)
         killed += c->parts[i].killed;
     if (c->settled != NULL)
         c->settled(c->arg);
+    else if (c->flown != NULL)
+        answer_flight(c);
     else if (c->kill)
         c->killed(c->arg, killed);
     else
@@ -201,6 +223,19 @@ static void kill_sessions(void *ctx, const struct session_filter *filter,
 
     c->kill = true;
     c->killed = done;
+    send_call(c);
+}
+
+static void list_flight(void *ctx,
+                        void (*done)(void *arg, const struct flight_record *rows, uint32_t n),
+                        void *arg)
+{
+    const struct session_filter everything = {0};
+    struct call *c = new_call(ctx, &everything, arg);
+
+    c->flown = done;
+    for (uint32_t i = 0; i < c->n_parts; i++) /* here: a worker does not wait for memory */
+        c->parts[i].flight = xcalloc(FLIGHT_MAX, sizeof(struct flight_record));
     send_call(c);
 }
 
@@ -382,6 +417,7 @@ void admin_glue_init(struct process *p)
         .n_workers = p->n_workers,
         .list_sessions = list_sessions,
         .kill_sessions = kill_sessions,
+        .list_flight = list_flight,
         .settle = settle,
         .not_ready_reason = not_ready_reason,
         .set_address = set_address,

@@ -4,6 +4,7 @@
 #include "lb/base/alloc.h"
 #include "lb/base/epoch.h"
 #include "lb/io/loop.h"
+#include "lb/main/crash.h"
 
 #include <pthread.h>
 #include <semaphore.h>
@@ -57,11 +58,14 @@ static void *thread_main(void *arg)
     struct checker_thread *t = arg;
 
     pthread_setname_np(pthread_self(), "sluice-health");
+    crash_thread_begin();
     t->error = start(t);
     bool failed = t->error < 0;
     sem_post(&t->started);
-    if (failed)
+    if (failed) {
+        crash_thread_end();
         return NULL;
+    }
     while (!t->stopping || !checker_stopped(t->checker))
         sl_assert(loop_turn(&t->loop, -1) >= 0);
     epoch_leave(&t->epoch);
@@ -70,6 +74,7 @@ static void *thread_main(void *arg)
     checker_free(&t->checker);
     loop_fini(&t->loop);
     epoch_reader_unregister(&t->epoch);
+    crash_thread_end();
     return NULL;
 }
 

@@ -8,6 +8,7 @@
 #include "lb/config/conf.h"
 #include "lb/main/admin_glue.h"
 #include "lb/main/checker_thread.h"
+#include "lb/main/crash.h"
 #include "lb/main/drain.h"
 #include "lb/main/options.h"
 #include "lb/main/resolve.h"
@@ -613,6 +614,7 @@ static int start(struct process *p)
         (rc = start_control(p)) < 0)
         return rc;
     p->phase = PHASE_RUNNING;
+    crash_watch(p);
     begin_checks(p);
     if (p->tls != NULL)
         tls_store_start(p->tls, p);
@@ -673,6 +675,7 @@ static void free_objects(struct process *p)
 
 static void finish(struct process *p)
 {
+    crash_watch(NULL);
     stop_threads(p);
     resolve_free(&p->resolve);
     if (p->control != NULL)
@@ -710,6 +713,8 @@ int process_run(const struct conf *conf, const char *from)
     drain_init(p);
     log_set_level(conf->log.level);
     signals_block();
+    crash_install();
+    crash_thread_begin();
     int rc = start(p);
     while (rc == 0 && !drain_over(p)) {
         sl_assert(loop_turn(&p->loop, -1) >= 0);
@@ -720,5 +725,6 @@ int process_run(const struct conf *conf, const char *from)
         events_log(EVENT_LIFE, LOG_LEVEL_INFO, NULL, "ended");
     finish(p);
     free(p);
+    crash_thread_end();
     return rc == 0 ? EXIT_DONE : EXIT_FAILED;
 }

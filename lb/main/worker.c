@@ -4,6 +4,7 @@
 #include "lb/base/alloc.h"
 #include "lb/base/log.h"
 #include "lb/config/conf.h"
+#include "lb/main/crash.h"
 #include "lb/main/process.h"
 
 #include <sched.h>
@@ -71,13 +72,16 @@ static void *thread_main(void *arg)
 
     snprintf(name, sizeof(name), "sluice-w%u", w->index);
     pthread_setname_np(pthread_self(), name);
+    crash_thread_begin();
     if (w->process->conf->pin)
         pin(w->index);
     w->error = start(w);
     bool failed = w->error < 0;
     sem_post(&w->started);
-    if (failed)
+    if (failed) {
+        crash_thread_end();
         return NULL;
+    }
     while (!w->finishing || !proxy_stopped(w->proxy)) {
         sl_assert(loop_turn(&w->loop, -1) >= 0);
         tell_drained(w);
@@ -88,6 +92,7 @@ static void *thread_main(void *arg)
     proxy_free(&w->proxy);
     loop_fini(&w->loop);
     epoch_reader_unregister(&w->epoch);
+    crash_thread_end();
     return NULL;
 }
 

@@ -604,6 +604,7 @@ void exchange_free(struct exchange **exchange)
 
     *exchange = NULL;
     exchange_count(x);
+    exchange_flight(x);
     exchange_log(x);
     if (x->fx != NULL)
         filter_chain_end(&x->route->filters, x->fx);

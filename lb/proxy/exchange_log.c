@@ -1,6 +1,7 @@
 /* exchange_log.c - what is counted and said of an exchange when it is over. */
 #include "lb/base/log.h"
 #include "lb/net/stream.h"
+#include "lb/obs/flight.h"
 #include "lb/obs/histogram.h"
 #include "lb/obs/reasons.h"
 #include "lb/proxy/exchange_priv.h"
@@ -186,6 +187,63 @@ static const char *error_text(const struct exchange *x)
     }
 }
 
+/* What was seen, beside the way it ended. */
+static const char *detail_of(struct exchange *x)
+{
+    const char *tls = stream_tls_reason(&exchange_http_session(x)->stream);
+
+    if ((x->end == END_TLS_FAILED || x->error == -EPROTO) && tls[0] != '\0')
+        return tls;
+    return x->error != 0 ? error_text(x) : "";
+}
+
+void exchange_flight(struct exchange *x)
+{
+    const struct session *s = x->session;
+    const struct backend_slot *slot = x->seek.slot ? x->seek.slot : x->seek.last_slot;
+    uint64_t now = exchange_now_us(x), total_us = since(x->begun_us, now);
+    /* Of an upgraded connection the time till then counts: it may be open for days. */
+    uint64_t slow_us = x->status == 101 ? since(x->begun_us, x->answered_us) : total_us;
+    bool failed = flight_is_failure((enum session_end)x->end, x->status);
+    struct addr peer;
+    char text[ADDR_TEXT_MAX];
+
+    if (!flight_wants(x->proxy->flight, failed, slow_us, now))
+        return;
+    session_client_address(x->session, -1, &peer);
+    struct flight_record r = {
+        .id = s->id,
+        .sequence = x->sequence,
+        .worker = x->proxy->worker,
+        .failed = failed,
+        .wall_us = session_wall_us(s, now),
+        .end_us = now,
+        .slow_us = slow_us,
+        .end = (enum session_end)x->end,
+        .status = x->status,
+        .queue_us = x->pool ? or_none(x->seek.queue_us) : -1,
+        .connect_us = x->pool ? (x->wire.reused ? 0 : or_none(x->seek.connect_us)) : -1,
+        .first_us = x->answered_us ? (int64_t)since(x->begun_us, x->answered_us) : -1,
+        .total_us = total_us,
+        .bytes_in = x->in_bytes,
+        .bytes_out = x->out_bytes,
+        .retries = x->seek.retries,
+    };
+    flight_set_text(r.client, sizeof(r.client),
+                    str_of(addr_format(x->client ? x->client : &peer, text)));
+    snprintf(r.listener, sizeof(r.listener), "%s", s->listener->conf->name);
+    snprintf(r.route, sizeof(r.route), "%s", x->route ? x->route->name : "");
+    snprintf(r.pool, sizeof(r.pool), "%s", x->pool ? x->pool->name : "");
+    snprintf(r.backend, sizeof(r.backend), "%s", slot ? slot->name : "");
+    if (x->request.mem != NULL) {
+        flight_set_text(r.method, sizeof(r.method), http_str(&x->request, x->request.method_text));
+        flight_set_text(r.target, sizeof(r.target), http_str(&x->request, x->request.target));
+    }
+    const char *why = x->reason != NULL ? x->reason : detail_of(x);
+    snprintf(r.why, sizeof(r.why), "%s", why);
+    flight_add(x->proxy->flight, &r);
+}
+
 void exchange_log(struct exchange *x)
 {
     struct proxy_listener *l = x->session->listener;
@@ -250,11 +308,7 @@ void exchange_log(struct exchange *x)
     }
     if (slot != NULL)
         r.srv_conn = atomic_load_explicit(&slot->in_flight, memory_order_relaxed);
-    const char *reason = stream_tls_reason(&exchange_http_session(x)->stream);
-    if ((x->end == END_TLS_FAILED || x->error == -EPROTO) && reason[0] != '\0')
-        snprintf(r.detail, sizeof(r.detail), "%s", reason);
-    else if (x->error != 0)
-        snprintf(r.detail, sizeof(r.detail), "%s", error_text(x));
+    snprintf(r.detail, sizeof(r.detail), "%s", detail_of(x));
     size_t n = access_format_write(l->format, &r, line);
     log_sink_write(l->sink, line, n);
 }

@@ -142,5 +142,6 @@ bool exchange_answer(struct exchange *x, const struct answer *a);
 /* exchange_log.c */
 void exchange_count(struct exchange *x);
 void exchange_log(struct exchange *x);
+void exchange_flight(struct exchange *x); /* for the flight recorder, where it qualifies */
 
 #endif

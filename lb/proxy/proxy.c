@@ -3,6 +3,7 @@
 
 #include "lb/base/alloc.h"
 #include "lb/net/proxy_proto.h"
+#include "lb/obs/flight.h"
 #include "lb/proxy/exchange.h"
 #include "lb/proxy/proxy_priv.h"
 #include "lb/route/rewrite.h"
@@ -67,6 +68,7 @@ struct proxy *proxy_new(struct loop *loop, struct proxy_shared *shared, uint32_t
     slab_init(&p->dials, "dial", tcp_dial_size(), 0);
     slab_init(&p->prefaces, "preface", PROXY_WRITE_MAX, 0);
     http_init(p);
+    p->flight = flight_new();
     list_init(&p->all);
     list_init(&p->closing);
     list_init(&p->acceptors);
@@ -92,8 +94,14 @@ void proxy_free(struct proxy **proxy)
     slab_fini(&p->dials);
     slab_fini(&p->prefaces);
     http_fini(p);
+    flight_free(&p->flight);
     free(p);
     *proxy = NULL;
+}
+
+const struct flight *proxy_flight(const struct proxy *p)
+{
+    return p->flight;
 }
 
 /* ---- pools ---- */

@@ -79,6 +79,9 @@ void proxy_free(struct proxy **p); /* stopped */
 /* From messages posted to the worker. */
 void proxy_backend_down(struct proxy *p, struct backend_slot *slot); /* on_down = "close" */
 
+/* What the worker remembers of slow and failed requests (lb/obs/flight.h). */
+const struct flight *proxy_flight(const struct proxy *p);
+
 struct proxy_filter { /* empty: everything */
     uint64_t id;
     const char *listener, *pool, *backend;

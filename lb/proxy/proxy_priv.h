@@ -55,6 +55,7 @@ struct proxy {
     struct loop_task reaper;
     struct list acceptors;
     struct rng rng;
+    struct flight *flight;
     uint64_t warned_ms;  /* last warning about lacking descriptors or memory */
     uint64_t refused_ms; /* last one about a refused connection */
     uint32_t refused;    /* connections since then */

@@ -1,6 +1,7 @@
 /* tcp_log.c - the end of a session of mode tcp: what is counted, the line in the access log. */
 #include "lb/base/log.h"
 #include "lb/base/tls_facts.h"
+#include "lb/obs/flight.h"
 #include "lb/proxy/tcp_priv.h"
 
 #include <stdio.h>
@@ -134,6 +135,49 @@ static void write_log(struct tcp_session *s)
     log_sink_write(l->sink, line, n);
 }
 
+/* How long a tunnel was open says nothing: slow is who waited long for its backend. */
+static void note_flight(struct tcp_session *s)
+{
+    const struct backend_slot *slot = tcp_used_slot(s);
+    uint64_t now = tcp_now_us(s);
+    uint64_t slow_us = (s->queue_us == UINT32_MAX ? 0 : s->queue_us) +
+                       (uint64_t)(s->connect_us == UINT32_MAX ? 0 : s->connect_us);
+    bool failed = flight_is_failure((enum session_end)s->end, 0);
+    struct tcp_link_view view;
+    struct addr client;
+    char text[ADDR_TEXT_MAX];
+
+    if (!flight_wants(s->base.proxy->flight, failed, slow_us, now))
+        return;
+    session_client_address(&s->base, s->client_fd, &client);
+    s->link->look(s, &view);
+    struct flight_record r = {
+        .id = s->base.id,
+        .worker = s->base.proxy->worker,
+        .failed = failed,
+        .wall_us = session_wall_us(&s->base, now),
+        .end_us = now,
+        .slow_us = slow_us,
+        .end = (enum session_end)s->end,
+        .queue_us = s->queue_us == UINT32_MAX ? -1 : (int64_t)s->queue_us,
+        .connect_us = s->connect_us == UINT32_MAX ? -1 : (int64_t)s->connect_us,
+        .first_us = -1,
+        .total_us = now - s->base.accepted_us,
+        .bytes_in = view.bytes_in,
+        .bytes_out = view.bytes_out,
+        .retries = s->retries,
+    };
+    flight_set_text(r.client, sizeof(r.client), str_of(addr_format(&client, text)));
+    snprintf(r.listener, sizeof(r.listener), "%s", s->base.listener->conf->name);
+    snprintf(r.pool, sizeof(r.pool), "%s", s->pool ? s->pool->name : "");
+    snprintf(r.backend, sizeof(r.backend), "%s", slot ? slot->name : "");
+    if (s->why != NULL)
+        snprintf(r.why, sizeof(r.why), "%s", s->why);
+    else if (s->error != 0)
+        snprintf(r.why, sizeof(r.why), "%s", strerror(-s->error));
+    flight_add(s->base.proxy->flight, &r);
+}
+
 void tcp_log_end(struct tcp_session *s)
 {
     struct backend_counters *row = tcp_backend_row(s);
@@ -141,5 +185,6 @@ void tcp_log_end(struct tcp_session *s)
     count_for_listener(s);
     if (row != NULL)
         count_for_backend(s, row);
+    note_flight(s);
     write_log(s);
 }
