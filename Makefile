@@ -11,6 +11,7 @@ BUILD   ?= release
 PREFIX  ?= /usr/local
 SYSCONFDIR ?= /etc
 UNITDIR ?= /lib/systemd/system
+SYSUSERSDIR ?= /usr/lib/sysusers.d
 DESTDIR ?=
 SHELL   := /bin/bash
 
@@ -196,6 +197,13 @@ $(OUT)/%.tidy: %.c $(OUT)/%.o .clang-tidy
 	    || { grep -v ' warnings\? ' $@.err; exit 1; }
 	@rm -f $@.err; touch $@
 
+# What is printed from tables in the code: settings (lb/config/schema.c), commands (lb/admin/commands.c).
+docs: $(OUT)/sluice ## print etc/sluice.conf, the reference and manual pages anew, after a change of settings or commands
+	$(OUT)/sluice --print-sample > etc/sluice.conf
+	$(OUT)/sluice --print-reference > etc/docs/reference.md
+	$(OUT)/sluice --print-manual > etc/man/sluice.conf.5
+	$(OUT)/sluice --print-ctl-manual > etc/man/sluice-ctl.1
+
 check-includes: ## each folder includes only what its .may_include allows
 	@scripts/check-includes.sh
 
@@ -204,23 +212,39 @@ long-functions: ## the longest functions, longest first
 
 # ---- installation ----
 
-install: $(OUT)/sluice ## binary, man pages, unit, sample configuration (PREFIX, DESTDIR)
+# FILE:MODE:FOLDER[/NAME] of all that is installed beside the binary.
+SHARE   := $(PREFIX)/share
+INSTALL := etc/man/sluice.8:644:$(SHARE)/man/man8/ etc/man/sluice.conf.5:644:$(SHARE)/man/man5/ \
+           etc/man/sluice-ctl.1:644:$(SHARE)/man/man1/ \
+           etc/completion/sluice.bash:644:$(SHARE)/bash-completion/completions/sluice \
+           etc/completion/_sluice:644:$(SHARE)/zsh/vendor-completions/ \
+           etc/systemd/sluice.service:644:$(UNITDIR)/ \
+           etc/systemd/sluice.sysusers:644:$(SYSUSERSDIR)/sluice.conf \
+           etc/logrotate/sluice:644:$(SYSCONFDIR)/logrotate.d/ \
+           etc/sluice.conf:644:$(SYSCONFDIR)/sluice/sluice.conf.sample \
+           etc/systemd/sluice.socket:644:$(SHARE)/doc/sluice/ README.md:644:$(SHARE)/doc/sluice/ \
+           $(foreach f,$(wildcard etc/docs/*.md),$f:644:$(SHARE)/doc/sluice/) \
+           $(foreach f,etc/demo.conf $(wildcard etc/examples/*.conf),$f:644:$(SHARE)/doc/sluice/examples/)
+parts       = $(subst :, ,$1)
+installed_as = $(DESTDIR)$(word 3,$(call parts,$1))$(if $(filter %/,$1),$(notdir $(word 1,$(call parts,$1))))
+
+install: $(OUT)/sluice ## binary, manual pages, completion, systemd unit, sample configuration (PREFIX, DESTDIR)
 	install -D -m 755 $(OUT)/sluice $(DESTDIR)$(PREFIX)/sbin/sluice
-	for page in $(wildcard etc/man/*.8); do \
-	    install -D -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man8/$${page##*/}; done
-	for page in $(wildcard etc/man/*.5); do \
-	    install -D -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man5/$${page##*/}; done
-	if [ -f etc/systemd/sluice.service ]; then install -d $(DESTDIR)$(UNITDIR) && \
-	    sed 's|/usr/sbin/sluice|$(PREFIX)/sbin/sluice|' etc/systemd/sluice.service \
-	        > $(DESTDIR)$(UNITDIR)/sluice.service; fi
-	if [ -f etc/sluice.conf ]; then \
-	    install -D -m 644 etc/sluice.conf $(DESTDIR)$(SYSCONFDIR)/sluice/sluice.conf.sample; fi
+	@$(MAKE) --no-print-directory install-shared
+
+# All but the binary.
+install-shared:
+	$(foreach i,$(INSTALL),install -D -m $(word 2,$(call parts,$i)) $(word 1,$(call parts,$i)) $(call installed_as,$i) &&) true
+	sed -i 's|/usr/sbin/sluice|$(PREFIX)/sbin/sluice|' $(DESTDIR)$(UNITDIR)/sluice.service
 
 uninstall: ## removes what install put there; your own configuration stays
-	rm -f $(DESTDIR)$(PREFIX)/sbin/sluice $(DESTDIR)$(UNITDIR)/sluice.service \
-	    $(DESTDIR)$(SYSCONFDIR)/sluice/sluice.conf.sample
-	rm -f $(addprefix $(DESTDIR)$(PREFIX)/share/man/man8/,$(notdir $(wildcard etc/man/*.8))) \
-	    $(addprefix $(DESTDIR)$(PREFIX)/share/man/man5/,$(notdir $(wildcard etc/man/*.5)))
+	rm -f $(DESTDIR)$(PREFIX)/sbin/sluice $(foreach i,$(INSTALL),$(call installed_as,$i))
+	-rmdir -p --ignore-fail-on-non-empty $(DESTDIR)$(SHARE)/doc/sluice/examples $(DESTDIR)$(SYSCONFDIR)/sluice 2>/dev/null
+
+deb: ## a Debian package in build/, from the release build
+	@+scripts/setup.sh build
+	@+$(MAKE) --no-print-directory BUILD=release all
+	@+etc/debian/build.sh $(OUT)/sluice $(VERSION) $(OUT)
 
 clean: ## remove build folders
 	rm -rf build build-*
@@ -229,4 +253,4 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: all unit fuzzers bench-programs bench-modules test tsan fuzz bench demo format format-check lint \
-        check-includes long-functions install uninstall clean help FORCE
+        check-includes long-functions docs install install-shared uninstall deb clean help FORCE

@@ -79,6 +79,14 @@ if [[ $level == stacks ]]; then
     want openssl cmd openssl
     want php-fpm file /usr/sbin/php-fpm*
     want uwsgi-core cmd uwsgi-core
+    want dpkg-dev cmd dpkg-shlibdeps
+    want lintian cmd lintian
+    want systemd cmd systemd-analyze
+    want mandoc cmd mandoc
+    want man-db cmd man
+    want logrotate cmd logrotate
+    want zsh cmd zsh
+    want passwd cmd useradd
     want uwsgi-plugin-python3 file /usr/lib/uwsgi/plugins/python3*_plugin.so
     want postgresql file /usr/lib/postgresql/*/bin/initdb
     want mariadb-server cmd mariadbd

@@ -134,6 +134,8 @@ struct command_row {
     command_fn *run;
     const char *help;
 };
+/* In the order of help; NULL behind the last one. */
+const struct command_row *commands_row(uint32_t i);
 /* The row with most words that are all there, NULL: none. */
 const struct command_row *commands_find(const struct str *words, uint32_t n, uint32_t *out_name);
 /* help: the rows that the level allows and that begin with these words. */

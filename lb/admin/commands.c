@@ -92,6 +92,11 @@ static bool row_matches(const struct command_row *row, const struct str *words, 
     }
 }
 
+const struct command_row *commands_row(uint32_t i)
+{
+    return i < ARRAY_LEN(rows) ? &rows[i] : NULL;
+}
+
 const struct command_row *commands_find(const struct str *words, uint32_t n, uint32_t *out_name)
 {
     const struct command_row *best = NULL;

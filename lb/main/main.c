@@ -1,4 +1,5 @@
 /* main.c - which command was asked for, and what it returns. */
+#include "lb/admin/commands_manual.h"
 #include "lb/base/str.h"
 #include "lb/config/conf.h"
 #include "lb/main/conf_tests.h"
@@ -166,6 +167,12 @@ int main(int argc, char **argv)
         break;
     case COMMAND_MANUAL:
         conf_print_manual(stdout);
+        break;
+    case COMMAND_CTL_MANUAL:
+        commands_print_manual(stdout);
+        break;
+    case COMMAND_CTL_WORDS:
+        commands_print_words(stdout);
         break;
     }
     return fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;

@@ -129,13 +129,19 @@ int options_parse(int argc, char **argv, struct options *out, char error[static 
 {
     struct options o = {.command = COMMAND_RUN, .help_of = COMMAND_HELP};
     bool check = false, dump = false, version = false, build = false, help = false;
-    bool sample = false, reference = false, manual = false;
+    bool sample = false, reference = false, manual = false, ctl_manual = false, ctl_words = false;
     const struct arg_row rows[] = {
-        {"--config", 'c', &o.config, NULL},   {"--check", 't', NULL, &check},
-        {"--dump", 'T', NULL, &dump},         {"--version", 'v', NULL, &version},
-        {"--build", 'V', NULL, &build},       {"--help", 'h', NULL, &help},
-        {"--print-sample", 0, NULL, &sample}, {"--print-reference", 0, NULL, &reference},
+        {"--config", 'c', &o.config, NULL},
+        {"--check", 't', NULL, &check},
+        {"--dump", 'T', NULL, &dump},
+        {"--version", 'v', NULL, &version},
+        {"--build", 'V', NULL, &build},
+        {"--help", 'h', NULL, &help},
+        {"--print-sample", 0, NULL, &sample},
+        {"--print-reference", 0, NULL, &reference},
         {"--print-manual", 0, NULL, &manual},
+        {"--print-ctl-manual", 0, NULL, &ctl_manual},
+        {"--print-ctl-words", 0, NULL, &ctl_words},
     };
     int words;
     int rc = args_parse(rows, ARRAY_LEN(rows), ARGS_FIRST, argc - 1, argv + 1, &words, error);
@@ -154,6 +160,10 @@ int options_parse(int argc, char **argv, struct options *out, char error[static 
         o.command = COMMAND_REFERENCE;
     else if (manual)
         o.command = COMMAND_MANUAL;
+    else if (ctl_manual)
+        o.command = COMMAND_CTL_MANUAL;
+    else if (ctl_words)
+        o.command = COMMAND_CTL_WORDS;
     else if (dump)
         o.command = COMMAND_DUMP;
     else if (check)

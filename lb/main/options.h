@@ -20,6 +20,8 @@ enum command {
     COMMAND_SAMPLE,    /* --print-sample: etc/sluice.conf from the schema */
     COMMAND_REFERENCE, /* --print-reference: the settings as Markdown */
     COMMAND_MANUAL,    /* --print-manual: the settings as a manual page */
+    COMMAND_CTL_MANUAL, /* --print-ctl-manual: the commands of the stats socket as a manual page */
+    COMMAND_CTL_WORDS,  /* --print-ctl-words: their words alone, for completion */
     COMMAND_QUICK,
     COMMAND_EXPLAIN,
     COMMAND_CTL,
