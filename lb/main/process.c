@@ -7,6 +7,7 @@
 #include "lb/base/log.h"
 #include "lb/config/conf.h"
 #include "lb/main/admin_glue.h"
+#include "lb/main/advice.h"
 #include "lb/main/checker_thread.h"
 #include "lb/main/crash.h"
 #include "lb/main/drain.h"
@@ -241,6 +242,31 @@ static void announce(const struct process *p, const struct io_probe *probe)
         events_log(EVENT_LIMIT, LOG_LEVEL_WARN, NULL,
                    "limits.connections = %u cannot be had: %s allow %u", p->conf->max_connections,
                    by, p->max_connections);
+}
+
+static void advise(const struct process *p)
+{
+    struct advice_about about = {
+        .files = p->limits.files,
+        .max_connections = p->max_connections,
+        .files_suffice = p->max_connections == p->conf->max_connections,
+    };
+    struct strbuf lines = {0};
+
+    for (uint32_t i = 0; i < p->conf->n_listeners; i++)
+        for (uint32_t j = 0; j < p->conf->listeners[i].n_binds; j++)
+            if (addr_family(&p->conf->listeners[i].binds[j].addr) != AF_UNIX)
+                about.tcp_listeners = true;
+    for (uint32_t i = 0; i < p->conf->n_pools; i++)
+        for (uint32_t j = 0; j < p->conf->pools[i].n_backends; j++) {
+            const struct addr_spec *a = &p->conf->pools[i].backends[j].address;
+            if (a->addr.len == 0 || addr_family(&a->addr) != AF_UNIX)
+                about.tcp_backends = true;
+        }
+    advice_collect("", &about, &lines);
+    for (struct str rest = strbuf_str(&lines), line; (line = str_word(&rest, "\n")).len > 0;)
+        log_warn(STR_FMT, STR_ARG(line));
+    strbuf_fini(&lines);
 }
 
 static int start_control_loop(struct process *p)
@@ -582,6 +608,7 @@ static int prepare(struct process *p)
     log_set_sink(log_targets_get(&p->logs, p->conf->log.output, &why));
     log_thread_start();
     announce(p, &probe);
+    advise(p);
     if (p->tls != NULL)
         tls_store_check_access(p->tls);
     if ((rc = build_pools(p)) < 0)
