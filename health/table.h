@@ -122,7 +122,7 @@ struct backend_slot {
     /* Then: cold. */
     alignas(CACHE_LINE) char name[LIMIT_NAME_LEN + 1];
     char pool_name[LIMIT_NAME_LEN + 1];
-    bool backup;
+    _Atomic bool backup;       /* control thread changes it */
     uint16_t initial_weight;   /* configured */
     _Atomic uint32_t sequence; /* seqlock of info */
     _Atomic uint32_t refs;     /* of the checker: a removed slot waits for them */

@@ -72,7 +72,8 @@ struct admin_ops {
     void *ctx;
     void (*process_info)(void *ctx, struct process_info *out);
 
-    /* Objects, fixed for the life of the process until reload exists. */
+    /* Objects; a reload puts others in their place, between two turns: no pointer or index of them
+     * is kept from one turn to the next. */
     struct pool *const *pools;
     uint32_t n_pools;
     struct listener_stats *const *listeners;
@@ -104,6 +105,8 @@ struct admin_ops {
     int (*set_address)(void *ctx, struct backend_slot *slot, const struct addr *addr,
                        const char **out_error);
     void (*dump_config)(void *ctx, struct strbuf *out); /* `show config` */
+    /* `reload`: text has lines of what has changed, or of what is wrong. */
+    void (*reload)(void *ctx, void (*done)(void *arg, bool good, const char *text), void *arg);
     /* Calls fn for each, listener by listener; the facts are valid during the call. May be NULL. */
     void (*each_certificate)(void *ctx, void (*fn)(void *arg, const struct certificate_info *c),
                              void *arg);

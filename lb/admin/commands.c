@@ -19,6 +19,8 @@ static const struct command_row rows[] = {
     {"get weight", "<bk>/<srv>", USER, cmd_server_get_weight, "report a server's current weight"},
     {"operator", "", USER, cmd_client_operator,
      "lower the level of the current session to operator"},
+    {"reload", "", ADMIN, cmd_config_reload,
+     "read the configuration again and put it in force, or say what is wrong with it"},
     {"set server", "<bk>/<srv> [opts]", ADMIN, cmd_server_set,
      "change a server's state, weight, address or health"},
     {"set severity-output", "[none|number|string]", USER, cmd_client_set_severity,

@@ -561,6 +561,11 @@ void control_listen(struct control *control, int fd, const char *path, enum cont
     io_accept(control->loop->io, &s->accept, fd);
 }
 
+void control_follow(struct control *control)
+{
+    sampler_follow(control->env.sampler);
+}
+
 void control_stop(struct control *control)
 {
     if (control->stopping)

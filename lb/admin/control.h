@@ -15,6 +15,8 @@ struct control *control_new(struct loop *loop, const struct admin_ops *ops);
 /* A listening unix socket, already bound by main; fd is taken over. path is for `show cli sockets`.
  */
 void control_listen(struct control *c, int fd, const char *path, enum control_level level);
+/* Listeners and pools of ops are others (a reload). */
+void control_follow(struct control *c);
 /* Samples rates and averages once a second; started by control_new. */
 void control_stop(struct control *c);
 bool control_stopped(const struct control *c);

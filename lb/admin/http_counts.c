@@ -8,37 +8,142 @@
 
 #include <stdlib.h>
 
+/* Of what it is, is kept beside it: a reload may have put another one in its place. */
 struct listener_base {
+    const struct listener_stats *of;
     struct route_counters *routes;
+    const struct route_counters **of_routes;
+    uint32_t n_routes;
     struct reason_counters reasons;
     struct histogram_sum *latency;
 };
 
 struct pool_base {
+    const struct pool_kept *of;
     struct reason_counters reasons;
     struct histogram_sum *latency;
     struct histogram_sum **members;
+    const struct member_counts **of_members;
+    uint32_t n_members;
 };
 
 struct http_counts {
     const struct admin_ops *ops;
     struct listener_base *listeners;
     struct pool_base *pools;
+    uint32_t n_listeners, n_pools;
 };
+
+static void listener_make(struct listener_base *b, const struct listener_stats *l)
+{
+    b->of = l;
+    b->n_routes = l->n_routes;
+    b->routes = xaligned((l->n_routes + 1) * sizeof(struct route_counters));
+    b->of_routes = xcalloc(l->n_routes + 1, sizeof(b->of_routes[0]));
+    for (uint32_t i = 0; i < l->n_routes; i++)
+        b->of_routes[i] = l->routes[i].rows;
+}
+
+static void pool_make(struct pool_base *b, const struct pool *p)
+{
+    b->of = p->kept;
+    b->n_members = p->n_members;
+    b->members = xcalloc(p->n_members + 1, sizeof(b->members[0]));
+    b->of_members = xcalloc(p->n_members + 1, sizeof(b->of_members[0]));
+    for (uint32_t i = 0; i < p->n_members; i++)
+        b->of_members[i] = p->members[i].counts;
+}
+
+static void listener_take(struct listener_base *b, struct listener_base *old)
+{
+    b->reasons = old->reasons;
+    b->latency = old->latency;
+    old->latency = NULL;
+    for (uint32_t i = 0; i < b->n_routes; i++)
+        for (uint32_t k = 0, n = old->n_routes; k < n; k++)
+            if (old->of_routes[(i + k) % n] == b->of_routes[i]) { /* at its old place, mostly */
+                b->routes[i] = old->routes[(i + k) % n];
+                break;
+            }
+}
+
+static void pool_take(struct pool_base *b, struct pool_base *old)
+{
+    b->reasons = old->reasons;
+    b->latency = old->latency;
+    old->latency = NULL;
+    for (uint32_t i = 0; i < b->n_members; i++)
+        for (uint32_t k = 0, n = old->n_members; k < n; k++)
+            if (old->of_members[(i + k) % n] == b->of_members[i]) {
+                b->members[i] = old->members[(i + k) % n];
+                old->members[(i + k) % n] = NULL;
+                break;
+            }
+}
+
+static void listener_fini(struct listener_base *b)
+{
+    free(b->routes);
+    free(b->of_routes);
+    free(b->latency);
+}
+
+static void pool_fini(struct pool_base *b)
+{
+    for (uint32_t m = 0; m < b->n_members; m++)
+        free(b->members[m]);
+    free(b->members);
+    free(b->of_members);
+    free(b->latency);
+}
+
+static void make(struct http_counts *h)
+{
+    const struct admin_ops *ops = h->ops;
+
+    h->n_listeners = ops->n_listeners;
+    h->n_pools = ops->n_pools;
+    h->listeners = xaligned((ops->n_listeners + 1) * sizeof(h->listeners[0]));
+    h->pools = xaligned((ops->n_pools + 1) * sizeof(h->pools[0]));
+    for (uint32_t i = 0; i < ops->n_listeners; i++)
+        listener_make(&h->listeners[i], ops->listeners[i]);
+    for (uint32_t i = 0; i < ops->n_pools; i++)
+        pool_make(&h->pools[i], ops->pools[i]);
+}
+
+static void fini(struct http_counts *h)
+{
+    for (uint32_t i = 0; i < h->n_listeners; i++)
+        listener_fini(&h->listeners[i]);
+    for (uint32_t i = 0; i < h->n_pools; i++)
+        pool_fini(&h->pools[i]);
+    free(h->listeners);
+    free(h->pools);
+}
 
 struct http_counts *http_counts_new(const struct admin_ops *ops)
 {
     struct http_counts *h = xcalloc(1, sizeof(*h));
 
     h->ops = ops;
-    h->listeners = xaligned((ops->n_listeners + 1) * sizeof(h->listeners[0]));
-    h->pools = xaligned((ops->n_pools + 1) * sizeof(h->pools[0]));
-    for (uint32_t i = 0; i < ops->n_listeners; i++)
-        h->listeners[i].routes =
-            xaligned((ops->listeners[i]->n_routes + 1) * sizeof(struct route_counters));
-    for (uint32_t i = 0; i < ops->n_pools; i++)
-        h->pools[i].members = xcalloc(ops->pools[i]->n_members + 1, sizeof(h->pools[i].members[0]));
+    make(h);
     return h;
+}
+
+void http_counts_follow(struct http_counts *h)
+{
+    struct http_counts old = *h;
+
+    make(h);
+    for (uint32_t i = 0; i < h->n_listeners; i++)
+        for (uint32_t k = 0; k < old.n_listeners; k++)
+            if (old.listeners[k].of == h->listeners[i].of)
+                listener_take(&h->listeners[i], &old.listeners[k]);
+    for (uint32_t i = 0; i < h->n_pools; i++)
+        for (uint32_t k = 0; k < old.n_pools; k++)
+            if (old.pools[k].of == h->pools[i].of)
+                pool_take(&h->pools[i], &old.pools[k]);
+    fini(&old);
 }
 
 void http_counts_free(struct http_counts **counts)
@@ -47,18 +152,7 @@ void http_counts_free(struct http_counts **counts)
 
     if (h == NULL)
         return;
-    for (uint32_t i = 0; i < h->ops->n_listeners; i++) {
-        free(h->listeners[i].routes);
-        free(h->listeners[i].latency);
-    }
-    for (uint32_t i = 0; i < h->ops->n_pools; i++) {
-        for (uint32_t m = 0; m < h->ops->pools[i]->n_members; m++)
-            free(h->pools[i].members[m]);
-        free(h->pools[i].members);
-        free(h->pools[i].latency);
-    }
-    free(h->listeners);
-    free(h->pools);
+    fini(h);
     free(h);
     *counts = NULL;
 }

@@ -16,6 +16,8 @@ struct http_counts;
 /* ops must outlive it. */
 struct http_counts *http_counts_new(const struct admin_ops *ops);
 void http_counts_free(struct http_counts **counts);
+/* Listeners and pools of ops are others: those that were there keep what is known of them. */
+void http_counts_follow(struct http_counts *h);
 /* Maxima start anew; with all, everything does. */
 void http_counts_clear(struct http_counts *h, bool all);
 

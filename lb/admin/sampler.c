@@ -19,7 +19,9 @@ struct averages {
     double queue_mean, connect_mean, response_mean, total_mean; /* us */
 };
 
+/* Of what they are, is kept beside them: a reload may have put another one in their place. */
 struct listener_state {
+    const struct listener_stats *of;
     struct listener_counters base;
     struct sampler_rate sessions, connections, requests;
 };
@@ -32,14 +34,18 @@ struct backend_state {
 };
 
 struct pool_state {
+    const struct pool_kept *of;
     struct backend_state whole;
     struct backend_state *members;
+    const struct member_counts **of_members;
+    uint32_t n_members;
 };
 
 struct sampler {
     const struct admin_ops *ops;
     struct listener_state *listeners;
     struct pool_state *pools;
+    uint32_t n_listeners, n_pools;
     struct sampler_rate connections, sessions, bytes_out;
     struct sampler_rate tls, tls_full, backend_tls_full;
     uint64_t busy_us, idle_us;
@@ -128,7 +134,9 @@ static void listener_subtract(struct listener_counters *c, const struct listener
 
 static void rate_tick(struct sampler_rate *r, uint64_t sum, uint64_t elapsed_us)
 {
-    uint64_t rate = ((sum - r->last) * 1000000 + elapsed_us / 2) / elapsed_us;
+    /* A sum over all is less than before when one of them is gone. */
+    uint64_t more = sum > r->last ? sum - r->last : 0;
+    uint64_t rate = (more * 1000000 + elapsed_us / 2) / elapsed_us;
 
     r->last = sum;
     r->now = rate > UINT32_MAX ? UINT32_MAX : (uint32_t)rate;
@@ -252,6 +260,51 @@ void sampler_tick(struct sampler *s, uint64_t now_us)
 
 /* ---- life ---- */
 
+static void pool_make(struct pool_state *state, const struct pool *p)
+{
+    state->of = p->kept;
+    state->n_members = p->n_members;
+    state->members = xaligned((p->n_members + 1) * sizeof(state->members[0]));
+    state->of_members = xcalloc(p->n_members + 1, sizeof(state->of_members[0]));
+    for (uint32_t i = 0; i < p->n_members; i++)
+        state->of_members[i] = p->members[i].counts;
+}
+
+static void pool_take(struct pool_state *state, const struct pool_state *old)
+{
+    state->whole = old->whole;
+    for (uint32_t i = 0; i < state->n_members; i++)
+        for (uint32_t k = 0, n = old->n_members; k < n; k++)
+            if (old->of_members[(i + k) % n] == state->of_members[i]) { /* mostly where it was */
+                state->members[i] = old->members[(i + k) % n];
+                break;
+            }
+}
+
+static void make(struct sampler *s)
+{
+    const struct admin_ops *ops = s->ops;
+
+    s->n_listeners = ops->n_listeners;
+    s->n_pools = ops->n_pools;
+    s->listeners = xaligned((ops->n_listeners + 1) * sizeof(s->listeners[0]));
+    s->pools = xaligned((ops->n_pools + 1) * sizeof(s->pools[0]));
+    for (uint32_t i = 0; i < ops->n_listeners; i++)
+        s->listeners[i].of = ops->listeners[i];
+    for (uint32_t i = 0; i < ops->n_pools; i++)
+        pool_make(&s->pools[i], ops->pools[i]);
+}
+
+static void fini(struct sampler *s)
+{
+    for (uint32_t i = 0; i < s->n_pools; i++) {
+        free(s->pools[i].members);
+        free(s->pools[i].of_members);
+    }
+    free(s->pools);
+    free(s->listeners);
+}
+
 struct sampler *sampler_new(const struct admin_ops *ops, uint64_t now_us)
 {
     struct sampler *s = xaligned(sizeof(*s));
@@ -259,13 +312,26 @@ struct sampler *sampler_new(const struct admin_ops *ops, uint64_t now_us)
     s->ops = ops;
     s->ticked_us = now_us;
     s->idle_percent = 100;
-    s->listeners = xaligned((ops->n_listeners + 1) * sizeof(s->listeners[0]));
-    s->pools = xaligned((ops->n_pools + 1) * sizeof(s->pools[0]));
-    for (uint32_t i = 0; i < ops->n_pools; i++)
-        s->pools[i].members =
-            xaligned((ops->pools[i]->n_members + 1) * sizeof(s->pools[i].members[0]));
+    make(s);
     s->http = http_counts_new(ops);
     return s;
+}
+
+void sampler_follow(struct sampler *s)
+{
+    struct sampler old = *s;
+
+    make(s);
+    for (uint32_t i = 0; i < s->n_listeners; i++)
+        for (uint32_t k = 0; k < old.n_listeners; k++)
+            if (old.listeners[k].of == s->listeners[i].of)
+                s->listeners[i] = old.listeners[k];
+    for (uint32_t i = 0; i < s->n_pools; i++)
+        for (uint32_t k = 0; k < old.n_pools; k++)
+            if (old.pools[k].of == s->pools[i].of)
+                pool_take(&s->pools[i], &old.pools[k]);
+    fini(&old);
+    http_counts_follow(s->http);
 }
 
 void sampler_free(struct sampler **sampler)
@@ -274,11 +340,8 @@ void sampler_free(struct sampler **sampler)
 
     if (s == NULL)
         return;
-    for (uint32_t i = 0; i < s->ops->n_pools; i++)
-        free(s->pools[i].members);
+    fini(s);
     http_counts_free(&s->http);
-    free(s->pools);
-    free(s->listeners);
     free(s);
     *sampler = NULL;
 }

@@ -48,6 +48,9 @@ struct process_sample {
 /* ops must outlive it; now_us is monotonic. */
 struct sampler *sampler_new(const struct admin_ops *ops, uint64_t now_us);
 void sampler_free(struct sampler **s);
+/* Listeners and pools of ops are others (a reload): those that were there keep what is known of
+ * them. */
+void sampler_follow(struct sampler *s);
 void sampler_tick(struct sampler *s, uint64_t now_us);
 /* Maxima start anew; with all, every counter does. */
 void sampler_clear(struct sampler *s, bool all);

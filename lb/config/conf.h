@@ -77,6 +77,16 @@ void conf_free(struct conf **c);
 /* The effective configuration with every default, in the configuration language (-T, show config).
  */
 void conf_dump(const struct conf *c, struct strbuf *out);
+/* The same of one pool or listener alone: equal texts mean the same. What is in files that it names
+ * is not a part of it. */
+void conf_dump_pool(const struct pool_conf *p, struct strbuf *out);
+void conf_dump_listener(const struct listener_conf *l, struct strbuf *out);
+/* Their TLS alone; nothing: there is none. Of checks: whether their own or the pool's. */
+void conf_dump_pool_tls(const struct pool_conf *p, struct strbuf *out);
+void conf_dump_check_tls(const struct pool_conf *p, struct strbuf *out);
+void conf_dump_listener_tls(const struct listener_conf *l, struct strbuf *out);
+/* Global settings that differ and that only a restart can change: a path on each line. */
+void conf_restart_changes(const struct conf *a, const struct conf *b, struct strbuf *names);
 /* Every setting with its default and help, from the schema: etc/sluice.conf and the reference. */
 void conf_print_sample(FILE *out);
 void conf_print_reference(FILE *out); /* Markdown */

@@ -48,35 +48,86 @@ static void dump_group(const struct schema_row *row, const void *base, enum pool
     }
 }
 
+static void dump_row(const struct schema_row *row, const void *base, enum pool_mode mode,
+                     unsigned indent, struct strbuf *out)
+{
+    const char *name = schema_name(row);
+    struct strbuf value = {0};
+
+    if (row->type == SCHEMA_GROUPS) {
+        dump_objects(row, base, mode, indent, out);
+    } else if (row->type == SCHEMA_GROUP) {
+        dump_group(row, base, mode, indent, out);
+    } else if (row->type == SCHEMA_OBJECT) {
+        const void *object = *(void *const *)(const void *)((const char *)base + row->offset);
+        if (object != NULL)
+            dump_group(row, object, mode, indent, out);
+        else if (row->offset2 != 0 && *((const bool *)base + row->offset2))
+            line(out, indent, name, " = false;");
+    } else if (value_print(row, base, &value)) {
+        strbuf_addf(out, "%*s%s = %s;\n", (int)(4 * indent), "", name, value.p);
+    }
+    strbuf_fini(&value);
+}
+
 static void dump_settings(const char *parent, const void *base, enum pool_mode mode,
                           unsigned indent, struct strbuf *out)
 {
-    struct strbuf value = {0};
 
     for (const struct schema_row *row = schema_next(parent, NULL); row != NULL;
          row = schema_next(parent, row)) {
-        const char *name = schema_name(row);
         if ((row->flags & SCHEMA_IS_MODE) != 0)
             memcpy(&mode, (const char *)base + row->offset, sizeof(mode));
-        if (!schema_fits_mode(row, mode == MODE_HTTP))
-            continue;
-        if (row->type == SCHEMA_GROUPS) {
-            dump_objects(row, base, mode, indent, out);
-        } else if (row->type == SCHEMA_GROUP) {
-            dump_group(row, base, mode, indent, out);
-        } else if (row->type == SCHEMA_OBJECT) {
-            const void *object = *(void *const *)(const void *)((const char *)base + row->offset);
-            if (object != NULL)
-                dump_group(row, object, mode, indent, out);
-            else if (row->offset2 != 0 && *((const bool *)base + row->offset2))
-                line(out, indent, name, " = false;");
-        } else {
-            strbuf_clear(&value);
-            if (value_print(row, base, &value))
-                strbuf_addf(out, "%*s%s = %s;\n", (int)(4 * indent), "", name, value.p);
-        }
+        if (schema_fits_mode(row, mode == MODE_HTTP))
+            dump_row(row, base, mode, indent, out);
     }
-    strbuf_fini(&value);
+}
+
+void conf_restart_changes(const struct conf *a, const struct conf *b, struct strbuf *names)
+{
+    struct strbuf x = {0}, y = {0};
+
+    for (const struct schema_row *row = schema_next("", NULL); row != NULL;
+         row = schema_next("", row)) {
+        if (row->reload != SCHEMA_RESTART)
+            continue;
+        strbuf_clear(&x);
+        strbuf_clear(&y);
+        dump_row(row, conf_own_of(a), MODE_TCP, 0, &x);
+        dump_row(row, conf_own_of(b), MODE_TCP, 0, &y);
+        if (!str_eq(strbuf_str(&x), strbuf_str(&y)))
+            strbuf_addf(names, "%s\n", row->path);
+    }
+    strbuf_fini(&x);
+    strbuf_fini(&y);
+}
+
+void conf_dump_pool(const struct pool_conf *p, struct strbuf *out)
+{
+    dump_settings("pools", p, p->mode, 0, out);
+}
+
+void conf_dump_pool_tls(const struct pool_conf *p, struct strbuf *out)
+{
+    if (p->tls != NULL)
+        dump_settings("pools.tls", p->tls, p->mode, 0, out);
+}
+
+void conf_dump_listener_tls(const struct listener_conf *l, struct strbuf *out)
+{
+    if (l->tls != NULL)
+        dump_settings("listeners.tls", l->tls, l->mode, 0, out);
+}
+
+void conf_dump_check_tls(const struct pool_conf *p, struct strbuf *out)
+{
+    if (p->health.tls != NULL)
+        dump_settings("pools.tls", p->health.tls, p->mode, 0, out);
+}
+
+void conf_dump_listener(const struct listener_conf *l, struct strbuf *out)
+{
+    dump_settings("listeners", l, l->mode, 0, out);
 }
 
 void conf_dump(const struct conf *c, struct strbuf *out)

@@ -2,11 +2,13 @@
 #include "lb/main/admin_glue.h"
 
 #include "health/checker.h"
+#include "lb/admin/control.h"
 #include "lb/base/alloc.h"
 #include "lb/config/conf.h"
 #include "lb/main/checker_thread.h"
 #include "lb/main/explain.h"
 #include "lb/main/process.h"
+#include "lb/main/reload.h"
 #include "lb/main/resolve.h"
 #include "lb/main/tls_store.h"
 #include "lb/main/version.h"
@@ -389,6 +391,11 @@ static void dump_config(void *ctx, struct strbuf *out)
     conf_dump(p->conf, out);
 }
 
+static void reload(void *ctx, void (*done)(void *arg, bool good, const char *text), void *arg)
+{
+    reload_request(ctx, "stats socket", done, arg);
+}
+
 static int explain_request(void *ctx, const struct str *words, uint32_t n, bool json,
                            struct strbuf *out)
 {
@@ -422,9 +429,19 @@ void admin_glue_init(struct process *p)
         .not_ready_reason = not_ready_reason,
         .set_address = set_address,
         .dump_config = dump_config,
+        .reload = reload,
         .each_certificate = each_certificate,
         .explain = explain_request,
     };
+}
+
+void admin_glue_follow(struct process *p)
+{
+    p->ops.pools = p->pools;
+    p->ops.n_pools = p->conf->n_pools;
+    p->ops.listeners = p->listeners;
+    p->ops.n_listeners = p->conf->n_listeners;
+    control_follow(p->control);
 }
 
 bool admin_glue_idle(const struct process *p)

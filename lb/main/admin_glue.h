@@ -8,7 +8,9 @@
 
 struct process;
 
-void admin_glue_init(struct process *p); /* after everything that ops points to exists */
+void admin_glue_init(struct process *p);
+void admin_glue_follow(struct process *p);
+/* another snapshot is in force */ /* after everything that ops points to exists */
 /* No question is on its way any more. */
 bool admin_glue_idle(const struct process *p);
 void admin_glue_fini(struct process *p); /* idle */

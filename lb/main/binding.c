@@ -42,6 +42,14 @@ static void remove_path(const struct binding_path *p, const char *path)
         unlink(path);
 }
 
+static void log_lines(enum log_level level, const struct strbuf *lines)
+{
+    for (struct str rest = strbuf_str(lines), line; rest.len > 0;) {
+        line = str_word(&rest, "\n");
+        log_msg(level, STR_FMT, STR_ARG(line));
+    }
+}
+
 /* ---- stats sockets ---- */
 
 static int fail(const struct stats_conf *s, const char *what)
@@ -192,70 +200,103 @@ static const char *path_of(const struct addr *addr)
     return addr_family(addr) == AF_UNIX && addr->un.sun_path[0] != '\0' ? addr->un.sun_path : NULL;
 }
 
-static int bind_one(struct binding *b, uint32_t listener, uint32_t bind)
+int binding_add(struct binding *b, const struct listener_conf *l, uint32_t bind,
+                struct strbuf *errors)
 {
-    const struct listener_conf *l = &b->conf->listeners[listener];
     const struct listener_bind_opts opts = {.sockets = b->sockets, .backlog = BACKLOG};
+    const struct addr *addr = &l->binds[bind].addr;
     const char *why = "";
     int *fds = xcalloc(b->sockets, sizeof(fds[0]));
 
     for (uint32_t i = 0; i < b->sockets; i++)
         fds[i] = -1;
-    int rc = listener_bind(&l->binds[bind].addr, &opts, fds, &why);
+    int rc = listener_bind(addr, &opts, fds, &why);
     if (rc < 0) {
-        log_error("%s:%d: listener \"%s\": cannot listen on %s: %s", l->file, l->line, l->name,
-                  l->bind_texts[bind], why);
+        strbuf_addf(errors, "%s:%d: listener \"%s\": cannot listen on %s: %s\n", l->file, l->line,
+                    l->name, l->bind_texts[bind], why);
         free(fds);
         return rc;
     }
     b->rows = xrealloc(b->rows, (b->n + 1) * sizeof(b->rows[0]));
     struct binding_row *row = &b->rows[b->n++];
-    *row = (struct binding_row){.listener = listener, .bind = bind, .fds = fds};
-    if (path_of(&l->binds[bind].addr) != NULL)
-        note_path(&row->path, path_of(&l->binds[bind].addr));
+    *row = (struct binding_row){.id = ++b->last_id, .addr = *addr, .fds = fds};
+    if (path_of(addr) != NULL)
+        note_path(&row->path, path_of(addr));
     rc = share_out(b, fds);
     if (rc < 0)
-        log_error("listener \"%s\": %s", l->name, strerror(-rc));
+        strbuf_addf(errors, "listener \"%s\": %s\n", l->name, strerror(-rc));
     return rc;
 }
 
 int binding_listeners(struct binding *b)
 {
+    struct strbuf errors = {0};
     int first = 0;
 
     for (uint32_t i = 0; i < b->conf->n_listeners; i++) {
         for (uint32_t j = 0; j < b->conf->listeners[i].n_binds; j++) {
-            int rc = bind_one(b, i, j); /* all that fail are said */
+            int rc =
+                binding_add(b, &b->conf->listeners[i], j, &errors); /* all that fail are said */
             if (rc < 0 && first == 0)
                 first = rc;
         }
     }
+    log_lines(LOG_LEVEL_ERROR, &errors);
+    strbuf_fini(&errors);
     return first;
 }
 
-int binding_take(struct binding *b, uint32_t row, uint32_t worker)
+static struct binding_row *row_of(const struct binding *b, uint32_t id)
 {
-    int fd = b->rows[row].fds[worker];
+    for (uint32_t i = 0; i < b->n; i++)
+        if (b->rows[i].id == id)
+            return &b->rows[i];
+    return NULL;
+}
 
-    sl_assert(fd >= 0);
-    b->rows[row].fds[worker] = -1;
+const struct binding_row *binding_find(const struct binding *b, const struct addr *addr)
+{
+    for (uint32_t i = 0; i < b->n; i++)
+        if (addr_eq(&b->rows[i].addr, addr))
+            return &b->rows[i];
+    return NULL;
+}
+
+int binding_take(struct binding *b, uint32_t id, uint32_t worker)
+{
+    struct binding_row *row = row_of(b, id);
+
+    sl_assert(row != NULL && row->fds[worker] >= 0);
+    int fd = row->fds[worker];
+    row->fds[worker] = -1;
     return fd;
 }
 
 /* ---- end ---- */
 
+static void row_fini(const struct binding *b, struct binding_row *row)
+{
+    for (uint32_t w = 0; w < b->sockets; w++)
+        if (row->fds[w] >= 0)
+            close(row->fds[w]);
+    free(row->fds);
+    if (row->path.ino != 0)
+        remove_path(&row->path, path_of(&row->addr));
+}
+
+void binding_remove(struct binding *b, uint32_t id)
+{
+    struct binding_row *row = row_of(b, id);
+
+    sl_assert(row != NULL);
+    row_fini(b, row);
+    *row = b->rows[--b->n];
+}
+
 void binding_fini(struct binding *b)
 {
-    for (uint32_t i = 0; i < b->n; i++) {
-        struct binding_row *row = &b->rows[i];
-        for (uint32_t w = 0; w < b->sockets; w++)
-            if (row->fds[w] >= 0)
-                close(row->fds[w]);
-        free(row->fds);
-        if (row->path.ino != 0)
-            remove_path(&row->path,
-                        path_of(&b->conf->listeners[row->listener].binds[row->bind].addr));
-    }
+    for (uint32_t i = 0; i < b->n; i++)
+        row_fini(b, &b->rows[i]);
     free(b->rows);
     for (uint32_t i = 0; b->stats != NULL && i < b->conf->n_stats; i++) {
         if (b->stats[i].fd >= 0)

@@ -6,6 +6,7 @@
 #include "lb/config/conf.h"
 #include "lb/main/admin_glue.h"
 #include "lb/main/options.h"
+#include "lb/main/reload.h"
 #include "lb/main/resolve.h"
 #include "lb/main/systemd.h"
 #include "lb/main/tls_store.h"
@@ -13,6 +14,7 @@
 #include "lb/obs/events.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -129,8 +131,8 @@ void drain_step(struct process *p)
 
 bool drain_over(const struct process *p)
 {
-    return p->phase == PHASE_CLOSING && control_stopped(p->control) && admin_glue_idle(p) &&
-           signals_stopped(&p->signals);
+    return p->phase == PHASE_CLOSING && reload_idle(p) && control_stopped(p->control) &&
+           admin_glue_idle(p) && signals_stopped(&p->signals);
 }
 
 static void on_end_signal(struct process *p, int signo)
@@ -173,12 +175,11 @@ void drain_on_signal(void *arg, int signo)
         log_reopen();
         events_log(EVENT_LIFE, LOG_LEVEL_INFO, NULL, "signal USR1: logs are opened again");
         return;
-    default: /* HUP, USR2 */
-        events_log(EVENT_RELOAD, LOG_LEVEL_WARN, NULL,
-                   "signal %s: this version cannot reload yet; the configuration stays as it is%s",
-                   sigabbrev_np(signo), p->tls != NULL ? ", the files of TLS are read again" : "");
-        if (p->tls != NULL && p->phase == PHASE_RUNNING)
-            tls_store_reload(p->tls);
+    default: { /* HUP, USR2 */
+        char by[32];
+        snprintf(by, sizeof(by), "signal %s", sigabbrev_np(signo));
+        reload_request(p, by, NULL, NULL);
         return;
+    }
     }
 }

@@ -84,8 +84,8 @@ int explain_live(struct process *p, const struct str *words, uint32_t n, bool js
     };
 
     for (uint32_t i = 0; i < p->conf->n_listeners; i++)
-        if (p->proxy_listeners[i].http != NULL)
-            listeners[world.n_listeners++] = p->proxy_listeners[i].http;
+        if (p->proxy_listeners[i]->http != NULL)
+            listeners[world.n_listeners++] = p->proxy_listeners[i]->http;
     int rc = answer(&world, words, n, true, json, out);
     free(listeners);
     return rc;

@@ -16,14 +16,16 @@ struct log_sink *log_targets_get(struct log_targets *t, const char *name, const 
     if (sink == NULL)
         return NULL;
     t->rows = xrealloc(t->rows, (t->n + 1) * sizeof(t->rows[0]));
-    t->rows[t->n++] = (struct log_target){name, sink};
+    t->rows[t->n++] = (struct log_target){xstrdup(name), sink};
     return sink;
 }
 
 void log_targets_fini(struct log_targets *t)
 {
-    for (uint32_t i = 0; i < t->n; i++)
+    for (uint32_t i = 0; i < t->n; i++) {
         log_sink_close(&t->rows[i].sink);
+        free(t->rows[i].name);
+    }
     free(t->rows);
     *t = (struct log_targets){0};
 }

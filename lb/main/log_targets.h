@@ -10,7 +10,7 @@ struct log_sink;
 
 struct log_targets {
     struct log_target {
-        const char *name; /* the configuration's */
+        char *name;
         struct log_sink *sink;
     } * rows;
     uint32_t n;

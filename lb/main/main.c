@@ -75,7 +75,7 @@ static int run(const char *path)
 
     if (conf == NULL)
         return EXIT_FAILED;
-    int rc = process_run(conf, path);
+    int rc = process_run(conf, path, true);
     conf_free(&conf);
     return rc;
 }
@@ -100,7 +100,7 @@ static int quick(int argc, char **argv)
         fputs(q.text.p, stdout);
         rc = fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
     } else if (conf != NULL) {
-        rc = process_run(conf, q.name);
+        rc = process_run(conf, q.name, false);
     }
     if (conf != NULL)
         conf_free(&conf);

@@ -12,14 +12,14 @@ enum exit_code { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 enum command {
     COMMAND_RUN,
-    COMMAND_CHECK,     /* -t */
-    COMMAND_DUMP,      /* -T */
-    COMMAND_VERSION,   /* -v */
-    COMMAND_BUILD,     /* -V */
-    COMMAND_HELP,      /* -h */
-    COMMAND_SAMPLE,    /* --print-sample: etc/sluice.conf from the schema */
-    COMMAND_REFERENCE, /* --print-reference: the settings as Markdown */
-    COMMAND_MANUAL,    /* --print-manual: the settings as a manual page */
+    COMMAND_CHECK,      /* -t */
+    COMMAND_DUMP,       /* -T */
+    COMMAND_VERSION,    /* -v */
+    COMMAND_BUILD,      /* -V */
+    COMMAND_HELP,       /* -h */
+    COMMAND_SAMPLE,     /* --print-sample: etc/sluice.conf from the schema */
+    COMMAND_REFERENCE,  /* --print-reference: the settings as Markdown */
+    COMMAND_MANUAL,     /* --print-manual: the settings as a manual page */
     COMMAND_CTL_MANUAL, /* --print-ctl-manual: the commands of the stats socket as a manual page */
     COMMAND_CTL_WORDS,  /* --print-ctl-words: their words alone, for completion */
     COMMAND_QUICK,

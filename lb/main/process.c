@@ -8,11 +8,14 @@
 #include "lb/config/conf.h"
 #include "lb/main/admin_glue.h"
 #include "lb/main/advice.h"
+#include "lb/main/backends.h"
 #include "lb/main/checker_thread.h"
 #include "lb/main/crash.h"
 #include "lb/main/drain.h"
 #include "lb/main/options.h"
+#include "lb/main/reload.h"
 #include "lb/main/resolve.h"
+#include "lb/main/snapshot.h"
 #include "lb/main/systemd.h"
 #include "lb/main/tls_store.h"
 #include "lb/main/worker.h"
@@ -51,10 +54,18 @@ static void on_pool_changed(void *ctx, uint32_t pool)
 {
     struct process *p = ctx;
 
-    pool_rebuild(p->pools[pool], io_wall_us(checker_thread_loop(p->checker)->io));
+    uint64_t wall_us = io_wall_us(checker_thread_loop(p->checker)->io);
+    struct pool_kept *kept = NULL;
+
+    list_for_each (node, &p->live->views[pool]) {
+        struct pool *each = list_entry(node, struct live_pool, view)->pool;
+        kept = each->kept;
+        /* What is told of the pool is told of the newest. */
+        pool_rebuild(each, node->next == &p->live->views[pool] ? wall_us : 0);
+    }
     epoch_collect(p->epochs);
-    for (uint32_t i = 0; i < p->n_workers; i++) {
-        struct wait_queue *q = atomic_load(&p->pools[pool]->kept->queues[i]);
+    for (uint32_t i = 0; kept != NULL && i < kept->n_rows; i++) {
+        struct wait_queue *q = atomic_load(&kept->queues[i]);
         if (q != NULL)
             wait_queue_wake(q);
     }
@@ -65,8 +76,6 @@ static void on_backend_down(void *ctx, uint32_t slot)
     struct process *p = ctx;
     struct backend_slot *s = table_slot(p->table, slot);
 
-    if (!p->conf->pools[s->pool].close_on_down && p->conf->pools[s->pool].mode != MODE_HTTP)
-        return; /* there is nothing to end: no sessions, no idle connections */
     for (uint32_t i = 0; i < p->n_started; i++)
         worker_backend_down(&p->workers[i], s);
 }
@@ -78,7 +87,25 @@ static void on_first_round(void *ctx)
     loop_post(&p->loop, &p->first_round_msg);
 }
 
+/* From a worker: nothing uses one of the retired listeners there any more. */
+static void on_listener_over(void *ctx)
+{
+    struct process *p = ctx;
+
+    if (!atomic_exchange(&p->sweep_posted, true))
+        loop_post(&p->loop, &p->sweep_msg);
+}
+
 /* ---- while it runs: on the control thread ---- */
+
+static void on_sweep_msg(struct loop_msg *msg, void *ctx)
+{
+    struct process *p = ctx;
+
+    (void)msg;
+    atomic_store(&p->sweep_posted, false); /* before looking: a later one posts anew */
+    live_sweep(p);
+}
 
 static void count_up(const struct process *p, uint32_t *out_up, uint32_t *out_all)
 {
@@ -172,6 +199,14 @@ static void on_watchdog(struct timer *t)
 
 /* ---- start ---- */
 
+static void log_lines(enum log_level level, const struct strbuf *lines)
+{
+    for (struct str rest = strbuf_str(lines), line; rest.len > 0;) {
+        line = str_word(&rest, "\n");
+        log_msg(level, STR_FMT, STR_ARG(line));
+    }
+}
+
 static int choose_engine(struct process *p, struct io_probe *out_probe)
 {
     io_probe(out_probe);
@@ -199,6 +234,15 @@ static uint64_t count_files(void)
     return n > 3 ? n - 3 : 0; /* ".", "..", and the folder itself */
 }
 
+void process_set_max_connections(struct process *p)
+{
+    uint32_t wanted = p->conf->max_connections;
+
+    p->max_connections =
+        wanted != 0 && wanted < p->possible_connections ? wanted : p->possible_connections;
+    atomic_store_explicit(&p->shared.max_connections, p->max_connections, memory_order_relaxed);
+}
+
 static void size_up(struct process *p)
 {
     uint64_t sockets = 0;
@@ -212,9 +256,8 @@ static void size_up(struct process *p)
         sockets += p->conf->listeners[i].n_binds;
     uint64_t needed = count_files() + FILES_ONCE + (p->n_workers + 2) * FILES_PER_LOOP +
                       p->n_workers * sockets + p->conf->n_stats;
-    p->max_connections = limits_probe_connections(&p->limits, needed, FILES_WISHED, &by);
-    if (p->conf->max_connections != 0 && p->conf->max_connections <= p->max_connections)
-        p->max_connections = p->conf->max_connections;
+    p->possible_connections = limits_probe_connections(&p->limits, needed, FILES_WISHED, &by);
+    process_set_max_connections(p);
 }
 
 /* Everything about the surroundings, in the log once. */
@@ -335,152 +378,32 @@ static int open_logs(struct process *p)
     return 0;
 }
 
-static int add_backend(struct process *p, struct pool_conf *pool, uint32_t index,
-                       struct backend_slot **out_slot)
+/* The objects of the configuration that we start with. */
+static int build(struct process *p)
 {
-    const struct backend_conf *b = &pool->backends[index];
-    struct backend_slot *s = table_add(p->table, pool->name, b->name);
-    const char *why;
+    struct strbuf errors = {0};
+    struct conf_held *conf = conf_held_new(p->conf, NULL);
 
-    if (s == NULL) {
-        log_error("%s:%d: more than %d backends", b->file, b->line, LIMIT_BACKENDS);
-        return -ENOSPC;
-    }
-    s->pool = (uint32_t)(pool - p->conf->pools);
-    s->sid = index + 1;
-    s->backup = b->backup;
-    s->initial_weight = (uint16_t)b->weight;
-    atomic_store_explicit(&s->max_connections, b->max_connections, memory_order_relaxed);
-    slot_set_weight(s, (uint16_t)b->weight);
-    *out_slot = s;
-    if (b->address.addr.len != 0) {
-        slot_set_address(p->table, s, &b->address.addr);
-        return 0;
-    }
-    if (p->resolve == NULL)
-        p->resolve = resolve_new(&p->loop, p->conf, p->table, &why);
-    if (p->resolve == NULL) {
-        log_error("%s:%d: backend \"%s\": names cannot be resolved: %s", b->file, b->line, b->name,
-                  why);
+    p->table = table_new(p->epochs);
+    live_init(p);
+    struct snapshot *s = snapshot_build(p, conf, &errors);
+    conf_held_unref(&conf);
+    log_lines(LOG_LEVEL_ERROR, &errors);
+    strbuf_fini(&errors);
+    if (s == NULL)
+        return -EINVAL;
+    if (backends_prepare(p, s, &errors) < 0) {
+        log_lines(LOG_LEVEL_ERROR, &errors);
+        strbuf_fini(&errors);
+        snapshot_drop(p, &s);
         return -EIO;
     }
-    resolve_add(p->resolve, s, b);
-    return 0;
-}
-
-static int build_pools(struct process *p)
-{
-    p->table = table_new(p->epochs);
-    p->pools = xcalloc(p->conf->n_pools + 1, sizeof(struct pool *));
+    snapshot_install(p, s);
     for (uint32_t i = 0; i < p->conf->n_pools; i++) {
-        struct pool_conf *conf = &p->conf->pools[i];
-        struct backend_slot **slots = xcalloc(conf->n_backends + 1, sizeof(struct backend_slot *));
-        int rc = 0;
-        for (uint32_t j = 0; j < conf->n_backends && rc == 0; j++)
-            rc = add_backend(p, conf, j, &slots[j]);
-        if (rc == 0)
-            p->pools[i] =
-                pool_new(conf, i, p->conf->n_listeners + 1 + i, slots, p->n_workers, p->epochs);
-        free(slots);
-        if (rc < 0)
-            return rc;
         pool_rebuild(p->pools[i], p->start_wall_us);
-        if (p->pools[i]->stick != NULL && stick_warning(p->pools[i]->stick) != NULL)
-            log_warn("pool %s: %s", conf->name, stick_warning(p->pools[i]->stick));
+        live_pool_watch(s->pools[i]);
     }
-    return 0;
-}
-
-/* "split app 90, new 10" as one word: "split:app=90,new=10". */
-static void one_word(struct str text, char *out, size_t size)
-{
-    size_t n = 0;
-    char gap = ':';
-
-    for (size_t i = 0; i < text.len && n + 1 < size; i++) {
-        if (text.p[i] != ' ') {
-            out[n++] = text.p[i];
-        } else if (n > 0 && out[n - 1] != ',') {
-            out[n++] = gap;
-            gap = '=';
-        }
-    }
-    out[n] = '\0';
-}
-
-/* Routes, and what is counted of them. */
-static bool build_routes(struct process *p, struct proxy_listener *l)
-{
-    struct strbuf errors = {0}, target = {0};
-
-    l->http = http_listener_new(l->conf, p->pools, &errors);
-    if (l->http == NULL) {
-        for (struct str rest = strbuf_str(&errors), line; rest.len > 0;) {
-            line = str_word(&rest, "\n");
-            log_error(STR_FMT, STR_ARG(line));
-        }
-        strbuf_fini(&errors);
-        return false;
-    }
-    listener_stats_http_init(l->stats, l->http->n_routes);
-    for (uint32_t i = 0; i < l->http->n_routes; i++) {
-        const struct http_route *r = &l->http->routes[i];
-        struct route_stats *stats = &l->stats->routes[i];
-        strbuf_clear(&target);
-        route_describe_action(&r->conf->route, &target);
-        snprintf(stats->name, sizeof(stats->name), "%s", r->name);
-        one_word(strbuf_str(&target), stats->target, sizeof(stats->target));
-        stats->file = r->conf->route.file;
-        stats->line = r->conf->route.line;
-    }
-    strbuf_fini(&errors);
-    strbuf_fini(&target);
-    return true;
-}
-
-static int build_listener(struct process *p, uint32_t i)
-{
-    const struct listener_conf *conf = &p->conf->listeners[i];
-    struct proxy_listener *l = &p->proxy_listeners[i];
-    struct listener_stats *stats = xaligned(sizeof(*stats));
-    const char *why;
-
-    p->listeners[i] = stats;
-    snprintf(stats->name, sizeof(stats->name), "%s", conf->name);
-    stats->iid = i + 1;
-    stats->mode = conf->mode == MODE_HTTP ? "http" : "tcp";
-    stats->max_connections = conf->max_connections;
-    stats->tls = conf->tls != NULL;
-    stats->rows = xaligned(p->n_workers * sizeof(stats->rows[0]));
-    stats->n_rows = p->n_workers;
-    *l = (struct proxy_listener){.conf = conf, .index = i, .stats = stats};
-    if (conf->mode == MODE_TCP)
-        l->pool = conf->pool_name != NULL ? p->pools[conf->pool] : NULL;
-    if (conf->n_sni > 0)
-        l->sni = sni_table_new(conf->sni, conf->n_sni, p->pools);
-    if (conf->mode == MODE_HTTP && !build_routes(p, l))
-        return -EINVAL;
-    if (conf->max_per_source != 0)
-        l->sources = source_caps_new(conf->max_per_source);
-    if (strcmp(conf->access_target, "off") == 0)
-        return 0;
-    l->sink = log_targets_get(&p->logs, conf->access_target, &why);
-    l->format = access_format_compile(conf->access_format, &why);
-    if (l->format != NULL)
-        return 0;
-    log_error("%s:%d: listener \"%s\": log.format: %s", conf->file, conf->line, conf->name, why);
-    return -EINVAL;
-}
-
-static int build_listeners(struct process *p)
-{
-    p->listeners = xcalloc(p->conf->n_listeners + 1, sizeof(struct listener_stats *));
-    p->proxy_listeners = xcalloc(p->conf->n_listeners + 1, sizeof(p->proxy_listeners[0]));
-    for (uint32_t i = 0; i < p->conf->n_listeners; i++) {
-        int rc = build_listener(p, i);
-        if (rc < 0)
-            return rc;
-    }
+    backends_name(p);
     return 0;
 }
 
@@ -504,10 +427,11 @@ static int start_workers(struct process *p)
     p->shared.n_pools = p->conf->n_pools;
     p->shared.table = p->table;
     p->shared.checker = checker_thread_checker(p->checker);
+    p->shared.listener_over = on_listener_over;
+    p->shared.ctx = p;
     p->shared.proxies = xcalloc(p->n_workers, sizeof(struct proxy *));
     p->shared.n_workers = p->n_workers;
     p->shared.tls = p->tls != NULL ? tls_store_workers(p->tls) : NULL;
-    p->shared.max_connections = p->max_connections;
     for (; p->n_started < p->n_workers; p->n_started++) {
         int rc = worker_start(p, p->n_started);
         if (rc < 0) {
@@ -517,38 +441,6 @@ static int start_workers(struct process *p)
         }
     }
     return 0;
-}
-
-static void begin_checks(struct process *p)
-{
-    struct checker *c = checker_thread_checker(p->checker);
-
-    for (uint32_t i = 0; i < p->conf->n_pools; i++) {
-        const struct pool_conf *conf = &p->conf->pools[i];
-        struct checker_pool_conf check = {
-            .health = conf->health,
-            .ejection = {conf->http.ejection.failures, conf->http.ejection.time_ms,
-                         conf->http.ejection.max_percent},
-            .slow_start_ms = conf->slow_start_ms,
-            .send_proxy = conf->send_proxy == PROXY_V1   ? CHECK_PROXY_V1
-                          : conf->send_proxy == PROXY_V2 ? CHECK_PROXY_V2
-                                                         : CHECK_PROXY_OFF,
-            .speaks = conf->mode != MODE_HTTP            ? CHECK_SPEAKS_ANY
-                      : conf->protocol == PROTOCOL_HTTP2 ? CHECK_SPEAKS_HTTP2
-                      : protocol_is_cgi(conf->protocol)  ? CHECK_SPEAKS_ANY
-                                                         : CHECK_SPEAKS_HTTP1,
-            .cgi_root = conf->http.cgi.root,
-            .tls = p->tls != NULL ? tls_store_check_client(p->tls, i) : NULL,
-        };
-        for (uint32_t j = 0; j < p->pools[i]->n_members; j++) {
-            const struct addr_spec *a = &conf->backends[j].address;
-            check.host = a->addr.len == 0 ? a->host : NULL;
-            checker_add(c, p->pools[i]->members[j].slot, &check);
-        }
-    }
-    checker_begin(c);
-    if (p->resolve != NULL)
-        resolve_start(p->resolve, c);
 }
 
 /* Admin and config name the levels each in their own words. */
@@ -611,9 +503,7 @@ static int prepare(struct process *p)
     advise(p);
     if (p->tls != NULL)
         tls_store_check_access(p->tls);
-    if ((rc = build_pools(p)) < 0)
-        return rc;
-    return build_listeners(p);
+    return build(p);
 }
 
 static void log_listener(const struct listener_conf *l)
@@ -642,11 +532,10 @@ static int start(struct process *p)
         return rc;
     p->phase = PHASE_RUNNING;
     crash_watch(p);
-    begin_checks(p);
+    backends_check(p);
     if (p->tls != NULL)
         tls_store_start(p->tls, p);
-    for (uint32_t i = 0; i < p->n_started; i++)
-        worker_listen(&p->workers[i]);
+    reload_begin(p);
     for (uint32_t i = 0; i < p->conf->n_listeners; i++)
         log_listener(&p->conf->listeners[i]);
     return 0;
@@ -665,35 +554,13 @@ static void stop_threads(struct process *p)
         checker_thread_free(&p->checker);
 }
 
-static void free_routes(struct proxy_listener *l)
-{
-    listener_stats_http_fini(l->stats);
-    http_listener_free(&l->http);
-}
-
 static void free_objects(struct process *p)
 {
-    for (uint32_t i = 0; p->proxy_listeners != NULL && i < p->conf->n_listeners; i++) {
-        if (p->proxy_listeners[i].sources != NULL)
-            source_caps_free(&p->proxy_listeners[i].sources);
-        sni_table_free(&p->proxy_listeners[i].sni);
-        if (p->proxy_listeners[i].format != NULL)
-            access_format_free(&p->proxy_listeners[i].format);
-        if (p->proxy_listeners[i].http != NULL)
-            free_routes(&p->proxy_listeners[i]);
-        if (p->listeners[i] != NULL)
-            free(p->listeners[i]->rows);
-        free(p->listeners[i]);
-    }
-    for (uint32_t i = 0; p->pools != NULL && i < p->conf->n_pools; i++)
-        if (p->pools[i] != NULL)
-            pool_free(&p->pools[i]);
+    reload_fini(p);
+    live_fini(p);
     if (p->table != NULL)
         table_free(&p->table);
     tls_store_free(&p->tls);
-    free(p->proxy_listeners);
-    free(p->listeners);
-    free(p->pools);
     free(p->shared.proxies);
     free(p->worker_rows);
     free(p->engines);
@@ -728,12 +595,15 @@ static void finish(struct process *p)
     log_targets_fini(&p->logs);
 }
 
-int process_run(const struct conf *conf, const char *from)
+int process_run(const struct conf *conf, const char *from, bool is_file)
 {
     struct process *p = xaligned(sizeof(*p));
 
     p->conf = conf;
     p->from = from;
+    p->reloadable = is_file;
+    p->sweep_msg.fn = on_sweep_msg;
+    reload_init(p);
     p->first_round_msg.fn = on_first_round_msg;
     timer_init(&p->second, on_second);
     timer_init(&p->watchdog, on_watchdog);

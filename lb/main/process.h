@@ -21,8 +21,11 @@
 struct checker_thread;
 struct conf;
 struct control;
+struct live;
+struct reload;
 struct resolve;
 struct session_calls;
+struct snapshot;
 struct tls_store;
 struct worker;
 
@@ -36,13 +39,13 @@ enum process_phase {
 };
 
 struct process {
-    const struct conf *conf;
+    const struct conf *conf; /* in force */
     enum process_phase phase;
     struct limits_probe limits;
     struct privileges privileges;
     enum io_engine_kind engine;
     uint32_t n_workers;
-    uint32_t max_connections;
+    uint32_t max_connections, possible_connections;
     uint64_t start_wall_us, start_us;
 
     struct loop loop; /* control */
@@ -50,16 +53,20 @@ struct process {
     struct signals signals;
     struct timer delay, deadline, guard, second, watchdog;
 
-    const char *from; /* where the configuration came from, for the log */
+    const char *from; /* where the configuration came from: a file, or words for the log */
+    bool reloadable;  /* a file */
 
     struct log_targets logs;
     struct binding binding;
 
     struct epoch_domain *epochs;
     struct backend_table *table;
-    struct pool **pools;               /* conf->n_pools */
-    struct listener_stats **listeners; /* conf->n_listeners */
-    struct proxy_listener *proxy_listeners;
+    struct live *live;         /* snapshot.h */
+    struct snapshot *snapshot; /* in force; the next three are its */
+    struct pool **pools;
+    struct listener_stats **listeners;
+    struct proxy_listener **proxy_listeners;
+    struct reload *reload; /* reload.c's */
     struct proxy_shared shared;
     struct worker_counters *worker_rows; /* n_workers */
     const struct io_stats **engines; /* n_workers; each set by its worker before it is `started` */
@@ -75,6 +82,8 @@ struct process {
     struct session_calls *calls; /* admin_glue.c */
 
     struct loop_msg first_round_msg; /* posted by the health thread */
+    struct loop_msg sweep_msg;       /* posted by workers */
+    _Atomic bool sweep_posted;
     bool first_round_over;
     bool told_ready;
     bool told_drained;
@@ -83,8 +92,11 @@ struct process {
 };
 
 /* Runs until it is ended by signals; conf stays the caller's; from: where it came from, for the
- * log. Returns an exit code; why it could not start was printed. */
-int process_run(const struct conf *conf, const char *from);
+ * log, or (is_file) a file that a reload reads again. Returns an exit code; why it could not start
+ * was printed. */
+int process_run(const struct conf *conf, const char *from, bool is_file);
+/* What the configuration in force and our limits allow. */
+void process_set_max_connections(struct process *p);
 
 /* Sessions of all workers, now. */
 uint64_t process_sessions(const struct process *p);

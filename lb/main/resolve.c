@@ -23,6 +23,7 @@ struct name {
     bool resolved; /* at least once */
     bool answered; /* the first lookup has come back, whatever it said */
     bool forgotten;
+    bool asking;                        /* an answer is awaited */
     char error[LIMIT_MAINT_REASON + 1]; /* of the last lookup, to log changes only */
 };
 
@@ -72,10 +73,25 @@ void resolve_add(struct resolve *r, struct backend_slot *slot, const struct back
     timer_init(&n->again, on_again);
     r->names = xrealloc(r->names, (r->n + 1) * sizeof(struct name *));
     r->names[r->n++] = n;
-    r->unanswered++;
+    if (r->checker == NULL) /* the start waits for it */
+        r->unanswered++;
+    else
+        n->answered = true;
     slot_set_admin(slot, 0, ADMIN_RMAINT);
     snprintf(slot->maint_reason, sizeof(slot->maint_reason), "%.80s is being looked up",
              conf->address.host);
+    if (r->checker != NULL)
+        ask(n);
+}
+
+static void drop(struct name *n)
+{
+    struct resolve *r = n->resolve;
+
+    for (uint32_t i = 0; i < r->n; i++)
+        if (r->names[i] == n)
+            r->names[i] = r->names[--r->n];
+    free(n);
 }
 
 static void again(struct name *n)
@@ -157,14 +173,17 @@ static void on_answer(void *arg, const struct addr *addrs, uint32_t count, const
 {
     struct name *n = arg;
 
+    n->asking = false;
     if (n->resolve->ending)
         return;
     if (!n->answered) {
         n->answered = true;
         n->resolve->unanswered--;
     }
-    if (n->forgotten)
+    if (n->forgotten) {
+        drop(n);
         return;
+    }
     if (count > 0)
         resolved(n, choose(n, addrs, count));
     else
@@ -174,8 +193,10 @@ static void on_answer(void *arg, const struct addr *addrs, uint32_t count, const
 
 static void ask(struct name *n)
 {
-    if (!n->forgotten && !n->resolve->ending)
-        resolver_ask(n->resolve->resolver, n->conf->address.host, on_answer, n);
+    if (n->forgotten || n->resolve->ending)
+        return;
+    n->asking = true;
+    resolver_ask(n->resolve->resolver, n->conf->address.host, on_answer, n);
 }
 
 void resolve_start(struct resolve *r, struct checker *checker)
@@ -194,13 +215,24 @@ void resolve_forget(struct resolve *r, const struct backend_slot *slot)
 {
     for (uint32_t i = 0; i < r->n; i++) {
         struct name *n = r->names[i];
-        if (n->slot != slot)
+        if (n->slot != slot || n->forgotten)
             continue;
         n->forgotten = true;
         timer_stop(&r->loop->timers, &n->again);
         n->slot->maint_reason[0] = '\0';
         slot_set_admin(n->slot, ADMIN_RMAINT, 0);
+        if (!n->asking)
+            drop(n);
+        return; /* a slot has one name at most */
     }
+}
+
+void resolve_keep(struct resolve *r, const struct backend_slot *slot,
+                  const struct backend_conf *conf)
+{
+    for (uint32_t i = 0; i < r->n; i++)
+        if (r->names[i]->slot == slot && !r->names[i]->forgotten)
+            r->names[i]->conf = conf;
 }
 
 void resolve_free(struct resolve **rp)

@@ -21,10 +21,14 @@ struct resolve;
 /* NULL with *out_error (static text) when the resolver cannot start. */
 struct resolve *resolve_new(struct loop *loop, const struct conf *conf, struct backend_table *table,
                             const char **out_error);
-/* A backend whose address is a name; slot goes into maintenance until there is an answer. */
+/* A backend whose address is a name; slot goes into maintenance until there is an answer. conf
+ * stays until another one is said, or the backend is forgotten. */
 void resolve_add(struct resolve *r, struct backend_slot *slot, const struct backend_conf *conf);
 void resolve_start(struct resolve *r, struct checker *checker); /* asks all */
 bool resolve_first_round_over(const struct resolve *r);
+/* A reload: the same name, said by another configuration. */
+void resolve_keep(struct resolve *r, const struct backend_slot *slot,
+                  const struct backend_conf *conf);
 /* This backend has got an address by hand: its name is asked no more. */
 void resolve_forget(struct resolve *r, const struct backend_slot *slot);
 void resolve_free(struct resolve **r);

@@ -12,6 +12,7 @@
 #include "lb/net/tls_ticket_file.h"
 #include "lb/obs/events.h"
 #include "lb/proxy/tls_contexts.h"
+#include "lb/upstream/pool.h"
 
 #include <stdlib.h>
 
@@ -296,9 +297,9 @@ struct tls_contexts **tls_store_workers(struct tls_store *s)
     return s->workers;
 }
 
-struct tls_client *const *tls_store_check_client(const struct tls_store *s, uint32_t pool)
+struct tls_client *const *tls_store_check_client(const struct tls_store *s, const struct pool *pool)
 {
-    return s->conf->pools[pool].health.tls != NULL ? &s->health->clients[pool] : NULL;
+    return pool->conf->health.tls != NULL ? &s->health->clients[pool->kept->number] : NULL;
 }
 
 void tls_store_each(const struct tls_store *s,

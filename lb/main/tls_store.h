@@ -15,6 +15,7 @@
 
 struct certificate_info;
 struct conf;
+struct pool;
 struct process;
 struct tls_client;
 struct tls_contexts;
@@ -29,7 +30,8 @@ void tls_store_free(struct tls_store **s); /* no thread is left that uses its co
 /* For proxy_shared: a set per worker; NULL: only checks have TLS. */
 struct tls_contexts **tls_store_workers(struct tls_store *s);
 /* For checker_pool_conf: NULL: the pool's checks are in clear. */
-struct tls_client *const *tls_store_check_client(const struct tls_store *s, uint32_t pool);
+struct tls_client *const *tls_store_check_client(const struct tls_store *s,
+                                                 const struct pool *pool);
 
 /* Warns of files that could not be read again, as the process has another user by now. */
 void tls_store_check_access(const struct tls_store *s);

@@ -96,15 +96,10 @@ static void *thread_main(void *arg)
     return NULL;
 }
 
-static void on_listen(struct loop_msg *msg, void *ctx)
+void worker_listen_on(struct worker *w, struct proxy_listener *l, uint32_t bind)
 {
-    struct worker *w = ctx;
-    struct process *p = w->process;
-
-    (void)msg;
-    for (uint32_t i = 0; i < p->binding.n; i++)
-        proxy_listen(w->proxy, &p->proxy_listeners[p->binding.rows[i].listener],
-                     binding_take(&p->binding, i, w->index));
+    if (!w->draining)
+        proxy_listen(w->proxy, l, binding_take(&w->process->binding, bind, w->index), bind);
 }
 
 static void on_drain(struct loop_msg *msg, void *ctx)
@@ -196,11 +191,6 @@ int worker_start(struct process *p, uint32_t index)
     }
     sem_destroy(&w->started);
     return rc;
-}
-
-void worker_listen(struct worker *w)
-{
-    post(w, &w->listen_msg, on_listen);
 }
 
 void worker_drain(struct worker *w)

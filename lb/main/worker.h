@@ -12,6 +12,7 @@
 struct backend_slot;
 struct process;
 struct proxy;
+struct proxy_listener;
 
 struct worker {
     struct epoch_reader epoch; /* first: it is cache-line aligned */
@@ -23,7 +24,7 @@ struct worker {
     sem_t started;
     int error; /* of the start; read after `started` */
     /* One message each: control posts it at most once, but for `ping`. */
-    struct loop_msg listen_msg, drain_msg, leave_msg, cut_msg, finish_msg, ping_msg, drained_msg;
+    struct loop_msg drain_msg, leave_msg, cut_msg, finish_msg, ping_msg, drained_msg;
     _Atomic bool ping_out;
     _Atomic bool drained;     /* nothing is left: no listener, no session */
     bool draining, finishing; /* worker thread only */
@@ -32,7 +33,8 @@ struct worker {
 /* Starts the thread of process->workers[index], waits until its engine runs. 0 or -errno: then
  * there is no thread. */
 int worker_start(struct process *p, uint32_t index) WARN_UNUSED;
-void worker_listen(struct worker *w); /* takes its sockets and accepts */
+/* On its thread: takes its socket of this bind (binding.h) and accepts, unless it drains. */
+void worker_listen_on(struct worker *w, struct proxy_listener *l, uint32_t bind);
 /* Stops accepting; `drained` is set, and control woken, when the last session has ended. */
 void worker_leave(struct worker *w); /* responses say that theirs is the last */
 void worker_drain(struct worker *w);

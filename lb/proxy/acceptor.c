@@ -19,8 +19,9 @@ static bool at_limit(const struct proxy *p)
 {
     const struct proxy_shared *sh = p->shared;
 
-    return sh->max_connections != 0 &&
-           atomic_load_explicit(&sh->connections, memory_order_relaxed) >= sh->max_connections;
+    uint32_t max = atomic_load_explicit(&sh->max_connections, memory_order_relaxed);
+
+    return max != 0 && atomic_load_explicit(&sh->connections, memory_order_relaxed) >= max;
 }
 
 static void resume(struct acceptor *a)
@@ -118,12 +119,13 @@ static uint16_t port_of(struct io *io, int fd)
     return addr_port(&local);
 }
 
-void acceptor_new(struct proxy *p, struct proxy_listener *l, int fd)
+void acceptor_new(struct proxy *p, struct proxy_listener *l, int fd, uint32_t bind)
 {
     struct acceptor *a = xcalloc(1, sizeof(*a));
 
     a->proxy = p;
-    a->listener = l;
+    a->listener = proxy_hold(p, l);
+    a->bind = bind;
     a->fd = fd;
     a->row = &l->stats->rows[p->worker];
     a->port = port_of(p->loop->io, fd);
@@ -132,6 +134,17 @@ void acceptor_new(struct proxy *p, struct proxy_listener *l, int fd)
     list_init(&a->node);
     list_push_back(&p->acceptors, &a->node);
     resume(a);
+}
+
+void acceptor_move(struct acceptor *a, struct proxy_listener *to)
+{
+    struct proxy_listener *old = a->listener;
+
+    if (a->stopping || to == old)
+        return;
+    a->listener = proxy_hold(a->proxy, to);
+    a->row = &to->stats->rows[a->proxy->worker];
+    proxy_release(a->proxy, old);
 }
 
 void acceptor_stop(struct acceptor *a)
@@ -148,5 +161,6 @@ void acceptor_stop(struct acceptor *a)
 
 void acceptor_free(struct acceptor *a)
 {
+    proxy_release(a->proxy, a->listener);
     free(a);
 }

@@ -616,5 +616,6 @@ void exchange_free(struct exchange **exchange)
     drop_replay(x);
     seek_fini(&x->seek);
     arena_fini(&x->arena);
+    proxy_release(x->proxy, x->held);
     slab_free(&x->proxy->exchanges, x);
 }

@@ -24,6 +24,7 @@ struct exchange;
 struct http_listener;
 struct http_route;
 struct proxy;
+struct proxy_listener;
 struct session;
 struct stream;
 
@@ -86,6 +87,7 @@ struct exchange {
     struct session *session; /* the front's base: who asks */
     void *front;             /* the front's own, where it has several exchanges at a time */
     struct proxy *proxy;
+    struct proxy_listener *held; /* until it is over: routes and pools are its */
     const struct http_listener *listener;
     const struct http_route *route; /* NULL: none was chosen */
     struct pool *pool;              /* NULL: answered here */

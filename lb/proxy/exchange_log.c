@@ -61,9 +61,7 @@ static void count_route(struct exchange *x, uint64_t total_us)
 {
     if (x->route == NULL)
         return;
-    struct route_stats *stats =
-        &x->session->listener->stats->routes[x->route - x->listener->routes];
-    struct route_counters *r = &stats->rows[x->proxy->worker];
+    struct route_counters *r = &x->route->rows[x->proxy->worker];
 
     counter_add(&r->bytes_in, x->in_bytes);
     counter_add(&r->bytes_out, x->out_bytes);

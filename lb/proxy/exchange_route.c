@@ -469,7 +469,7 @@ void exchange_route(struct exchange *x)
         return;
     }
     x->route = &l->routes[i];
-    counter_add(&x->session->listener->stats->routes[i].rows[x->proxy->worker].requests, 1);
+    counter_add(&x->route->rows[x->proxy->worker].requests, 1);
     http_strip_hop_by_hop(&x->request, x->request.upgrade);
     if (!exchange_forward(x)) {
         if (x->request.used > HTTP_HEAD_BYTES_MAX - FORWARDED_BYTES)

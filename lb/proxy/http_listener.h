@@ -16,9 +16,10 @@ struct http_route {
     const struct http_route_conf *conf;
     const struct route_rewrite *rewrite;
     struct filter_chain filters;
-    char *name;          /* its own, or LISTENER#N */
-    struct pool *pool;   /* ROUTE_POOL */
-    struct pool **split; /* ROUTE_SPLIT, as in the conf */
+    char *name;                  /* its own, or LISTENER#N */
+    struct pool *pool;           /* ROUTE_POOL */
+    struct pool **split;         /* ROUTE_SPLIT, as in the conf */
+    struct route_counters *rows; /* one per worker; set by whoever has made the listener */
 };
 
 struct http_listener {

@@ -162,6 +162,7 @@ struct exchange *http_session_exchange(struct http_session *s, const struct fron
     x->ops = ops;
     x->session = &s->base;
     x->proxy = p;
+    x->held = proxy_hold(p, s->base.listener);
     x->listener = s->base.listener->http;
     x->stick_member = STICK_NONE;
     return x;
@@ -280,6 +281,8 @@ static void op_drain(struct session *base)
 {
     struct http_session *s = http_session_of(base);
 
+    if (s->draining)
+        return;
     s->draining = true;
     if (s->phase == HTTP_OPEN && s->protocol->drain != NULL)
         s->protocol->drain(s);

@@ -119,9 +119,95 @@ void proxy_add_pool(struct proxy *p, struct pool *pool)
             pool->members[i].conns->locals[p->worker].conf = &pool->conf->http;
 }
 
-void proxy_listen(struct proxy *p, struct proxy_listener *l, int fd)
+void proxy_listen(struct proxy *p, struct proxy_listener *l, int fd, uint32_t bind)
 {
-    acceptor_new(p, l, fd);
+    acceptor_new(p, l, fd, bind);
+}
+
+/* ---- reload ---- */
+
+static void look_if_over(const struct proxy *p, struct proxy_listener *l)
+{
+    struct proxy_listener_local *mine = &l->locals[p->worker];
+
+    if (mine->users > 0 || !mine->retired)
+        return;
+    /* The moment it is seen, all of it may be freed. */
+    atomic_store_explicit(&mine->over, true, memory_order_release);
+    p->shared->listener_over(p->shared->ctx);
+}
+
+void proxy_release(const struct proxy *p, struct proxy_listener *l)
+{
+    l->locals[p->worker].users--;
+    look_if_over(p, l);
+}
+
+static void adopt_binds(struct proxy *p, const struct proxy_change *c)
+{
+    list_for_each_safe (node, next, &p->acceptors) {
+        struct acceptor *a = list_entry(node, struct acceptor, node);
+        uint32_t i = 0;
+
+        while (i < c->n_binds && c->binds[i].bind != a->bind)
+            i++;
+        if (i < c->n_binds)
+            acceptor_move(a, c->binds[i].listener);
+        else
+            acceptor_stop(a);
+    }
+}
+
+/* Those that can go over to the listener as it is now do so; those of one that is gone are told. */
+static void adopt_sessions(struct proxy *p)
+{
+    list_for_each_safe (node, next, &p->all) {
+        struct session *s = list_entry(node, struct session, node);
+        struct proxy_listener *old = s->listener;
+
+        if (!old->replaced || s->ops->drain == NULL)
+            continue;
+        if (old->successor == NULL) {
+            s->ops->drain(s);
+            continue;
+        }
+        s->listener = proxy_hold(p, old->successor);
+        proxy_release(p, old);
+    }
+}
+
+static void close_conns(struct proxy *p, const struct pool *pool)
+{
+    for (uint32_t i = 0; i < pool->n_members; i++) {
+        struct member_conns *m = pool->members[i].conns;
+        if (m == NULL || m->locals[p->worker].conf != &pool->conf->http)
+            continue; /* a newer pool has it */
+        m->locals[p->worker].conf = NULL;
+        conn_cache_drop_member(&p->cache, m);
+        h2_conns_drop_member(&p->h2, m);
+    }
+}
+
+void proxy_adopt(struct proxy *p, const struct proxy_change *c)
+{
+    for (uint32_t i = 0; i < c->n_added; i++)
+        proxy_add_pool(p, c->added[i]);
+    adopt_binds(p, c);
+    if (c->n_replaced > 0)
+        adopt_sessions(p);
+    for (uint32_t i = 0; i < c->n_replaced; i++) {
+        c->replaced[i]->locals[p->worker].retired = true;
+        look_if_over(p, c->replaced[i]);
+    }
+    for (uint32_t i = 0; i < c->n_retired; i++) {
+        close_conns(p, c->retired[i]);
+        wait_queue_mix(proxy_queue(p, c->retired[i]));
+    }
+}
+
+void proxy_forget_pool(struct proxy *p, struct pool *pool)
+{
+    close_conns(p, pool);
 }
 
 void proxy_stop_accepting(struct proxy *p)

@@ -27,11 +27,22 @@ struct sni_table;
 struct source_caps;
 struct tls_contexts;
 
-/* A listener at run time, shared by the workers. */
+/* What uses a listener on one worker: accepting sockets, sessions, exchanges. */
+struct proxy_listener_local {
+    alignas(CACHE_LINE) uint32_t users;
+    bool retired;      /* another one has taken its place here, or none */
+    _Atomic bool over; /* ... and nobody uses it any more: it may go, as far as this worker goes */
+};
+
+/* A listener at run time, shared by the workers. Immutable: a reload that changes it makes another
+ * one. Clients' connections go over to that with their next request; what is under way stays. */
 struct proxy_listener {
     const struct listener_conf *conf;
-    uint32_t index;             /* in the configuration */
-    struct http_listener *http; /* mode http; else NULL */
+    uint32_t number;                     /* of its name, as long as there is one of that name */
+    struct proxy_listener_local *locals; /* by worker */
+    bool replaced;                       /* set before proxy_adopt() */
+    struct proxy_listener *successor;    /* NULL: that name is gone */
+    struct http_listener *http;          /* mode http; else NULL */
     struct listener_stats *stats;
     struct pool *pool;     /* mode tcp; NULL: names that sni does not have are refused */
     struct sni_table *sni; /* mode tcp; NULL: all sessions go to pool */
@@ -44,13 +55,17 @@ struct proxy_listener {
 struct proxy_shared {
     struct pool **pools; /* at the start: those that proxy_new() adds */
     uint32_t n_pools;
+    /* From a worker: a listener's `over` has been set. */
+    void (*listener_over)(void *ctx);
+    void *ctx;
     struct backend_table *table;
     struct checker *checker;
     /* By worker; set by proxy_new(), NULL before. None is freed while another runs. */
     _Atomic(struct proxy *) *proxies;
     uint32_t n_workers;
     struct tls_contexts **tls; /* by worker; NULL: no listener and no pool has TLS */
-    uint32_t max_connections;  /* client connections at most; accepting pauses there. 0: no limit */
+    /* Client connections at most; accepting pauses there. 0: no limit. */
+    _Atomic uint32_t max_connections;
     alignas(CACHE_LINE) _Atomic uint32_t connections; /* now */
 };
 
@@ -59,8 +74,25 @@ struct proxy *proxy_new(struct loop *loop, struct proxy_shared *shared, uint32_t
                         struct worker_counters *counters);
 /* From now on its backends may be used: once for each pool. */
 void proxy_add_pool(struct proxy *p, struct pool *pool);
-/* Starts accepting on fd (owned by the caller until the proxy has stopped accepting). */
-void proxy_listen(struct proxy *p, struct proxy_listener *l, int fd);
+/* Starts accepting on fd (owned by the caller until the proxy has stopped accepting). bind: the
+ * caller's number for it. */
+void proxy_listen(struct proxy *p, struct proxy_listener *l, int fd, uint32_t bind);
+
+/* What a reload changes, the same for every worker; the caller's. */
+struct proxy_change {
+    struct pool **added, **retired; /* pools; a retired one may have one of its name added */
+    uint32_t n_added, n_retired;
+    struct proxy_listener **replaced; /* `replaced` and `successor` are set */
+    uint32_t n_replaced;
+    struct proxy_bind {
+        uint32_t bind;
+        struct proxy_listener *listener;
+    } * binds; /* those that go on; others stop accepting */
+    uint32_t n_binds;
+};
+void proxy_adopt(struct proxy *p, const struct proxy_change *c);
+/* The last of a retired pool on this worker: nobody uses it. */
+void proxy_forget_pool(struct proxy *p, struct pool *pool);
 /* Ends accepting: cancels, accepts what is queued (TCP), closes the descriptors (unix ones too:
  * each worker must hold its own duplicate). proxy_accepting() is false when it is through. */
 void proxy_stop_accepting(struct proxy *p);
@@ -104,6 +136,7 @@ uint32_t proxy_kill_sessions(struct proxy *p, const struct proxy_filter *filter)
 struct source;
 struct source_caps *source_caps_new(uint32_t max);
 void source_caps_free(struct source_caps **c);
+void source_caps_set_max(struct source_caps *c, uint32_t max); /* any thread */
 /* Any thread; NULL: as many as it may have, or no memory. */
 struct source *source_caps_take(struct source_caps *c, const struct addr *address) WARN_UNUSED;
 /* Any thread; no effect without one. */

@@ -21,6 +21,7 @@ struct acceptor {
     struct proxy_listener *listener;
     struct timer resume; /* after a pause */
     struct listener_counters *row;
+    uint32_t bind; /* see proxy_listen() */
     int fd;
     uint16_t port; /* that clients have connected to; 0: a unix socket */
     bool stopping;
@@ -67,13 +68,22 @@ static inline struct wait_queue *proxy_queue(const struct proxy *p, const struct
     return atomic_load_explicit(&pool->kept->queues[p->worker], memory_order_relaxed);
 }
 
+/* As long as it is held, nothing that belongs to it is freed, its pools neither. */
+static inline struct proxy_listener *proxy_hold(const struct proxy *p, struct proxy_listener *l)
+{
+    l->locals[p->worker].users++;
+    return l;
+}
+void proxy_release(const struct proxy *p, struct proxy_listener *l);
+
 /* Descriptors are short: closes a connection to a backend that nobody uses, where there is one. */
 void proxy_evict(struct proxy *p);
 /* Without sessions and without accepting there will be no more requests. */
 void proxy_close_idle(struct proxy *p);
 
 /* acceptor.c */
-void acceptor_new(struct proxy *p, struct proxy_listener *l, int fd);
+void acceptor_new(struct proxy *p, struct proxy_listener *l, int fd, uint32_t bind);
+void acceptor_move(struct acceptor *a, struct proxy_listener *to);
 void acceptor_pause(struct acceptor *a); /* accepts again in a moment */
 void acceptor_stop(struct acceptor *a);
 void acceptor_free(struct acceptor *a);

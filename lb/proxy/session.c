@@ -134,7 +134,7 @@ bool session_admit_source(struct session *s, int fd)
 {
     struct addr client;
 
-    if (s->listener->sources == NULL)
+    if (s->listener->conf->max_per_source == 0) /* sources may be there from before a reload */
         return true;
     session_client_address(s, fd, &client);
     s->source = source_caps_take(s->listener->sources, &client);
@@ -164,7 +164,7 @@ void session_refuse(struct session *s)
 /* The log and the caps want the address, and later the client may be gone. */
 static bool wants_client_address(const struct session *s)
 {
-    return s->listener->sink != NULL || s->listener->sources != NULL ||
+    return s->listener->sink != NULL || s->listener->conf->max_per_source != 0 ||
            s->listener->conf->mode == MODE_HTTP;
 }
 
@@ -173,6 +173,7 @@ void session_begin(struct session *s, int fd)
     struct proxy *p = s->proxy;
     struct addr client;
 
+    proxy_hold(p, s->listener);
     atomic_fetch_add_explicit(&p->shared->connections, 1, memory_order_relaxed);
     counter_add(&s->listener->stats->rows[p->worker].sessions, 1);
     counter_add(&p->counters->sessions, 1);
@@ -199,6 +200,7 @@ void session_finish(struct session *s)
     atomic_fetch_sub_explicit(&s->listener->stats->current, 1, memory_order_relaxed);
     atomic_fetch_sub_explicit(&p->shared->connections, 1, memory_order_relaxed);
     counter_set(&p->counters->sessions_open, --p->n_sessions);
+    proxy_release(p, s->listener);
     proxy_close_idle(p);
 }
 

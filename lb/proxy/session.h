@@ -30,7 +30,8 @@ struct session_ops {
     const char *(*pool_name)(const struct session *s);    /* NULL: none now */
     const char *(*backend_name)(const struct session *s); /* NULL: none now */
     void (*view)(struct session *s, struct proxy_session_view *out);
-    void (*drain)(struct session *s); /* NULL: goes on until it ends by itself */
+    /* NULL: goes on until it ends by itself, with the listener that it has begun with. */
+    void (*drain)(struct session *s);
     void (*free)(struct session *s); /* at the end of the turn in which nothing is armed any more */
 };
 

@@ -35,7 +35,7 @@ struct shard {
 };
 
 struct source_caps {
-    uint32_t max;
+    _Atomic uint32_t max;
     struct shard shards[SHARDS];
 };
 
@@ -53,6 +53,11 @@ struct source_caps *source_caps_new(uint32_t max)
         c->shards[i].buckets = xcalloc(BUCKETS, sizeof(struct source *));
     }
     return c;
+}
+
+void source_caps_set_max(struct source_caps *c, uint32_t max)
+{
+    atomic_store_explicit(&c->max, max, memory_order_relaxed);
 }
 
 void source_caps_free(struct source_caps **caps)

@@ -63,12 +63,12 @@ struct tls_server *proxy_tls_server(const struct proxy *p, const struct proxy_li
 {
     struct tls_contexts *const *all = p->shared->tls;
 
-    return all != NULL ? all[p->worker]->servers[l->index] : NULL;
+    return all != NULL ? all[p->worker]->servers[l->number] : NULL;
 }
 
 struct tls_client *proxy_tls_client(const struct proxy *p, const struct pool *pool)
 {
     struct tls_contexts *const *all = p->shared->tls;
 
-    return all != NULL ? all[p->worker]->clients[pool->index] : NULL;
+    return all != NULL ? all[p->worker]->clients[pool->kept->number] : NULL;
 }

@@ -7,15 +7,13 @@
 
 #include <stdlib.h>
 
-struct member_counts *member_counts_new(uint32_t n_workers, bool latency)
+struct member_counts *member_counts_new(uint32_t n_workers)
 {
     struct member_counts *m = xcalloc(1, sizeof(*m));
 
     m->refs = 1;
     m->n_rows = n_workers;
     m->rows = xaligned(n_workers * sizeof(*m->rows));
-    if (latency)
-        m->latency = histogram_rows_new(n_workers);
     return m;
 }
 

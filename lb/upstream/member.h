@@ -60,7 +60,7 @@ struct member_conns {
 };
 
 /* Control thread. With one reference each. */
-struct member_counts *member_counts_new(uint32_t n_workers, bool latency);
+struct member_counts *member_counts_new(uint32_t n_workers);
 struct member_conns *member_conns_new(struct member_counts *counts);
 void member_counts_unref(struct member_counts **m);
 /* No worker has a connection that leads back to it. */

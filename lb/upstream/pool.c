@@ -41,7 +41,16 @@ static void cgi_params_free(struct pool *p)
     free(p->cgi_params);
 }
 
-static struct pool_kept *kept_new(uint32_t number, uint32_t iid, uint32_t n_workers, bool http)
+/* The mode of a name may change. */
+static void kept_add_http(struct pool_kept *k)
+{
+    if (k->latency != NULL)
+        return;
+    k->latency = histogram_rows_new(k->n_rows);
+    k->reasons = xaligned(k->n_rows * sizeof(*k->reasons));
+}
+
+static struct pool_kept *kept_new(uint32_t number, uint32_t iid, uint32_t n_workers)
 {
     struct pool_kept *k = xaligned(sizeof(*k));
 
@@ -49,10 +58,6 @@ static struct pool_kept *kept_new(uint32_t number, uint32_t iid, uint32_t n_work
     k->iid = iid;
     k->n_rows = n_workers;
     k->rows = xaligned(n_workers * sizeof(*k->rows));
-    if (http) {
-        k->latency = histogram_rows_new(n_workers);
-        k->reasons = xaligned(n_workers * sizeof(*k->reasons));
-    }
     k->queues = xcalloc(n_workers, sizeof(*k->queues));
     return k;
 }
@@ -124,17 +129,19 @@ static void make_member(struct pool *p, uint32_t i, struct backend_slot *slot,
 
     m->slot = slot;
     m->conf = &p->conf->backends[i];
-    m->counts = old != NULL ? old->counts : member_counts_new(p->n_rows, http);
+    m->counts = old != NULL ? old->counts : member_counts_new(p->n_rows);
     if (old != NULL)
         m->counts->refs++;
-    if (http && old != NULL && same_conns) {
+    if (http && m->counts->latency == NULL)
+        m->counts->latency = histogram_rows_new(p->n_rows);
+    if (http && old != NULL && old->conns != NULL && same_conns) {
         m->conns = old->conns;
         m->conns->refs++;
     } else if (http) {
         m->conns = member_conns_new(m->counts);
     }
     m->rows = m->counts->rows;
-    m->latency = m->counts->latency;
+    m->latency = http ? m->counts->latency : NULL;
 }
 
 static int by_index(const void *a, const void *b, void *pool)
@@ -177,8 +184,11 @@ static struct pool *make(const struct pool_conf *conf, struct pool_kept *kept,
     p->iid = kept->iid;
     p->n_rows = kept->n_rows;
     p->rows = kept->rows;
-    p->latency = kept->latency;
-    p->reasons = kept->reasons;
+    if (conf->mode == MODE_HTTP) {
+        kept_add_http(kept);
+        p->latency = kept->latency;
+        p->reasons = kept->reasons;
+    }
     p->epochs = epochs;
     p->speaks_h2 = may_speak_h2(conf);
     p->locals = xaligned(kept->n_rows * sizeof(*p->locals));
@@ -198,14 +208,12 @@ static struct pool *make(const struct pool_conf *conf, struct pool_kept *kept,
 struct pool *pool_new(const struct pool_conf *conf, uint32_t number, uint32_t iid,
                       struct backend_slot **slots, uint32_t n_workers, struct epoch_domain *epochs)
 {
-    return make(conf, kept_new(number, iid, n_workers, conf->mode == MODE_HTTP), slots, epochs,
-                NULL, false);
+    return make(conf, kept_new(number, iid, n_workers), slots, epochs, NULL, false);
 }
 
 struct pool *pool_new_after(struct pool *before, const struct pool_conf *conf,
                             struct backend_slot **slots, bool same_conns)
 {
-    sl_assert(before->conf->mode == conf->mode);
     return make(conf, before->kept, slots, before->epochs, before, same_conns);
 }
 

@@ -92,7 +92,7 @@ struct pool {
 /* conf stays the caller's and must outlive the pool. slots: one per backend, in order. */
 struct pool *pool_new(const struct pool_conf *conf, uint32_t number, uint32_t iid,
                       struct backend_slot **slots, uint32_t n_workers, struct epoch_domain *epochs);
-/* Another one of the same name and mode, as a reload wants it: takes over what is kept. same_conns:
+/* Another one of the same name, as a reload wants it: takes over what is kept. same_conns:
  * connections to its backends are made as they were, so those that there are will do. */
 struct pool *pool_new_after(struct pool *before, const struct pool_conf *conf,
                             struct backend_slot **slots, bool same_conns);

@@ -79,7 +79,7 @@ static void run(struct wait_queue *q, bool called)
             called = passed != &q->waiters;
             continue;
         }
-        if (!w->choosy)
+        if (!w->choosy && !q->mixed)
             return;
         hand_on(q, w->since_us);
         passed = &w->node;
@@ -110,6 +110,7 @@ void wait_queue_init(struct wait_queue *q, struct loop *loop, struct pool_kept *
     q->loop = loop;
     q->pool = pool;
     q->n = 0;
+    q->mixed = false;
     list_init(&q->task.node);
     q->task.fn = on_task;
     q->wake = (struct loop_msg){.fn = on_wake};
@@ -137,8 +138,14 @@ void wait_queue_remove(struct wait_queue *q, struct waiter *w)
         return;
     list_remove(&w->node);
     q->n--;
+    q->mixed = q->mixed && q->n > 0;
     note_oldest(q);
     atomic_fetch_sub(&q->pool->waiting, 1);
+}
+
+void wait_queue_mix(struct wait_queue *q)
+{
+    q->mixed = q->n > 0;
 }
 
 void wait_queue_run_soon(struct wait_queue *q)

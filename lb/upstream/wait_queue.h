@@ -28,6 +28,7 @@ struct waiter {
 struct wait_queue {
     struct list waiters;
     uint32_t n;
+    bool mixed; /* waiters of several pools: what will not do for one may do for another */
     struct loop *loop;
     struct pool_kept *pool;
     struct loop_task task;
@@ -44,6 +45,8 @@ void wait_queue_add(struct wait_queue *q, struct waiter *w);
 void wait_queue_remove(struct wait_queue *q, struct waiter *w); /* no effect when not queued */
 /* The owner's thread: asks the waiters at the end of this turn. */
 void wait_queue_run_soon(struct wait_queue *q);
+/* A reload has changed the pool: waiters that are here look at what it was. */
+void wait_queue_mix(struct wait_queue *q);
 /* Any thread: as wait_queue_run_soon(), by a message. */
 void wait_queue_wake(struct wait_queue *q);
 /* A place was given back on q's worker: those who wait longest are asked, here or elsewhere. */

@@ -79,6 +79,7 @@ static void start_http(struct farm *f, struct pool **pools)
     listener_stats_http_init(f->stats, 1);
     f->listener.http = http_listener_new(&f->listener_conf, pools, &errors);
     assert_non_null(f->listener.http);
+    f->listener.http->routes[0].rows = f->stats->routes[0].rows;
     strbuf_fini(&errors);
 }
 
@@ -94,6 +95,7 @@ void farm_start(struct farm *f)
     f->stats->n_rows = 1;
     f->listener =
         (struct proxy_listener){.conf = &f->listener_conf, .stats = f->stats, .pool = f->pool};
+    f->listener.locals = xaligned(sizeof(*f->listener.locals));
     if (f->listener_conf.mode == MODE_HTTP)
         start_http(f, pools);
     f->shared.pools = pools;
@@ -105,7 +107,7 @@ void farm_start(struct farm *f)
     if (f->contexts != NULL)
         f->shared.tls = &f->contexts;
     f->proxy = proxy_new(&f->loop, &f->shared, 0, &f->counters);
-    proxy_listen(f->proxy, &f->listener, sim_listen(f->sim, &f->front.sa, f->front.len));
+    proxy_listen(f->proxy, &f->listener, sim_listen(f->sim, &f->front.sa, f->front.len), 0);
 }
 
 static void print_session(void *arg, const struct proxy_session_view *v)
@@ -178,6 +180,7 @@ void farm_end(struct farm *f)
     pool_free(&f->pool);
     free(pools);
     free(f->stats->rows);
+    free(f->listener.locals);
     free(f->stats);
     table_free(&f->table);
     if (f->contexts != NULL)

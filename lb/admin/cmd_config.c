@@ -1,0 +1,25 @@
+/* cmd_config.c - commands that change which configuration is in force. */
+#include "lb/admin/command.h"
+#include "lb/base/alloc.h"
+
+struct reload_answer {
+    struct late_answer late; /* first: freed as one */
+};
+
+static void on_reloaded(void *arg, bool good, const char *text)
+{
+    struct reload_answer *a = arg;
+
+    if (!good)
+        a->late.severity = SEVERITY_ERROR;
+    strbuf_add_cstr(&a->late.text, text);
+    late_answer_ready(&a->late);
+}
+
+void cmd_config_reload(struct command *c)
+{
+    struct reload_answer *a = xcalloc(1, sizeof(*a));
+
+    command_later(c, &a->late);
+    c->env->ops->reload(c->env->ops->ctx, on_reloaded, a);
+}

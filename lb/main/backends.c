@@ -1,0 +1,235 @@
+/* backends.c - see backends.h */
+#include "lb/main/backends.h"
+
+#include "health/checker.h"
+#include "lb/base/log.h"
+#include "lb/config/conf.h"
+#include "lb/main/checker_thread.h"
+#include "lb/main/process.h"
+#include "lb/main/resolve.h"
+#include "lb/main/snapshot.h"
+#include "lb/main/tls_store.h"
+#include "lb/obs/events.h"
+#include "lb/upstream/pool.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static bool is_name(const struct backend_conf *b)
+{
+    return b->address.addr.len == 0;
+}
+
+int backends_prepare(struct process *p, const struct snapshot *s, struct strbuf *errors)
+{
+    const struct conf *conf = s->conf->conf;
+    const char *why;
+
+    for (uint32_t i = 0; i < conf->n_pools && p->resolve == NULL; i++) {
+        for (uint32_t j = 0; j < conf->pools[i].n_backends && p->resolve == NULL; j++) {
+            const struct backend_conf *b = &conf->pools[i].backends[j];
+            if (!is_name(b))
+                continue;
+            p->resolve = resolve_new(&p->loop, conf, p->table, &why);
+            if (p->resolve != NULL && p->checker != NULL)
+                resolve_start(p->resolve, checker_thread_checker(p->checker));
+            if (p->resolve != NULL)
+                continue;
+            strbuf_addf(errors, "%s:%d: error: backend \"%s\": names cannot be resolved: %s\n",
+                        b->file, b->line, b->name, why);
+            return -EIO;
+        }
+    }
+    return 0;
+}
+
+void backends_name(struct process *p)
+{
+    for (uint32_t i = 0; i < p->conf->n_pools; i++)
+        for (uint32_t j = 0; j < p->pools[i]->n_members; j++)
+            if (is_name(p->pools[i]->members[j].conf))
+                resolve_add(p->resolve, p->pools[i]->members[j].slot, p->pools[i]->members[j].conf);
+}
+
+static void check(struct process *p, const struct pool *pool)
+{
+    const struct pool_conf *conf = pool->conf;
+    struct checker_pool_conf c = {
+        .health = conf->health,
+        .ejection = {conf->http.ejection.failures, conf->http.ejection.time_ms,
+                     conf->http.ejection.max_percent},
+        .slow_start_ms = conf->slow_start_ms,
+        .send_proxy = conf->send_proxy == PROXY_V1   ? CHECK_PROXY_V1
+                      : conf->send_proxy == PROXY_V2 ? CHECK_PROXY_V2
+                                                     : CHECK_PROXY_OFF,
+        .speaks = conf->mode != MODE_HTTP            ? CHECK_SPEAKS_ANY
+                  : conf->protocol == PROTOCOL_HTTP2 ? CHECK_SPEAKS_HTTP2
+                  : protocol_is_cgi(conf->protocol)  ? CHECK_SPEAKS_ANY
+                                                     : CHECK_SPEAKS_HTTP1,
+        .cgi_root = conf->http.cgi.root,
+        .tls = p->tls != NULL ? tls_store_check_client(p->tls, pool) : NULL,
+    };
+
+    for (uint32_t i = 0; i < pool->n_members; i++) {
+        c.host = is_name(pool->members[i].conf) ? pool->members[i].conf->address.host : NULL;
+        checker_add(checker_thread_checker(p->checker), pool->members[i].slot, &c);
+    }
+}
+
+void backends_check(struct process *p)
+{
+    for (uint32_t i = 0; i < p->conf->n_pools; i++)
+        check(p, p->pools[i]);
+    checker_begin(checker_thread_checker(p->checker));
+    if (p->resolve != NULL)
+        resolve_start(p->resolve, checker_thread_checker(p->checker));
+}
+
+/* ---- a reload ---- */
+
+static const struct pool_member *member_of(const struct pool *p, const struct backend_slot *slot)
+{
+    for (uint32_t i = 0; p != NULL && i < p->n_members; i++)
+        if (p->members[i].slot == slot)
+            return &p->members[i];
+    return NULL;
+}
+
+static void tell(struct backends_changes *out, const struct backend_slot *s, const char *what)
+{
+    events_log_backend(EVENT_CHANGE, LOG_LEVEL_INFO, s->pool_name, s->name, "backend %s/%s: %s",
+                       s->pool_name, s->name, what);
+    strbuf_addf(out->told, "backend %s/%s: %s\n", s->pool_name, s->name, what);
+}
+
+/* What has been set at run time stays, unless the file has changed the same value since. */
+static void settle_number(struct backends_changes *out, const struct backend_slot *s,
+                          const char *name, uint32_t was, uint32_t is, uint32_t now, bool *out_set)
+{
+    char what[160];
+
+    *out_set = was != is;
+    if (was == is && now != was)
+        snprintf(what, sizeof(what), "%s stays %u as set at run time; the file says %u as before",
+                 name, now, is);
+    else if (was != is && now != was && now != is)
+        snprintf(what, sizeof(what),
+                 "%s is %u as the file says now, in place of %u set at run time", name, is, now);
+    else if (was != is)
+        snprintf(what, sizeof(what), "%s is %u, was %u", name, is, was);
+    else
+        return;
+    tell(out, s, what);
+}
+
+static void settle_address(struct process *p, struct backends_changes *out, struct backend_slot *s,
+                           const struct backend_conf *was, const struct backend_conf *is)
+{
+    char what[320];
+
+    if (strcmp(was->address_text, is->address_text) == 0) {
+        if (is_name(is))
+            resolve_keep(p->resolve, s, is);
+        return;
+    }
+    snprintf(what, sizeof(what), "address is %.120s, was %.120s", is->address_text,
+             was->address_text);
+    tell(out, s, what);
+    if (p->resolve != NULL)
+        resolve_forget(p->resolve, s);
+    if (is_name(is))
+        resolve_add(p->resolve, s, is);
+    else
+        slot_set_address(p->table, s, &is->address.addr);
+}
+
+static void change_member(struct process *p, struct backends_changes *out,
+                          const struct pool_member *old, const struct pool_member *m)
+{
+    const struct backend_conf *was = old->conf, *is = m->conf;
+    struct backend_slot *s = m->slot;
+    bool set;
+
+    settle_number(out, s, "weight", was->weight, is->weight, slot_word(s).set_weight, &set);
+    if (set)
+        slot_set_weight(s, (uint16_t)is->weight);
+    s->initial_weight = (uint16_t)is->weight;
+    settle_number(out, s, "max_connections", was->max_connections, is->max_connections,
+                  atomic_load(&s->max_connections), &set);
+    if (set)
+        atomic_store(&s->max_connections, is->max_connections);
+    s->backup = is->backup;
+    settle_address(p, out, s, was, is);
+}
+
+/* A new one, or one that comes back while connections of its former life are not over. */
+static void add_member(struct process *p, struct backends_changes *out, const struct pool_member *m)
+{
+    const struct backend_conf *b = m->conf;
+    struct backend_slot *s = m->slot;
+
+    slot_set_admin(s, 0xff, 0);
+    s->maint_reason[0] = '\0';
+    slot_set_weight(s, (uint16_t)b->weight);
+    s->initial_weight = (uint16_t)b->weight;
+    s->backup = b->backup;
+    atomic_store(&s->max_connections, b->max_connections);
+    if (is_name(b)) {
+        slot_set_address(p->table, s, NULL);
+        resolve_add(p->resolve, s, b);
+    } else {
+        slot_set_address(p->table, s, &b->address.addr);
+    }
+    out->added++;
+    tell(out, s, "added");
+}
+
+/* keep_use: work that is on its way to its pool as it was may still use it. */
+static void remove_member(struct process *p, struct backends_changes *out,
+                          const struct pool_member *m, bool keep_use)
+{
+    if (p->resolve != NULL && is_name(m->conf))
+        resolve_forget(p->resolve, m->slot);
+    if (!keep_use)
+        slot_set_admin(m->slot, 0, ADMIN_CMAINT);
+    checker_remove(checker_thread_checker(p->checker), m->slot);
+    out->removed++;
+    tell(out, m->slot, "removed; what it has under way goes on");
+}
+
+static void change_pool(struct process *p, const struct pool *old, const struct pool *pool,
+                        struct backends_changes *out)
+{
+    for (uint32_t i = 0; i < pool->n_members; i++) {
+        const struct pool_member *m = &pool->members[i], *before = member_of(old, m->slot);
+        if (before != NULL)
+            change_member(p, out, before, m);
+        else
+            add_member(p, out, m);
+    }
+    for (uint32_t i = 0; old != NULL && i < old->n_members; i++)
+        if (member_of(pool, old->members[i].slot) == NULL)
+            remove_member(p, out, &old->members[i], false);
+    check(p, pool);
+    for (uint32_t i = 0; i < pool->n_members; i++)
+        checker_touch(checker_thread_checker(p->checker), pool->members[i].slot);
+    out->changed++;
+}
+
+void backends_change(struct process *p, const struct snapshot *old, struct backends_changes *out)
+{
+    for (uint32_t i = 0; i < p->conf->n_pools; i++) {
+        const struct live_pool *now = p->snapshot->pools[i];
+        const struct live_pool *before = snapshot_pool_named(old, now->pool->name);
+        if (before != now)
+            change_pool(p, before != NULL ? before->pool : NULL, now->pool, out);
+    }
+    for (uint32_t i = 0; i < old->conf->conf->n_pools; i++) {
+        const struct pool *pool = old->pools[i]->pool;
+        if (snapshot_pool_named(p->snapshot, pool->name) != NULL)
+            continue;
+        for (uint32_t j = 0; j < pool->n_members; j++)
+            remove_member(p, out, &pool->members[j], true);
+    }
+}

@@ -1,0 +1,608 @@
+/* reload.c - see reload.h */
+#include "lb/main/reload.h"
+
+#include "lb/admin/control.h"
+#include "lb/base/alloc.h"
+#include "lb/base/log.h"
+#include "lb/config/conf.h"
+#include "lb/main/admin_glue.h"
+#include "lb/main/backends.h"
+#include "lb/main/checker_thread.h"
+#include "lb/main/conf_tests.h"
+#include "lb/main/process.h"
+#include "lb/main/snapshot.h"
+#include "lb/main/systemd.h"
+#include "lb/main/tls_store.h"
+#include "lb/main/worker.h"
+#include "lb/obs/events.h"
+#include "lb/upstream/pool.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* Who wants a reload. */
+struct wish {
+    struct list node;
+    char by[64];
+    reload_done_fn *done;
+    void *arg;
+};
+
+/* A socket for a worker to listen on. */
+struct new_bind {
+    uint32_t id;
+    struct proxy_listener *listener;
+};
+
+/* One reload on its way to the workers. */
+struct adoption {
+    struct proxy_change change;
+    struct new_bind *new_binds;
+    uint32_t n_new_binds;
+    uint32_t waiting; /* workers */
+    struct watch_msg *watches;
+    struct adoption_part {
+        struct loop_msg msg;
+        struct process *process;
+    } parts[];
+};
+
+/* Tells the health thread of a new pool. */
+struct watch_msg {
+    struct loop_msg msg;
+    struct live_pool *pool;
+};
+
+struct reload {
+    struct list wishes;  /* for the next one */
+    struct list granted; /* by the one that is under way */
+    struct adoption *adoption;
+    struct strbuf told;
+    bool running;
+};
+
+static void run(struct process *p);
+
+/* ---- answers ---- */
+
+static void answer(struct process *p, bool good, const char *text)
+{
+    struct list *node;
+
+    while ((node = list_pop_front(&p->reload->granted)) != NULL) {
+        struct wish *w = list_entry(node, struct wish, node);
+        if (w->done != NULL)
+            w->done(w->arg, good, text);
+        free(w);
+    }
+}
+
+static void log_errors(const struct strbuf *errors)
+{
+    for (struct str rest = strbuf_str(errors), line; rest.len > 0;) {
+        line = str_word(&rest, "\n");
+        bool warning = str_contains(line, STR(": warning: "));
+        log_msg(warning ? LOG_LEVEL_WARN : LOG_LEVEL_ERROR, STR_FMT, STR_ARG(line));
+    }
+}
+
+static void tell_reloading(const struct process *p)
+{
+    struct timespec now;
+    char text[96];
+
+    if (!p->told_ready) /* it still says how the start goes */
+        return;
+
+    clock_gettime(CLOCK_MONOTONIC, &now); /* systemd wants this clock */
+    snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%llu",
+             (unsigned long long)now.tv_sec * 1000000 + (unsigned long long)now.tv_nsec / 1000);
+    systemd_notify(text);
+}
+
+static void over(struct process *p, bool good)
+{
+    struct strbuf *told = &p->reload->told;
+
+    if (p->told_ready)
+        systemd_notify("READY=1");
+    answer(p, good, told->p != NULL ? told->p : "");
+    strbuf_clear(told);
+    p->reload->running = false;
+    if (!list_empty(&p->reload->wishes))
+        run(p);
+}
+
+static void refuse(struct process *p, struct strbuf *errors)
+{
+    uint32_t lines = 0;
+
+    for (size_t i = 0; i < errors->len; i++)
+        lines += errors->p[i] == '\n';
+    log_errors(errors);
+    events_log(EVENT_RELOAD, LOG_LEVEL_ERROR, NULL,
+               "reload refused, nothing has changed: %u line%s above say%s why", lines,
+               lines == 1 ? "" : "s", lines == 1 ? "s" : "");
+    strbuf_clear(&p->reload->told);
+    strbuf_add_str(&p->reload->told, strbuf_str(errors));
+    over(p, false);
+}
+
+/* ---- workers ---- */
+
+static void free_adoption(struct adoption *a)
+{
+    free(a->change.added);
+    free(a->change.retired);
+    free(a->change.replaced);
+    free(a->change.binds);
+    free(a->new_binds);
+    free(a->watches);
+    free(a);
+}
+
+static void on_adopted(struct loop_msg *msg, void *ctx) /* on control */
+{
+    struct process *p = ctx;
+    struct adoption *a = p->reload->adoption;
+
+    (void)msg;
+    if (--a->waiting > 0)
+        return;
+    p->reload->adoption = NULL;
+    free_adoption(a);
+    live_sweep(p);
+    over(p, true);
+}
+
+static void on_adopt(struct loop_msg *msg, void *ctx) /* on a worker */
+{
+    struct adoption_part *part = container_of(msg, struct adoption_part, msg);
+    struct worker *w = ctx;
+    struct adoption *a = part->process->reload->adoption;
+
+    proxy_adopt(w->proxy, &a->change);
+    for (uint32_t i = 0; i < a->n_new_binds; i++)
+        worker_listen_on(w, a->new_binds[i].listener, a->new_binds[i].id);
+    msg->fn = on_adopted;
+    loop_post(&w->process->loop, msg);
+}
+
+static void send_to_workers(struct process *p, struct adoption *a)
+{
+    p->reload->adoption = a;
+    for (uint32_t i = 0; i < p->n_started; i++) {
+        a->parts[i] = (struct adoption_part){{NULL, on_adopt}, p};
+        loop_post(&p->workers[i].loop, &a->parts[i].msg);
+    }
+}
+
+static void on_watch(struct loop_msg *msg, void *ctx) /* on the health thread */
+{
+    struct live_pool *lp = container_of(msg, struct watch_msg, msg)->pool;
+
+    (void)ctx;
+    live_pool_watch(lp);
+    pool_rebuild(lp->pool, 0); /* what has changed since it was built */
+}
+
+/* The health thread hears of new pools before it hears of their backends, the workers last. */
+static void watch_new_pools(struct process *p, struct adoption *a)
+{
+    a->watches = xcalloc(a->change.n_added + 1, sizeof(*a->watches));
+    for (uint32_t i = 0, n = 0; i < p->conf->n_pools; i++) {
+        struct live_pool *lp = p->snapshot->pools[i];
+        bool added = false;
+        for (uint32_t k = 0; k < a->change.n_added; k++)
+            added = added || a->change.added[k] == lp->pool;
+        if (!added)
+            continue;
+        a->watches[n] = (struct watch_msg){{NULL, on_watch}, lp};
+        loop_post(checker_thread_loop(p->checker), &a->watches[n++].msg);
+    }
+}
+
+/* ---- what has changed ---- */
+
+static void list_pools(struct adoption *a, const struct snapshot *old, const struct snapshot *new)
+{
+    uint32_t n_old = old->conf->conf->n_pools, n_new = new->conf->conf->n_pools;
+
+    a->change.added = xcalloc(n_new + 1, sizeof(struct pool *));
+    a->change.retired = xcalloc(n_old + 1, sizeof(struct pool *));
+    for (uint32_t i = 0; i < n_new; i++)
+        if (!snapshot_has_pool(old, new->pools[i]))
+            a->change.added[a->change.n_added++] = new->run_pools[i];
+    for (uint32_t i = 0; i < n_old; i++)
+        if (!snapshot_has_pool(new, old->pools[i]))
+            a->change.retired[a->change.n_retired++] = old->run_pools[i];
+}
+
+static void list_listeners(struct adoption *a, const struct snapshot *old,
+                           const struct snapshot *new)
+{
+    uint32_t n = old->conf->conf->n_listeners;
+
+    a->change.replaced = xcalloc(n + 1, sizeof(struct proxy_listener *));
+    for (uint32_t i = 0; i < n; i++) {
+        struct live_listener *ll = old->listeners[i], *next;
+        if (snapshot_has_listener(new, ll))
+            continue;
+        next = snapshot_listener_named(new, ll->l.conf->name);
+        ll->l.replaced = true;
+        if (next != NULL && next->l.conf->mode == ll->l.conf->mode)
+            ll->l.successor = &next->l;
+        a->change.replaced[a->change.n_replaced++] = &ll->l;
+    }
+}
+
+static bool binds_addr(const struct conf *conf, const struct addr *addr)
+{
+    for (uint32_t i = 0; i < conf->n_listeners; i++)
+        for (uint32_t j = 0; j < conf->listeners[i].n_binds; j++)
+            if (addr_eq(&conf->listeners[i].binds[j].addr, addr))
+                return true;
+    return false;
+}
+
+/* Binds what is not bound yet. False: nothing is kept of it. */
+static bool bind_new(struct process *p, struct adoption *a, const struct snapshot *new,
+                     struct strbuf *errors)
+{
+    const struct conf *conf = new->conf->conf;
+    bool good = true;
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < conf->n_listeners; i++)
+        n += conf->listeners[i].n_binds;
+    a->change.binds = xcalloc(n + 1, sizeof(*a->change.binds));
+    a->new_binds = xcalloc(n + 1, sizeof(*a->new_binds));
+    for (uint32_t i = 0; i < conf->n_listeners; i++) {
+        for (uint32_t j = 0; j < conf->listeners[i].n_binds; j++) {
+            const struct addr *addr = &conf->listeners[i].binds[j].addr;
+            const struct binding_row *row = binding_find(&p->binding, addr);
+            if (row != NULL) {
+                a->change.binds[a->change.n_binds++] =
+                    (struct proxy_bind){row->id, new->run_listeners[i]};
+                continue;
+            }
+            good = binding_add(&p->binding, &conf->listeners[i], j, errors) == 0 && good;
+            row = binding_find(&p->binding, addr);
+            if (row != NULL)
+                a->new_binds[a->n_new_binds++] = (struct new_bind){row->id, new->run_listeners[i]};
+        }
+    }
+    for (uint32_t i = 0; !good && i < a->n_new_binds; i++)
+        binding_remove(&p->binding, a->new_binds[i].id);
+    return good;
+}
+
+/* Workers close their sockets themselves. */
+static void unbind_old(struct process *p)
+{
+    for (uint32_t i = 0; i < p->binding.n;) {
+        uint32_t id = p->binding.rows[i].id;
+        if (binds_addr(p->conf, &p->binding.rows[i].addr))
+            i++;
+        else
+            binding_remove(&p->binding, id);
+    }
+}
+
+/* ---- in words ---- */
+
+static void count_listeners(const struct snapshot *old, const struct snapshot *new, uint32_t *added,
+                            uint32_t *changed, uint32_t *removed)
+{
+    *added = *changed = *removed = 0;
+    for (uint32_t i = 0; i < new->conf->conf->n_listeners; i++) {
+        const struct live_listener *ll = new->listeners[i];
+        if (snapshot_listener_named(old, ll->l.conf->name) == NULL)
+            (*added)++;
+        else if (!snapshot_has_listener(old, ll))
+            (*changed)++;
+    }
+    for (uint32_t i = 0; i < old->conf->conf->n_listeners; i++)
+        *removed += snapshot_listener_named(new, old->listeners[i]->l.conf->name) == NULL;
+}
+
+static void count_pools(const struct snapshot *old, const struct snapshot *new, uint32_t *added,
+                        uint32_t *changed, uint32_t *removed)
+{
+    *added = *changed = *removed = 0;
+    for (uint32_t i = 0; i < new->conf->conf->n_pools; i++) {
+        const struct live_pool *lp = new->pools[i];
+        if (snapshot_pool_named(old, lp->pool->name) == NULL)
+            (*added)++;
+        else if (!snapshot_has_pool(old, lp))
+            (*changed)++;
+    }
+    for (uint32_t i = 0; i < old->conf->conf->n_pools; i++)
+        *removed += snapshot_pool_named(new, old->pools[i]->pool->name) == NULL;
+}
+
+static void describe(struct strbuf *out, const char *what, uint32_t added, uint32_t changed,
+                     uint32_t removed)
+{
+    if (added + changed + removed == 0)
+        return;
+    strbuf_addf(out, "%s%s:", out->len > 0 ? "; " : "", what);
+    if (added > 0)
+        strbuf_addf(out, " %u added", added);
+    if (changed > 0)
+        strbuf_addf(out, "%s %u changed", added > 0 ? "," : "", changed);
+    if (removed > 0)
+        strbuf_addf(out, "%s %u removed", added + changed > 0 ? "," : "", removed);
+}
+
+/* What of the global settings this process cannot take up. */
+static void warn_restart(struct process *p, const struct conf *old, const struct conf *new,
+                         const char *file)
+{
+    struct strbuf names = {0};
+
+    conf_restart_changes(old, new, &names);
+    for (struct str rest = strbuf_str(&names), name; rest.len > 0;) {
+        name = str_word(&rest, "\n");
+        log_warn("%s: warning: %.*s: has changed, which takes effect with a restart only", file,
+                 (int)name.len, name.p);
+        strbuf_addf(&p->reload->told, "%s: warning: %.*s: takes effect with a restart only\n", file,
+                    (int)name.len, name.p);
+    }
+    strbuf_fini(&names);
+}
+
+/* ---- one reload ---- */
+
+static void take_settings(struct process *p)
+{
+    const char *why;
+    struct log_sink *sink = log_targets_get(&p->logs, p->conf->log.output, &why);
+
+    log_set_level(p->conf->log.level);
+    if (sink != NULL)
+        log_set_sink(sink);
+    else
+        log_warn("log.output = \"%s\": %s: stays as it was", p->conf->log.output, why);
+    process_set_max_connections(p);
+}
+
+static struct adoption *new_adoption(struct process *p)
+{
+    struct adoption *a = xcalloc(1, sizeof(*a) + p->n_started * sizeof(a->parts[0]));
+
+    a->waiting = p->n_started;
+    return a;
+}
+
+/* From here on nothing fails. */
+static void publish(struct process *p, struct snapshot *new, struct adoption *a)
+{
+    struct snapshot *old = p->snapshot;
+    struct strbuf words = {0}, *told = &p->reload->told;
+    struct backends_changes changes = {.told = told};
+    uint32_t l[3], n[3];
+
+    list_pools(a, old, new);
+    list_listeners(a, old, new);
+    count_listeners(old, new, &l[0], &l[1], &l[2]);
+    count_pools(old, new, &n[0], &n[1], &n[2]);
+    warn_restart(p, old->conf->conf, new->conf->conf, p->from);
+    snapshot_install(p, new);
+    watch_new_pools(p, a);
+    backends_change(p, old, &changes);
+    snapshot_free(&old);
+    take_settings(p);
+    unbind_old(p);
+    admin_glue_follow(p);
+    if (p->tls != NULL)
+        tls_store_reload(p->tls);
+    describe(&words, "listeners", l[0], l[1], l[2]);
+    describe(&words, "pools", n[0], n[1], n[2]);
+    describe(&words, "backends", changes.added, 0, changes.removed);
+    const char *text = words.len > 0 ? words.p : "settings of the process";
+    events_log(EVENT_RELOAD, LOG_LEVEL_INFO, NULL, "reloaded from %s: %s", p->from, text);
+    strbuf_addf(told, "reloaded: %s\n", text);
+    strbuf_fini(&words);
+    send_to_workers(p, a);
+}
+
+static bool same_text(const struct conf *a, const struct conf *b)
+{
+    struct strbuf x = {0}, y = {0};
+
+    conf_dump(a, &x);
+    conf_dump(b, &y);
+    bool same = str_eq(strbuf_str(&x), strbuf_str(&y));
+    strbuf_fini(&x);
+    strbuf_fini(&y);
+    return same;
+}
+
+static bool same_objects(const struct snapshot *a, const struct snapshot *b)
+{
+    const struct conf *x = a->conf->conf, *y = b->conf->conf;
+
+    if (x->n_pools != y->n_pools || x->n_listeners != y->n_listeners)
+        return false;
+    for (uint32_t i = 0; i < x->n_pools; i++)
+        if (a->pools[i] != b->pools[i])
+            return false;
+    for (uint32_t i = 0; i < x->n_listeners; i++)
+        if (a->listeners[i] != b->listeners[i])
+            return false;
+    return same_text(x, y);
+}
+
+static void nothing_changed(struct process *p, struct snapshot *s)
+{
+    snapshot_drop(p, &s);
+    events_log(EVENT_RELOAD, LOG_LEVEL_INFO, NULL, "reload of %s: nothing has changed", p->from);
+    strbuf_add_cstr(&p->reload->told, "nothing has changed\n");
+    over(p, true);
+}
+
+/* What a number means to the threads' contexts stays. */
+static bool same_tls(const struct snapshot *old, const struct snapshot *new, struct strbuf *errors)
+{
+    const struct conf *conf = new->conf->conf;
+    struct strbuf x = {0}, y = {0};
+    bool good = true;
+
+    for (uint32_t i = 0; i < conf->n_listeners; i++) {
+        const struct listener_conf *l = &conf->listeners[i];
+        const struct live_listener *before = snapshot_listener_named(old, l->name);
+        strbuf_clear(&x);
+        strbuf_clear(&y);
+        conf_dump_listener_tls(l, &x);
+        if (before != NULL && before->l.conf->mode == l->mode)
+            conf_dump_listener_tls(before->l.conf, &y);
+        if (str_eq(strbuf_str(&x), strbuf_str(&y)))
+            continue;
+        strbuf_addf(errors, "%s:%d: error: listeners[%s].tls: changes take effect with a restart\n",
+                    l->file, l->line, l->name);
+        good = false;
+    }
+    for (uint32_t i = 0; i < conf->n_pools; i++) {
+        const struct pool_conf *c = &conf->pools[i];
+        const struct live_pool *before = snapshot_pool_named(old, c->name);
+        strbuf_clear(&x);
+        strbuf_clear(&y);
+        conf_dump_pool_tls(c, &x);
+        conf_dump_check_tls(c, &x);
+        if (before != NULL) {
+            conf_dump_pool_tls(before->pool->conf, &y);
+            conf_dump_check_tls(before->pool->conf, &y);
+        }
+        if (str_eq(strbuf_str(&x), strbuf_str(&y)))
+            continue;
+        strbuf_addf(errors, "%s:%d: error: pools[%s].tls: changes take effect with a restart\n",
+                    c->file, c->line, c->name);
+        good = false;
+    }
+    strbuf_fini(&x);
+    strbuf_fini(&y);
+    return good;
+}
+
+/* Everything that can fail. */
+static struct snapshot *build(struct process *p, struct strbuf *errors)
+{
+    struct conf *conf = conf_load(p->from, errors);
+
+    if (conf == NULL)
+        return NULL;
+    struct conf_held *held = conf_held_new(conf, conf);
+    struct snapshot *s = NULL;
+    if (conf_tests_run(conf, errors) == 0)
+        s = snapshot_build(p, held, errors);
+    conf_held_unref(&held);
+    if (s != NULL && (!same_tls(p->snapshot, s, errors) || backends_prepare(p, s, errors) < 0))
+        snapshot_drop(p, &s);
+    return s;
+}
+
+static void run(struct process *p)
+{
+    struct strbuf errors = {0};
+    struct adoption *a;
+
+    p->reload->running = true;
+    list_splice_back(&p->reload->granted, &p->reload->wishes);
+    tell_reloading(p);
+    struct snapshot *s = build(p, &errors);
+    if (s == NULL) {
+        refuse(p, &errors);
+        strbuf_fini(&errors);
+        return;
+    }
+    a = new_adoption(p);
+    if (same_objects(p->snapshot, s)) {
+        free_adoption(a);
+        if (p->tls != NULL)
+            tls_store_reload(p->tls);
+        nothing_changed(p, s);
+    } else if (!bind_new(p, a, s, &errors)) {
+        free_adoption(a);
+        snapshot_drop(p, &s);
+        refuse(p, &errors);
+    } else {
+        log_errors(&errors); /* warnings */
+        strbuf_add_str(&p->reload->told, strbuf_str(&errors));
+        publish(p, s, a);
+    }
+    strbuf_fini(&errors);
+}
+
+/* ---- public ---- */
+
+void reload_request(struct process *p, const char *by, reload_done_fn *done, void *arg)
+{
+    struct wish *w = xcalloc(1, sizeof(*w));
+
+    snprintf(w->by, sizeof(w->by), "%s", by);
+    w->done = done;
+    w->arg = arg;
+    if (p->phase != PHASE_RUNNING || !p->reloadable) {
+        const char *why = p->phase != PHASE_RUNNING
+                              ? "the process is ending"
+                              : "this configuration does not come from a file";
+        events_log(EVENT_RELOAD, LOG_LEVEL_WARN, NULL, "%s: no reload: %s", by, why);
+        if (done != NULL)
+            done(arg, false, why);
+        free(w);
+        return;
+    }
+    events_log(EVENT_RELOAD, LOG_LEVEL_INFO, NULL, "%s: reload of %s%s", by, p->from,
+               p->reload->running ? ", after the one that is under way" : "");
+    list_push_back(&p->reload->wishes, &w->node);
+    if (!p->reload->running)
+        run(p);
+}
+
+bool reload_idle(const struct process *p)
+{
+    return p->reload == NULL || !p->reload->running;
+}
+
+void reload_init(struct process *p)
+{
+    p->reload = xcalloc(1, sizeof(*p->reload));
+    list_init(&p->reload->wishes);
+    list_init(&p->reload->granted);
+}
+
+/* The workers are told as they are of a reload, and a reload waits until they have been. */
+void reload_begin(struct process *p)
+{
+    struct adoption *a = new_adoption(p);
+
+    a->new_binds = xcalloc(p->binding.n + 1, sizeof(*a->new_binds));
+    for (uint32_t i = 0; i < p->conf->n_listeners; i++) {
+        for (uint32_t j = 0; j < p->conf->listeners[i].n_binds; j++) {
+            const struct binding_row *row =
+                binding_find(&p->binding, &p->conf->listeners[i].binds[j].addr);
+            a->new_binds[a->n_new_binds++] = (struct new_bind){row->id, p->proxy_listeners[i]};
+        }
+    }
+    p->reload->running = true;
+    send_to_workers(p, a);
+}
+
+void reload_fini(struct process *p)
+{
+    struct list *node;
+
+    if (p->reload == NULL)
+        return;
+    while ((node = list_pop_front(&p->reload->wishes)) != NULL ||
+           (node = list_pop_front(&p->reload->granted)) != NULL)
+        free(list_entry(node, struct wish, node));
+    if (p->reload->adoption != NULL)
+        free_adoption(p->reload->adoption);
+    strbuf_fini(&p->reload->told);
+    free(p->reload);
+    p->reload = NULL;
+}
