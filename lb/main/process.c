@@ -480,8 +480,6 @@ static int start_control(struct process *p)
 /* Keys may be readable with the rights that we were started with only. */
 static int build_tls(struct process *p)
 {
-    if (!tls_store_needed(p->conf))
-        return 0;
     p->tls = tls_store_new(p->conf, p->n_workers, (int64_t)(p->start_wall_us / 1000000));
     return p->tls != NULL ? 0 : -EINVAL;
 }

@@ -12,6 +12,7 @@
 #include "lb/main/process.h"
 #include "lb/main/snapshot.h"
 #include "lb/main/systemd.h"
+#include "lb/main/tls_plan.h"
 #include "lb/main/tls_store.h"
 #include "lb/main/worker.h"
 #include "lb/obs/events.h"
@@ -42,17 +43,11 @@ struct adoption {
     struct new_bind *new_binds;
     uint32_t n_new_binds;
     uint32_t waiting; /* workers */
-    struct watch_msg *watches;
+    struct tls_plan *tls;
     struct adoption_part {
         struct loop_msg msg;
         struct process *process;
     } parts[];
-};
-
-/* Tells the health thread of a new pool. */
-struct watch_msg {
-    struct loop_msg msg;
-    struct live_pool *pool;
 };
 
 struct reload {
@@ -139,7 +134,7 @@ static void free_adoption(struct adoption *a)
     free(a->change.replaced);
     free(a->change.binds);
     free(a->new_binds);
-    free(a->watches);
+    tls_plan_free(&a->tls);
     free(a);
 }
 
@@ -163,6 +158,8 @@ static void on_adopt(struct loop_msg *msg, void *ctx) /* on a worker */
     struct worker *w = ctx;
     struct adoption *a = part->process->reload->adoption;
 
+    if (a->tls != NULL)
+        tls_plan_adopt(a->tls, w->index);
     proxy_adopt(w->proxy, &a->change);
     for (uint32_t i = 0; i < a->n_new_binds; i++)
         worker_listen_on(w, a->new_binds[i].listener, a->new_binds[i].id);
@@ -181,7 +178,7 @@ static void send_to_workers(struct process *p, struct adoption *a)
 
 static void on_watch(struct loop_msg *msg, void *ctx) /* on the health thread */
 {
-    struct live_pool *lp = container_of(msg, struct watch_msg, msg)->pool;
+    struct live_pool *lp = container_of(msg, struct live_pool, watch_msg);
 
     (void)ctx;
     live_pool_watch(lp);
@@ -189,18 +186,17 @@ static void on_watch(struct loop_msg *msg, void *ctx) /* on the health thread */
 }
 
 /* The health thread hears of new pools before it hears of their backends, the workers last. */
-static void watch_new_pools(struct process *p, struct adoption *a)
+static void watch_new_pools(struct process *p, const struct adoption *a)
 {
-    a->watches = xcalloc(a->change.n_added + 1, sizeof(*a->watches));
-    for (uint32_t i = 0, n = 0; i < p->conf->n_pools; i++) {
+    for (uint32_t i = 0; i < p->conf->n_pools; i++) {
         struct live_pool *lp = p->snapshot->pools[i];
         bool added = false;
         for (uint32_t k = 0; k < a->change.n_added; k++)
             added = added || a->change.added[k] == lp->pool;
         if (!added)
             continue;
-        a->watches[n] = (struct watch_msg){{NULL, on_watch}, lp};
-        loop_post(checker_thread_loop(p->checker), &a->watches[n++].msg);
+        lp->watch_msg.fn = on_watch;
+        loop_post(checker_thread_loop(p->checker), &lp->watch_msg);
     }
 }
 
@@ -391,14 +387,14 @@ static void publish(struct process *p, struct snapshot *new, struct adoption *a)
     count_pools(old, new, &n[0], &n[1], &n[2]);
     warn_restart(p, old->conf->conf, new->conf->conf, p->from);
     snapshot_install(p, new);
+    tls_plan_commit(a->tls);
     watch_new_pools(p, a);
     backends_change(p, old, &changes);
     snapshot_free(&old);
     take_settings(p);
     unbind_old(p);
     admin_glue_follow(p);
-    if (p->tls != NULL)
-        tls_store_reload(p->tls);
+    tls_store_reload(p->tls);
     describe(&words, "listeners", l[0], l[1], l[2]);
     describe(&words, "pools", n[0], n[1], n[2]);
     describe(&words, "backends", changes.added, 0, changes.removed);
@@ -444,49 +440,6 @@ static void nothing_changed(struct process *p, struct snapshot *s)
     over(p, true);
 }
 
-/* What a number means to the threads' contexts stays. */
-static bool same_tls(const struct snapshot *old, const struct snapshot *new, struct strbuf *errors)
-{
-    const struct conf *conf = new->conf->conf;
-    struct strbuf x = {0}, y = {0};
-    bool good = true;
-
-    for (uint32_t i = 0; i < conf->n_listeners; i++) {
-        const struct listener_conf *l = &conf->listeners[i];
-        const struct live_listener *before = snapshot_listener_named(old, l->name);
-        strbuf_clear(&x);
-        strbuf_clear(&y);
-        conf_dump_listener_tls(l, &x);
-        if (before != NULL && before->l.conf->mode == l->mode)
-            conf_dump_listener_tls(before->l.conf, &y);
-        if (str_eq(strbuf_str(&x), strbuf_str(&y)))
-            continue;
-        strbuf_addf(errors, "%s:%d: error: listeners[%s].tls: changes take effect with a restart\n",
-                    l->file, l->line, l->name);
-        good = false;
-    }
-    for (uint32_t i = 0; i < conf->n_pools; i++) {
-        const struct pool_conf *c = &conf->pools[i];
-        const struct live_pool *before = snapshot_pool_named(old, c->name);
-        strbuf_clear(&x);
-        strbuf_clear(&y);
-        conf_dump_pool_tls(c, &x);
-        conf_dump_check_tls(c, &x);
-        if (before != NULL) {
-            conf_dump_pool_tls(before->pool->conf, &y);
-            conf_dump_check_tls(before->pool->conf, &y);
-        }
-        if (str_eq(strbuf_str(&x), strbuf_str(&y)))
-            continue;
-        strbuf_addf(errors, "%s:%d: error: pools[%s].tls: changes take effect with a restart\n",
-                    c->file, c->line, c->name);
-        good = false;
-    }
-    strbuf_fini(&x);
-    strbuf_fini(&y);
-    return good;
-}
-
 /* Everything that can fail. */
 static struct snapshot *build(struct process *p, struct strbuf *errors)
 {
@@ -499,9 +452,16 @@ static struct snapshot *build(struct process *p, struct strbuf *errors)
     if (conf_tests_run(conf, errors) == 0)
         s = snapshot_build(p, held, errors);
     conf_held_unref(&held);
-    if (s != NULL && (!same_tls(p->snapshot, s, errors) || backends_prepare(p, s, errors) < 0))
+    if (s != NULL && backends_prepare(p, s, errors) < 0)
         snapshot_drop(p, &s);
     return s;
+}
+
+static bool plan_tls(struct process *p, struct adoption *a, const struct snapshot *s,
+                     struct strbuf *errors)
+{
+    a->tls = tls_plan_new(p->tls, s, (int64_t)(io_wall_us(p->loop.io) / 1000000), errors);
+    return a->tls != NULL;
 }
 
 static void run(struct process *p)
@@ -521,10 +481,9 @@ static void run(struct process *p)
     a = new_adoption(p);
     if (same_objects(p->snapshot, s)) {
         free_adoption(a);
-        if (p->tls != NULL)
-            tls_store_reload(p->tls);
+        tls_store_reload(p->tls);
         nothing_changed(p, s);
-    } else if (!bind_new(p, a, s, &errors)) {
+    } else if (!plan_tls(p, a, s, &errors) || !bind_new(p, a, s, &errors)) {
         free_adoption(a);
         snapshot_drop(p, &s);
         refuse(p, &errors);

@@ -40,7 +40,7 @@ struct live_pool {
     uint32_t users; /* listeners that lead to it; the snapshot in force */
     bool leaving;   /* nobody uses it: health and workers let go */
     uint32_t waiting;
-    struct loop_msg msg;
+    struct loop_msg watch_msg, msg;
     struct forget *forgets; /* snapshot.c's: messages to workers */
 };
 

@@ -42,16 +42,9 @@ static bool has_checks(const struct conf *conf)
     return false;
 }
 
-bool tls_store_needed(const struct conf *conf)
-{
-    return has_servers(conf) || has_clients(conf) || has_checks(conf);
-}
-
 /* A pool's own settings serve its checks as well, unless those have others. */
-static void list_uses(struct tls_store *s)
+static void list_uses(struct tls_store *s, const struct conf *conf)
 {
-    const struct conf *conf = s->conf;
-
     s->served = xcalloc(conf->n_listeners + 1, sizeof(*s->served));
     s->dialled = xcalloc(2 * (size_t)conf->n_pools + 1, sizeof(*s->dialled));
     for (uint32_t i = 0; i < conf->n_listeners; i++)
@@ -84,17 +77,10 @@ void tls_store_log(const char *of, const char *name, const char *what, const str
 
 static struct tls_contexts *target_contexts(const struct tls_store *s, uint32_t target)
 {
-    return target < s->n_workers ? (s->workers != NULL ? s->workers[target] : NULL) : s->health;
+    return target < s->n_workers ? s->workers[target] : s->health;
 }
 
-/* Contexts of one listener or pool, one per thread: made all or none. */
-struct batch {
-    struct tls_server **servers;
-    struct tls_client **clients;
-    uint32_t n;
-};
-
-static void batch_free(struct batch *b)
+void tls_batch_free(struct tls_batch *b)
 {
     for (uint32_t i = 0; i < b->n; i++) {
         if (b->servers[i] != NULL)
@@ -106,7 +92,7 @@ static void batch_free(struct batch *b)
     free(b->clients);
 }
 
-static void batch_init(struct batch *b, const struct tls_store *s)
+void tls_batch_init(struct tls_batch *b, const struct tls_store *s)
 {
     b->n = s->n_workers + 1;
     b->servers = xcalloc(b->n, sizeof(struct tls_server *));
@@ -139,10 +125,15 @@ static void on_swap(struct loop_msg *msg, void *ctx) /* on the thread that they 
     free(m);
 }
 
-/* Before the threads run they are put in place, later each thread does so itself. */
-static void publish(struct tls_store *s, uint32_t index, struct batch *b)
+void tls_batch_put(const struct tls_store *s, uint32_t number, struct tls_batch *b, uint32_t thread)
 {
-    for (uint32_t i = 0; i < b->n; i++) {
+    swap(target_contexts(s, thread), number, &b->servers[thread], &b->clients[thread]);
+}
+
+/* Before the threads run they are put in place, later each thread does so itself. */
+void tls_store_publish(struct tls_store *s, uint32_t index, struct tls_batch *b, uint32_t first)
+{
+    for (uint32_t i = first; i < b->n; i++) {
         struct tls_contexts *c = target_contexts(s, i);
         if (b->servers[i] == NULL && b->clients[i] == NULL)
             continue;
@@ -160,6 +151,33 @@ static void publish(struct tls_store *s, uint32_t index, struct batch *b)
     }
 }
 
+bool tls_store_make_servers(struct tls_store *s, const struct tls_server_conf *conf,
+                            struct tls_server_files *files, struct tls_keyring *keys,
+                            struct tls_batch *b, struct strbuf *errors)
+{
+    for (uint32_t i = 0; i < s->n_workers; i++) {
+        b->servers[i] = tls_server_new(s->workers[i]->env, conf, files, keys, errors);
+        if (b->servers[i] == NULL)
+            return false;
+    }
+    return true;
+}
+
+bool tls_store_make_clients(struct tls_store *s, const struct dialled *d,
+                            struct tls_client_files *files, struct tls_batch *b,
+                            struct strbuf *errors)
+{
+    for (uint32_t i = 0; i < b->n; i++) {
+        if (i < s->n_workers ? !d->workers : !d->health)
+            continue;
+        b->clients[i] =
+            tls_client_new(target_contexts(s, i)->env, d->conf, files, d->pool->n_backends, errors);
+        if (b->clients[i] == NULL)
+            return false;
+    }
+    return true;
+}
+
 bool tls_store_load_server(struct tls_store *s, struct served *v, int64_t wall_s,
                            struct strbuf *errors)
 {
@@ -167,22 +185,18 @@ bool tls_store_load_server(struct tls_store *s, struct served *v, int64_t wall_s
     struct tls_server_files *files =
         v->files == NULL ? tls_server_files_read(conf, wall_s, errors)
                          : tls_server_files_read_again(conf, v->files, wall_s, errors);
-    struct batch b;
-    bool good = files != NULL;
+    struct tls_batch b;
 
-    batch_init(&b, s);
-    for (uint32_t i = 0; good && i < s->n_workers; i++) {
-        b.servers[i] = tls_server_new(s->workers[i]->env, conf, files, v->keys, errors);
-        good = b.servers[i] != NULL;
-    }
+    tls_batch_init(&b, s);
+    bool good = files != NULL && tls_store_make_servers(s, conf, files, v->keys, &b, errors);
     if (good) {
-        publish(s, v->index, &b);
+        tls_store_publish(s, v->index, &b, 0);
         tls_server_files_free(&v->files);
         v->files = files;
     } else if (files != NULL) {
         tls_server_files_free(&files);
     }
-    batch_free(&b);
+    tls_batch_free(&b);
     return good;
 }
 
@@ -190,44 +204,33 @@ bool tls_store_load_client(struct tls_store *s, struct dialled *d, int64_t wall_
                            struct strbuf *errors)
 {
     struct tls_client_files *files = tls_client_files_read(d->conf, wall_s, errors);
-    struct batch b;
-    bool good = files != NULL;
+    struct tls_batch b;
 
-    batch_init(&b, s);
-    for (uint32_t i = 0; good && i < b.n; i++) {
-        if (i < s->n_workers ? !d->workers : !d->health)
-            continue;
-        b.clients[i] =
-            tls_client_new(target_contexts(s, i)->env, d->conf, files, d->pool->n_backends, errors);
-        good = b.clients[i] != NULL;
-    }
+    tls_batch_init(&b, s);
+    bool good = files != NULL && tls_store_make_clients(s, d, files, &b, errors);
     if (good) {
-        publish(s, d->index, &b);
+        tls_store_publish(s, d->index, &b, 0);
         tls_client_files_free(&d->files);
         d->files = files;
     } else {
         tls_client_files_free(&files);
     }
-    batch_free(&b);
+    tls_batch_free(&b);
     return good;
 }
 
 /* ---- the whole ---- */
 
-static bool make_envs(struct tls_store *s, struct strbuf *errors)
+bool tls_store_make_envs(struct tls_store *s, const struct conf *conf, struct strbuf *errors)
 {
-    const struct conf *conf = s->conf;
-
-    if (has_servers(conf) || has_clients(conf)) {
-        s->workers = xcalloc(s->n_workers, sizeof(struct tls_contexts *));
-        for (uint32_t i = 0; i < s->n_workers; i++) {
-            s->workers[i] = tls_contexts_new(conf->n_listeners, conf->n_pools, errors);
-            if (s->workers[i] == NULL)
-                return false;
-        }
+    for (uint32_t i = 0; i < s->n_workers && (has_servers(conf) || has_clients(conf)); i++) {
+        if (s->workers[i] == NULL)
+            s->workers[i] = tls_contexts_new(LIMIT_LISTENERS, LIMIT_POOLS, errors);
+        if (s->workers[i] == NULL)
+            return false;
     }
-    if (has_checks(conf)) {
-        s->health = tls_contexts_new(0, conf->n_pools, errors);
+    if (has_checks(conf) && s->health == NULL) {
+        s->health = tls_contexts_new(0, LIMIT_POOLS, errors);
         return s->health != NULL;
     }
     return true;
@@ -259,10 +262,10 @@ struct tls_store *tls_store_new(const struct conf *conf, uint32_t n_workers, int
     struct tls_store *s = xcalloc(1, sizeof(*s));
     struct strbuf errors = {0};
 
-    s->conf = conf;
     s->n_workers = n_workers;
-    list_uses(s);
-    if (!make_envs(s, &errors) || !load_all(s, wall_s, &errors)) {
+    list_uses(s, conf);
+    s->workers = xcalloc(n_workers, sizeof(struct tls_contexts *));
+    if (!tls_store_make_envs(s, conf, &errors) || !load_all(s, wall_s, &errors)) {
         tls_store_log("", "", "", &errors);
         tls_store_free(&s);
     }
@@ -276,7 +279,7 @@ void tls_store_free(struct tls_store **store)
 
     if (s == NULL)
         return;
-    for (uint32_t i = 0; s->workers != NULL && i < s->n_workers; i++)
+    for (uint32_t i = 0; i < s->n_workers; i++)
         tls_contexts_free(&s->workers[i]);
     free(s->workers);
     tls_contexts_free(&s->health);
@@ -286,6 +289,9 @@ void tls_store_free(struct tls_store **store)
     }
     for (uint32_t i = 0; i < s->n_dialled; i++)
         tls_client_files_free(&s->dialled[i].files);
+    for (uint32_t i = 0; i < s->n_old_keys; i++)
+        tls_keyring_free(&s->old_keys[i]);
+    free(s->old_keys);
     free(s->served);
     free(s->dialled);
     free(s);

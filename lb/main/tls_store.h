@@ -21,13 +21,11 @@ struct tls_client;
 struct tls_contexts;
 struct tls_store;
 
-/* Whether anything of the configuration has TLS. */
-bool tls_store_needed(const struct conf *conf);
 /* Reads all files and builds all contexts. NULL: what is wrong was logged. wall_s: wall clock. */
 struct tls_store *tls_store_new(const struct conf *conf, uint32_t n_workers, int64_t wall_s);
 void tls_store_free(struct tls_store **s); /* no thread is left that uses its contexts */
 
-/* For proxy_shared: a set per worker; NULL: only checks have TLS. */
+/* For proxy_shared: a set per worker; of each NULL: nothing of it has had TLS yet. */
 struct tls_contexts **tls_store_workers(struct tls_store *s);
 /* For checker_pool_conf: NULL: the pool's checks are in clear. */
 struct tls_client *const *tls_store_check_client(const struct tls_store *s,

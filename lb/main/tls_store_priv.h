@@ -4,12 +4,16 @@
 
 #include "lb/io/timer.h"
 
+struct conf;
 struct listener_conf;
 struct pool_conf;
 struct strbuf;
+struct tls_client;
 struct tls_client_conf;
 struct tls_client_files;
+struct tls_contexts;
 struct tls_keyring;
+struct tls_server;
 struct tls_server_conf;
 struct tls_server_files;
 
@@ -23,7 +27,8 @@ struct watch {
 /* A listener. */
 struct served {
     const struct listener_conf *conf;
-    uint32_t index;
+    uint32_t index;                 /* its number */
+    bool fresh, own_keys;           /* tls_plan.c: made for this plan */
     struct tls_server_files *files; /* of the contexts in use */
     struct tls_keyring *keys;
     struct watch certs, ticket_file;
@@ -34,24 +39,49 @@ struct served {
 struct dialled {
     const struct tls_client_conf *conf;
     const struct pool_conf *pool;
-    uint32_t index;
+    uint32_t index;                 /* its number */
+    bool fresh;                     /* tls_plan.c: made for this plan */
     bool workers, health;           /* who uses it */
     struct tls_client_files *files; /* of the contexts in use */
     struct watch certs;
 };
 
 struct tls_store {
-    const struct conf *conf;
     uint32_t n_workers;
-    struct tls_contexts **workers; /* NULL: only checks have TLS */
-    struct tls_contexts *health;   /* NULL: no checks have it */
+    struct tls_contexts **workers; /* of each NULL: nothing there has had TLS yet */
+    struct tls_contexts *health;   /* likewise */
     struct served *served;
     uint32_t n_served;
     struct dialled *dialled;
     uint32_t n_dialled;
     struct process *process; /* NULL: its threads do not run yet */
     struct timer look, expiry;
+    struct tls_keyring **old_keys; /* of listeners that are gone */
+    uint32_t n_old_keys;
 };
+
+/* Contexts of one listener or pool, one per thread, health last: made all or none. */
+struct tls_batch {
+    struct tls_server **servers;
+    struct tls_client **clients;
+    uint32_t n;
+};
+void tls_batch_init(struct tls_batch *b, const struct tls_store *s);
+void tls_batch_free(struct tls_batch *b);
+/* On the thread of this number: what the batch has for it is in use from now on. */
+void tls_batch_put(const struct tls_store *s, uint32_t number, struct tls_batch *b,
+                   uint32_t thread);
+bool tls_store_make_servers(struct tls_store *s, const struct tls_server_conf *conf,
+                            struct tls_server_files *files, struct tls_keyring *keys,
+                            struct tls_batch *b, struct strbuf *errors) WARN_UNUSED;
+bool tls_store_make_clients(struct tls_store *s, const struct dialled *d,
+                            struct tls_client_files *files, struct tls_batch *b,
+                            struct strbuf *errors) WARN_UNUSED;
+/* Makes what threads need that have had no TLS so far. */
+bool tls_store_make_envs(struct tls_store *s, const struct conf *conf,
+                         struct strbuf *errors) WARN_UNUSED;
+/* Hands over to each thread from this one on, by messages where they run. */
+void tls_store_publish(struct tls_store *s, uint32_t number, struct tls_batch *b, uint32_t first);
 
 /* Reads the files, builds contexts for every thread that needs them, hands them over. False: the
  * old ones stay; errors has a line per mistake. */

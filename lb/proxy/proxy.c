@@ -200,6 +200,7 @@ void proxy_adopt(struct proxy *p, const struct proxy_change *c)
         look_if_over(p, c->replaced[i]);
     }
     for (uint32_t i = 0; i < c->n_retired; i++) {
+        c->retired[i]->locals[p->worker].retired = true;
         close_conns(p, c->retired[i]);
         wait_queue_mix(proxy_queue(p, c->retired[i]));
     }

@@ -41,10 +41,13 @@ static bool offers(const struct pool_conf *c, const char *protocol)
 bool seek_secure(struct seek *k, struct stream *s)
 {
     struct tls_client *t = proxy_tls_client(k->proxy, k->pool);
+    /* Sessions are kept by the places of members in the newest pool of that name. */
+    uint32_t member = k->pool->locals[k->proxy->worker].retired
+                          ? TLS_NO_MEMBER
+                          : pool_member_index(k->pool, k->slot);
     char buf[ADDR_TEXT_MAX];
 
-    if (t == NULL || !stream_tls_connect(s, t, pool_member_index(k->pool, k->slot), name_of(k, buf),
-                                         offer_of(k->pool->conf)))
+    if (t == NULL || !stream_tls_connect(s, t, member, name_of(k, buf), offer_of(k->pool->conf)))
         return false;
     stream_read(s, STREAM_READ);
     return true;

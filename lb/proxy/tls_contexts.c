@@ -63,12 +63,13 @@ struct tls_server *proxy_tls_server(const struct proxy *p, const struct proxy_li
 {
     struct tls_contexts *const *all = p->shared->tls;
 
-    return all != NULL ? all[p->worker]->servers[l->number] : NULL;
+    return all != NULL && all[p->worker] != NULL ? all[p->worker]->servers[l->number] : NULL;
 }
 
 struct tls_client *proxy_tls_client(const struct proxy *p, const struct pool *pool)
 {
     struct tls_contexts *const *all = p->shared->tls;
 
-    return all != NULL ? all[p->worker]->clients[pool->kept->number] : NULL;
+    return all != NULL && all[p->worker] != NULL ? all[p->worker]->clients[pool->kept->number]
+                                                 : NULL;
 }

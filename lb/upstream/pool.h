@@ -64,6 +64,7 @@ struct pool_kept {
 /* One worker's part of a pool. */
 struct pool_local {
     alignas(CACHE_LINE) struct balancer_cursor cursor;
+    bool retired; /* this worker has a newer one, or none, of that name */
 };
 
 struct pool {
