@@ -249,12 +249,15 @@ static void list_uses(struct live_listener *ll, const struct snapshot *s)
     }
 }
 
-/* Whether none of the pools that it leads to has changed. */
+/* Whether none of the pools that it leads to has changed, and they are where its configuration says
+ * that they are, as that goes by their places. */
 static bool same_pools(const struct live_listener *ll, const struct snapshot *s)
 {
-    for (uint32_t i = 0; i < ll->n_pools; i++)
-        if (!snapshot_has_pool(s, ll->pools[i]))
+    for (uint32_t i = 0; i < ll->n_pools; i++) {
+        uint32_t place = ll->pools[i]->pool->index;
+        if (place >= s->conf->conf->n_pools || s->pools[place] != ll->pools[i])
             return false;
+    }
     return true;
 }
 

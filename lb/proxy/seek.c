@@ -128,7 +128,8 @@ static void enqueue(struct seek *k)
     }
     counter_add(&k->pool->rows[k->proxy->worker].queued, 1);
     enter(k, SEEK_QUEUED, c->queue_timeout_ms);
-    k->waiter.choosy = k->n_excluded > 0 || k->wanted != NULL;
+    k->waiter.choosy = k->n_excluded > 0 || k->wanted != NULL ||
+                       k->pool->locals[k->proxy->worker].retired; /* others look at a newer one */
     wait_queue_add(queue_of(k), &k->waiter);
 }
 

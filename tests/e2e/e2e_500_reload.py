@@ -234,3 +234,68 @@ def test_reloads_that_come_at_once_queue(t):
         s.process.send_signal(signal.SIGHUP)
     in_threads(4, lambda i: check_match("reloaded|nothing has changed", s.ctl("reload")))
     check_eq(who(front), "b1")
+
+
+def test_pools_in_another_order_are_the_same_pools(t):
+    a, b = t.backend(named, name="a"), t.backend(named, name="b")
+    front, back = t.address(), t.address()
+    pool = '{ name = "%s"; mode = "tcp"; backends = ( { name = "x"; address = "%s"; } ); }'
+    one, two = pool % ("one", where(a.address)), pool % ("two", where(b.address))
+    conf = "pools = ( %s );\nlisteners = ( " + ", ".join(
+        '{ name = "%s"; mode = "tcp"; bind = "%s"; pool = "%s"; }' % (name, where(at), to)
+        for name, at, to in (("front", front, "one"), ("back", back, "two"))) + " );\n"
+    s = t.sluice(conf % (one + ", " + two))
+    check_eq((who(front), who(back)), ("a", "b"))
+    s.wait_number("two", "x", "stot", 1)
+    reloaded(s, replace(one + ", " + two, two + ", " + one))
+    check_eq((who(front), who(back)), ("a", "b"))
+    check_eq([line.split(",")[0] for line in s.ctl("show stat").splitlines()
+              if ",BACKEND," in line], ["two", "one"])
+    s.wait_number("two", "x", "stot", 2)
+
+
+def test_the_access_log_goes_where_the_new_file_says(t):
+    path = t.path("other-log")
+    s, front = t.simple([t.backend(named)], top='log = { access = "off"; };')
+    who(front)
+    reloaded(s, replace('access = "off"', 'access = "%s"' % path))
+    who(front)
+
+    def lines():
+        with contextlib.suppress(FileNotFoundError):
+            return open(path).read().splitlines()
+        return []
+    wait_until(lambda: len(lines()) == 1, lambda: "one line: %s" % lines())
+    s.baseline = s.settled_fds()
+
+
+def test_systemd_is_told(t):
+    path = t.path("notify")
+    notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    notify.bind(path)
+    notify.settimeout(SECONDS)
+    told = []
+
+    def next_told(word):
+        while not any(word in text for text in told):
+            told.append(notify.recv(4096).decode())
+        del told[:]
+    s, front = t.simple([t.backend(named)], env={"NOTIFY_SOCKET": path})
+    next_told("READY=1")
+    rewrite(s, replace('name = "app"; mode = "tcp";',
+                       'name = "app"; mode = "tcp"; retries = { attempts = 0; };'))
+    s.process.send_signal(signal.SIGHUP)
+    reloading = notify.recv(4096).decode()
+    while "RELOADING=1" not in reloading:
+        reloading = notify.recv(4096).decode()
+    check_match(r"RELOADING=1\nMONOTONIC_USEC=\d+", reloading)
+    next_told("READY=1")
+    notify.close()
+
+
+def test_the_settings_of_the_process_that_can_change_do(t):
+    s, front = t.simple([t.backend(named)])
+    check("debug" not in s.ctl("show config").split("stats")[0], "the level before")
+    reloaded(s, lambda x: 'log = { level = "debug"; };\nlimits = { connections = 77; };\n' + x)
+    check_eq(s.info()["Maxconn"], "77")
+    check_in('level = "debug";', s.ctl("show config"))
