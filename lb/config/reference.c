@@ -93,9 +93,7 @@ void conf_print_reference(FILE *out)
           "- `timeouts`, `limits` and `log` below a pool or a listener replace the global ones "
           "setting\n"
           "  by setting.\n"
-          "- \"changes by\": what makes a change take effect. This version has no reload yet, so "
-          "all\n"
-          "  changes take a restart.\n\n"
+          "- \"changes by\": what makes a change take effect.\n\n"
           "`sluice -t` checks a file, `sluice -T` prints all values that hold.\n\n"
           "## Global\n",
           out);
