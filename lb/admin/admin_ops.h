@@ -105,6 +105,7 @@ struct admin_ops {
     int (*set_address)(void *ctx, struct backend_slot *slot, const struct addr *addr,
                        const char **out_error);
     void (*dump_config)(void *ctx, struct strbuf *out); /* `show config` */
+    void (*diff)(void *ctx, struct strbuf *out);        /* `show diff`; NULL: there is none */
     /* `reload`: text has lines of what has changed, or of what is wrong. */
     void (*reload)(void *ctx, void (*done)(void *arg, bool good, const char *text), void *arg);
     /* Calls fn for each, listener by listener; the facts are valid during the call. May be NULL. */

@@ -2,6 +2,11 @@
 #include "lb/admin/command.h"
 #include "lb/base/alloc.h"
 
+void cmd_config_show_diff(struct command *c)
+{
+    c->env->ops->diff(c->env->ops->ctx, c->out);
+}
+
 struct reload_answer {
     struct late_answer late; /* first: freed as one */
 };

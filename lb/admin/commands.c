@@ -35,6 +35,8 @@ static const struct command_row rows[] = {
     {"show cli sockets", "[json]", USER, cmd_client_show_sockets, "list the stats sockets"},
     {"show config", "", OPERATOR, cmd_misc_show_config,
      "the configuration in effect, with all defaults"},
+    {"show diff", "", OPERATOR, cmd_config_show_diff,
+     "what runs in another way than the file says, and what a reload would change"},
     {"show env", "[<var>] [json]", OPERATOR, cmd_misc_show_env,
      "environment variables of the process"},
     {"show errors", "[json]", OPERATOR, cmd_misc_show_errors,

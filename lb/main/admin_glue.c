@@ -6,6 +6,7 @@
 #include "lb/base/alloc.h"
 #include "lb/config/conf.h"
 #include "lb/main/checker_thread.h"
+#include "lb/main/diff.h"
 #include "lb/main/explain.h"
 #include "lb/main/process.h"
 #include "lb/main/reload.h"
@@ -391,6 +392,11 @@ static void dump_config(void *ctx, struct strbuf *out)
     conf_dump(p->conf, out);
 }
 
+static void diff(void *ctx, struct strbuf *out)
+{
+    diff_show(ctx, out);
+}
+
 static void reload(void *ctx, void (*done)(void *arg, bool good, const char *text), void *arg)
 {
     reload_request(ctx, "stats socket", done, arg);
@@ -430,6 +436,7 @@ void admin_glue_init(struct process *p)
         .set_address = set_address,
         .dump_config = dump_config,
         .reload = reload,
+        .diff = diff,
         .each_certificate = each_certificate,
         .explain = explain_request,
     };

@@ -299,3 +299,23 @@ def test_the_settings_of_the_process_that_can_change_do(t):
     reloaded(s, lambda x: 'log = { level = "debug"; };\nlimits = { connections = 77; };\n' + x)
     check_eq(s.info()["Maxconn"], "77")
     check_in('level = "debug";', s.ctl("show config"))
+
+
+def test_show_diff_names_both_values(t):
+    a, b = t.backend(named), t.backend(named)
+    s, front = t.simple([(a, "weight = 10;"), b])
+    check_eq(s.ctl("show diff"), "no difference\n")
+    s.ok("set server app/b1 weight 3")
+    s.ok("set server app/b2 state maint")
+    out = s.ctl("show diff")
+    check_in("pools[app].backends[b1].weight: loaded 10, running 3\n", out)
+    check_in("pools[app].backends[b2].state: loaded ready, running maint", out)
+    rewrite(s, replace("weight = 10;", "weight = 12;"))
+    check_in("pools[app]: file weight = 12;, running weight = 10;\n", s.ctl("show diff"))
+    rewrite(s, replace('name = "app";', 'name = "other";'))
+    check_in("error: ", s.ctl("show diff"))
+    rewrite(s, lambda x: x.replace('"other"', '"more"').replace('pool = "app"', 'pool = "more"'))
+    out = s.ctl("show diff")
+    check_in("pools[more]: in the file, not running\n", out)
+    check_in("pools[app]: running, not in the file\n", out)
+    check_in('listeners[front]: file pool = "more";, running pool = "app";\n', out)
