@@ -14,7 +14,7 @@ struct live_listener *build_listener(struct process *p, struct snapshot *s, uint
 /* What is shown of its routes, in its stats: when it comes into force. */
 void build_route_stats(struct live_listener *ll);
 /* Also the ends of those that were never in force. */
-void live_pool_free(struct live_pool **lp);
-void live_listener_free(struct live_listener **ll);
+void live_pool_free(struct live_pool **live);
+void live_listener_free(struct live_listener **live);
 
 #endif

@@ -28,7 +28,7 @@ struct conf_held {
     uint32_t refs;
 };
 struct conf_held *conf_held_new(const struct conf *conf, struct conf *own); /* one reference */
-void conf_held_unref(struct conf_held **c);
+void conf_held_unref(struct conf_held **held);
 
 struct live_pool {
     struct list node; /* live->pools, the newest of a name first */

@@ -81,7 +81,7 @@ bool tls_store_make_clients(struct tls_store *s, const struct dialled *d,
 bool tls_store_make_envs(struct tls_store *s, const struct conf *conf,
                          struct strbuf *errors) WARN_UNUSED;
 /* Hands over to each thread from this one on, by messages where they run. */
-void tls_store_publish(struct tls_store *s, uint32_t number, struct tls_batch *b, uint32_t first);
+void tls_store_publish(struct tls_store *s, uint32_t index, struct tls_batch *b, uint32_t first);
 
 /* Reads the files, builds contexts for every thread that needs them, hands them over. False: the
  * old ones stay; errors has a line per mistake. */

@@ -62,8 +62,8 @@ struct member_conns {
 /* Control thread. With one reference each. */
 struct member_counts *member_counts_new(uint32_t n_workers);
 struct member_conns *member_conns_new(struct member_counts *counts);
-void member_counts_unref(struct member_counts **m);
+void member_counts_unref(struct member_counts **counts);
 /* No worker has a connection that leads back to it. */
-void member_conns_unref(struct member_conns **m);
+void member_conns_unref(struct member_conns **conns);
 
 #endif
