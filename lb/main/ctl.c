@@ -185,7 +185,7 @@ int ctl_ask_one(const char *name, const char *path, struct str line, struct strb
 /* ---- commands ---- */
 
 /* SLUICE_STATS is where a sidecar's own configuration puts it (quick.c). */
-static const char *default_socket(void)
+const char *ctl_default_socket(void)
 {
     const char *path = getenv("SLUICE_SOCKET");
 
@@ -271,7 +271,7 @@ int ctl_main(int argc, char **argv)
 {
     static const char usage[] =
         "usage: sluice ctl [-s SOCKET] COMMAND...   (try: sluice ctl help)\n";
-    const char *path = default_socket();
+    const char *path = ctl_default_socket();
     struct strbuf line = {0}, answers = {0};
     int words, rc = EXIT_REFUSED;
 
@@ -311,7 +311,7 @@ int ctl_main(int argc, char **argv)
 int healthcheck_main(int argc, char **argv)
 {
     static const char usage[] = "usage: sluice healthcheck [-s SOCKET]\n";
-    const char *path = default_socket();
+    const char *path = ctl_default_socket();
     struct strbuf answers = {0};
     int words, rc = EXIT_REFUSED;
 

@@ -9,6 +9,7 @@
 #include "lb/main/origin.h"
 #include "lb/main/process.h"
 #include "lb/main/quick.h"
+#include "lb/main/top.h"
 #include "lb/main/version.h"
 
 #include <stdio.h>
@@ -146,6 +147,8 @@ int main(int argc, char **argv)
         return explain_main(o.argc, o.argv, o.given_config);
     case COMMAND_CTL:
         return ctl_main(o.argc, o.argv);
+    case COMMAND_TOP:
+        return top_main(o.argc, o.argv);
     case COMMAND_HEALTHCHECK:
         return healthcheck_main(o.argc, o.argv);
     case COMMAND_ORIGIN:

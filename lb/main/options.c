@@ -15,6 +15,7 @@ static const struct {
     {"ctl", COMMAND_CTL},       {"healthcheck", COMMAND_HEALTHCHECK},
     {"origin", COMMAND_ORIGIN}, {"version", COMMAND_VERSION},
     {"help", COMMAND_HELP},     {"explain", COMMAND_EXPLAIN},
+    {"top", COMMAND_TOP},
 };
 
 static const struct {
@@ -38,6 +39,8 @@ static const struct {
     {COMMAND_CTL,
      "  sluice ctl [-s SOCKET] COMMAND\n"
      "                         one command on the stats socket, for example: show stat\n"},
+    {COMMAND_TOP, "  sluice top [-s SOCKET] [--interval D] [--once]\n"
+                  "                         live view in the terminal; ? lists its keys\n"},
     {COMMAND_HEALTHCHECK, "  sluice healthcheck [-s SOCKET]\n"
                           "                         0 when ready\n"},
     {COMMAND_ORIGIN, "  sluice origin LISTEN [--name N] [--bytes N] [--delay D] [--fail-rate P]\n"
@@ -111,7 +114,7 @@ static int set_command(struct options *o, int argc, char **argv, char error[stat
         o->argv = argv;
         bool takes_words = o->command == COMMAND_QUICK || o->command == COMMAND_CTL ||
                            o->command == COMMAND_HEALTHCHECK || o->command == COMMAND_ORIGIN ||
-                           o->command == COMMAND_EXPLAIN;
+                           o->command == COMMAND_EXPLAIN || o->command == COMMAND_TOP;
         if (argc > 1 && !takes_words) {
             snprintf(error, ARGS_ERROR_MAX, "%s takes no words after it: %.60s", argv[0], argv[1]);
             return -EINVAL;
