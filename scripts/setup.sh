@@ -59,6 +59,7 @@ if [[ $level == test ]]; then
     want nodejs cmd node
     want npm cmd npm
     want curl cmd curl
+    want tmux cmd tmux
     want testssl.sh cmd testssl
     want openssl cmd openssl
     want nginx cmd nginx

@@ -66,7 +66,8 @@ _sluice() {
             options="$(_sluice_ctl_words "${COMP_WORDS[0]}" "$socket" "${ctl[*]}")"
             ((${#ctl[@]} > 0)) || options+=" -s --help"
             ;;
-        top | healthcheck) options="-s --help" ;;
+        top) options="-s --interval --once --help" ;;
+        healthcheck) options="-s --help" ;;
         origin) options="--name --bytes --delay --fail-rate --help" ;;
         esac
     fi

@@ -41,7 +41,7 @@ struct top {
     struct strbuf question, answer;
     size_t asked; /* bytes of the question that are sent */
     uint64_t deadline_ms, next_ms;
-    bool command_waits, quit;
+    bool command_waits, quit, once;
 };
 
 static uint64_t now_us(void)
@@ -64,8 +64,11 @@ static void end_question(struct top *t)
 
 static void trouble(struct top *t, const char *what)
 {
-    snprintf(t->view.trouble, sizeof(t->view.trouble), "%.100s: %.40s%s", t->path, what,
-             t->view.paused ? "" : "; trying again");
+    snprintf(t->view.trouble, sizeof(t->view.trouble), "%.40s%s (%.100s)", what,
+             t->once          ? ""
+             : t->view.paused ? "; paused"
+                              : "; trying again",
+             t->path);
     if (t->is_command) {
         snprintf(t->view.message, sizeof(t->view.message), "not done: %.100s", what);
         t->view.bad = true;
@@ -288,6 +291,7 @@ static int print_once(struct top *t)
 {
     struct strbuf out = {0};
 
+    t->once = true;
     start_question(t);
     while (t->fd >= 0) {
         struct pollfd p = {.fd = t->fd, .events = awaited(t)};
@@ -297,9 +301,6 @@ static int print_once(struct top *t)
             go_on(t);
     }
     if (t->view.trouble[0] != '\0') {
-        char *end = strstr(t->view.trouble, "; trying again");
-        if (end != NULL)
-            *end = '\0';
         fprintf(stderr, "sluice top: %s\n", t->view.trouble);
         return EXIT_FAILED;
     }
