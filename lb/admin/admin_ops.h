@@ -55,10 +55,11 @@ struct process_info {
 struct certificate_info {
     const char *listener;
     const char *cert, *key; /* files */
-    const char *ocsp;       /* or NULL */
+    const char *ocsp;       /* file of a response to staple, "fetch", or NULL */
     const struct tls_cert_info *facts;
-    bool is_default; /* of its listener */
-    bool refused;    /* newer files are there, but will not do */
+    bool is_default;      /* of its listener */
+    bool refused;         /* newer files are there, but will not do */
+    int64_t ocsp_until_s; /* of the response in use; 0: there is none; INT64_MAX: it does not say */
 };
 /* Whole days, rounded down: -1 is up to a day ago. */
 static inline int64_t certificate_days_left(int64_t not_after_s, uint64_t now_wall_us)

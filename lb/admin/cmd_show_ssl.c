@@ -82,6 +82,22 @@ static void add_listeners(struct strbuf *out, const struct found *f, struct str 
                         f->rows[i].is_default ? " (default)" : "");
 }
 
+/* Of one that is fetched: whether there is one. */
+static void add_staple(struct strbuf *out, const struct certificate_info *cert, uint64_t now)
+{
+    if (cert->ocsp == NULL || strcmp(cert->ocsp, TLS_OCSP_FETCH) != 0)
+        return;
+    if (cert->ocsp_until_s <= (int64_t)(now / 1000000)) {
+        strbuf_add_cstr(out, " (none yet)");
+    } else if (cert->ocsp_until_s == INT64_MAX) {
+        strbuf_add_cstr(out, " (good)");
+    } else {
+        strbuf_add_cstr(out, " (good until ");
+        add_time(out, cert->ocsp_until_s);
+        strbuf_add_char(out, ')');
+    }
+}
+
 static void describe(const struct command *c, const struct found *f,
                      const struct certificate_info *cert)
 {
@@ -99,8 +115,9 @@ static void describe(const struct command *c, const struct found *f,
     add_algorithm(out, facts->key_type);
     strbuf_addf(out, "\nSHA256 FingerPrint: %s\nSubject: %s\nIssuer: %s\n", facts->fingerprint,
                 facts->subject, facts->issuer);
-    strbuf_addf(out, "Key: %s\nOCSP: %s\nListeners: ", cert->key,
-                cert->ocsp != NULL ? cert->ocsp : "-");
+    strbuf_addf(out, "Key: %s\nOCSP: %s", cert->key, cert->ocsp != NULL ? cert->ocsp : "-");
+    add_staple(out, cert, now_us(c));
+    strbuf_add_cstr(out, "\nListeners: ");
     add_listeners(out, f, str_of(cert->cert));
     strbuf_addf(out, "\nDays left: %lld\nNewer files: %s\n",
                 (long long)certificate_days_left(facts->not_after_s, now_us(c)),

@@ -182,7 +182,8 @@ static void use_absolute(const struct check *c, struct tls_server_conf *tls)
     for (uint32_t k = 0; k < tls->n_certs; k++) {
         tls->certs[k].cert = check_absolute(c, tls->certs[k].cert);
         tls->certs[k].key = check_absolute(c, tls->certs[k].key);
-        tls->certs[k].ocsp = check_absolute(c, tls->certs[k].ocsp);
+        if (tls->certs[k].ocsp != NULL && strcmp(tls->certs[k].ocsp, TLS_OCSP_FETCH) != 0)
+            tls->certs[k].ocsp = check_absolute(c, tls->certs[k].ocsp);
     }
     tls->client_ca = check_absolute(c, tls->client_ca);
     tls->crl = check_absolute(c, tls->crl);

@@ -1438,13 +1438,15 @@ const struct schema_row schema_rows[] = {
      OWN,
      .min = 1,
      .max = 4096,
-     .check = text_is_ocsp_file,
-     .expected = "the name of a file",
+     .check = text_is_file,
+     .expected = "the name of a file, or \"fetch\"",
      KEEP(tls_cert_conf, ocsp),
      .absent = "none is sent",
      .example = "/etc/sluice/site.ocsp",
-     .help = "File with the authority's OCSP response (DER) to send along. Read again when it "
-             "changes."},
+     .help =
+         "File with the authority's OCSP response (DER) to send along, read again when it "
+         "changes; \"fetch\" asks the responder that the certificate names, and again at half of "
+         "the response's life: the issuer must stand behind the certificate in its file."},
     {.path = "listeners.tls.alpn",
      .type = SCHEMA_STRINGS,
      OWN,

@@ -379,16 +379,6 @@ bool text_is_file(struct str s, struct strbuf *why)
     return s.len > 0 && s.p[s.len - 1] != '/';
 }
 
-/* Instead of a file the response may be fetched by versions to come. */
-bool text_is_ocsp_file(struct str s, struct strbuf *why)
-{
-    if (str_eq_cstr(s, "fetch")) {
-        strbuf_add_cstr(why, "OCSP responses are not fetched in this version yet");
-        return false;
-    }
-    return text_is_file(s, why);
-}
-
 bool text_is_sni_host(struct str s, struct strbuf *why)
 {
     if (str_eq_cstr(s, "*")) {

@@ -570,6 +570,10 @@ static void finish(struct process *p)
     crash_watch(NULL);
     stop_threads(p);
     resolve_free(&p->resolve);
+    if (p->tls != NULL)
+        tls_store_stop(p->tls);
+    while (p->tls != NULL && !tls_store_stopped(p->tls))
+        loop_turn(&p->loop, 10);
     if (p->control != NULL)
         control_free(&p->control);
     admin_glue_fini(p);

@@ -186,6 +186,10 @@ void tls_plan_commit(struct tls_plan *p)
 {
     struct tls_store *s = p->store;
 
+    for (uint32_t i = 0; i < s->n_served; i++)
+        tls_staples_stop(&s->served[i]);
+    for (uint32_t i = 0; i < p->n_served; i++)
+        p->served[i].staples = NULL; /* of the old ones, stopped */
     give_up_old(s, p);
     s->served = p->served;
     s->n_served = p->n_served;
@@ -201,6 +205,8 @@ void tls_plan_commit(struct tls_plan *p)
     p->committed = true;
     for (uint32_t i = 0; i < p->n_contexts; i++)
         tls_store_publish(s, p->contexts[i].number, &p->contexts[i].batch, s->n_workers);
+    for (uint32_t i = 0; i < s->n_served && s->process != NULL; i++)
+        tls_staples_start(s, &s->served[i]);
 }
 
 void tls_plan_adopt(struct tls_plan *p, uint32_t worker)

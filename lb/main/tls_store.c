@@ -178,6 +178,18 @@ bool tls_store_make_clients(struct tls_store *s, const struct dialled *d,
     return true;
 }
 
+bool tls_store_publish_server(struct tls_store *s, struct served *v, struct strbuf *errors)
+{
+    struct tls_batch b;
+
+    tls_batch_init(&b, s);
+    bool good = tls_store_make_servers(s, v->conf->tls, v->files, v->keys, &b, errors);
+    if (good)
+        tls_store_publish(s, v->index, &b, 0);
+    tls_batch_free(&b);
+    return good;
+}
+
 bool tls_store_load_server(struct tls_store *s, struct served *v, int64_t wall_s,
                            struct strbuf *errors)
 {
@@ -284,6 +296,7 @@ void tls_store_free(struct tls_store **store)
     free(s->workers);
     tls_contexts_free(&s->health);
     for (uint32_t i = 0; i < s->n_served; i++) {
+        tls_staples_stop(&s->served[i]);
         tls_server_files_free(&s->served[i].files);
         tls_keyring_free(&s->served[i].keys);
     }
@@ -320,6 +333,7 @@ void tls_store_each(const struct tls_store *s,
                 .cert = cert->cert,
                 .key = cert->key,
                 .ocsp = cert->ocsp,
+                .ocsp_until_s = tls_server_files_stapled_until(v->files, k),
                 .facts = tls_server_files_cert(v->files, k),
                 .is_default = k == 0,
                 .refused = v->certs.refused || tls_server_files_kept(v->files, k),

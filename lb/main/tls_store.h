@@ -36,6 +36,8 @@ void tls_store_check_access(const struct tls_store *s);
 /* All threads run: watches from now on, and tells of certificates that expire soon. */
 void tls_store_start(struct tls_store *s, struct process *p);
 void tls_store_stop(struct tls_store *s); /* before the threads end; no effect a second time */
+/* What was under way for it on the control loop has ended; that takes some turns after the stop. */
+bool tls_store_stopped(const struct tls_store *s);
 /* Reads everything again now (HUP). */
 void tls_store_reload(struct tls_store *s);
 

@@ -24,6 +24,8 @@ struct watch {
     bool refused;  /* what came of it was no good */
 };
 
+struct tls_staples; /* tls_staple.c */
+
 /* A listener. */
 struct served {
     const struct listener_conf *conf;
@@ -32,7 +34,8 @@ struct served {
     struct tls_server_files *files; /* of the contexts in use */
     struct tls_keyring *keys;
     struct watch certs, ticket_file;
-    uint64_t rotate_at_ms; /* random keys */
+    uint64_t rotate_at_ms;       /* random keys */
+    struct tls_staples *staples; /* that are fetched; NULL: none */
 };
 
 /* A pool, or its checks, or both. */
@@ -58,6 +61,8 @@ struct tls_store {
     struct timer look, expiry;
     struct tls_keyring **old_keys; /* of listeners that are gone */
     uint32_t n_old_keys;
+    struct resolver *resolver; /* of OCSP responders; made when it is needed */
+    uint32_t fetches;          /* that are under way, or about to be freed */
 };
 
 /* Contexts of one listener or pool, one per thread, health last: made all or none. */
@@ -89,8 +94,18 @@ bool tls_store_load_server(struct tls_store *s, struct served *v, int64_t wall_s
                            struct strbuf *errors) WARN_UNUSED;
 bool tls_store_load_client(struct tls_store *s, struct dialled *d, int64_t wall_s,
                            struct strbuf *errors) WARN_UNUSED;
+/* The same files, to which a staple has come. */
+bool tls_store_publish_server(struct tls_store *s, struct served *v,
+                              struct strbuf *errors) WARN_UNUSED;
 /* Logs each line of lines behind these words: errors, and warnings (without `what`). */
 void tls_store_log(const char *of, const char *name, const char *what, const struct strbuf *lines);
+
+/* tls_staple.c */
+void tls_staples_start(struct tls_store *s,
+                       struct served *v); /* no effect where none are fetched */
+/* The files were read again. */
+void tls_staples_look(struct served *v);
+void tls_staples_stop(struct served *v);
 
 /* tls_watch.c */
 void watch_begin(struct watch *w, uint64_t stamp);

@@ -12,6 +12,7 @@
 #include "lb/main/process.h"
 #include "lb/main/tls_store.h"
 #include "lb/main/tls_store_priv.h"
+#include "lb/net/resolver.h"
 #include "lb/net/tls_files.h"
 #include "lb/net/tls_ticket.h"
 #include "lb/net/tls_ticket_file.h"
@@ -37,7 +38,7 @@ static uint64_t add_file(uint64_t stamp, const char *path)
     struct stat st;
     int64_t facts[7] = {0};
 
-    if (path == NULL)
+    if (path == NULL || strcmp(path, TLS_OCSP_FETCH) == 0)
         return stamp;
     if (stat(path, &st) == 0) {
         facts[0] = (int64_t)st.st_dev;
@@ -195,8 +196,10 @@ static void read_server(struct tls_store *s, struct served *v)
         before[i] = xstrdup(tls_server_files_cert(v->files, i)->fingerprint);
     v->certs.refused = !tls_store_load_server(s, v, wall_s(s), &errors);
     tls_store_log("listener ", v->conf->name, REFUSED, &errors);
-    if (!v->certs.refused)
+    if (!v->certs.refused) {
         tell_changes(v, before, wall_s(s));
+        tls_staples_look(v);
+    }
     for (uint32_t i = 0; i < n; i++)
         free(before[i]);
     free(before);
@@ -278,6 +281,8 @@ void tls_store_start(struct tls_store *s, struct process *p)
     timer_init(&s->expiry, on_expiry);
     on_look(&s->look);
     on_expiry(&s->expiry);
+    for (uint32_t i = 0; i < s->n_served; i++)
+        tls_staples_start(s, &s->served[i]);
 }
 
 void tls_store_stop(struct tls_store *s)
@@ -286,7 +291,16 @@ void tls_store_stop(struct tls_store *s)
         return;
     timer_stop(&s->process->loop.timers, &s->look);
     timer_stop(&s->process->loop.timers, &s->expiry);
+    for (uint32_t i = 0; i < s->n_served; i++)
+        tls_staples_stop(&s->served[i]);
+    if (s->resolver != NULL)
+        resolver_free(&s->resolver);
     s->process = NULL;
+}
+
+bool tls_store_stopped(const struct tls_store *s)
+{
+    return s->fetches == 0;
 }
 
 void tls_store_reload(struct tls_store *s)
@@ -297,7 +311,8 @@ void tls_store_reload(struct tls_store *s)
 
 static void check_access(const char *of, const char *name, const char *path)
 {
-    if (path != NULL && faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) != 0)
+    if (path != NULL && strcmp(path, TLS_OCSP_FETCH) != 0 &&
+        faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) != 0)
         events_log(EVENT_CERTIFICATE, LOG_LEVEL_WARN, name,
                    "%s %s: %s: %s: changes of it will not be seen before a restart", of, name, path,
                    strerror(errno));

@@ -14,9 +14,11 @@ enum tls_profile {
 
 enum tls_verify { TLS_VERIFY_OFF, TLS_VERIFY_OPTIONAL, TLS_VERIFY_REQUIRED };
 
+#define TLS_OCSP_FETCH "fetch" /* the responder that the certificate names is asked */
+
 struct tls_cert_conf {
     char *cert, *key; /* PEM files; cert: the leaf first, then its chain */
-    char *ocsp;       /* file with a DER response to staple; NULL: none */
+    char *ocsp;       /* file with a DER response to staple, or TLS_OCSP_FETCH; NULL: none */
     const char *file; /* where it was defined */
     int line;
 };

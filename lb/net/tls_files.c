@@ -1,6 +1,7 @@
 /* tls_files.c - see tls_files.h. Runs on the control thread only, in OpenSSL's default context:
  * what it parses is thrown away but for the facts and the files' contents. */
 #include "lb/base/alloc.h"
+#include "lb/net/tls_ocsp.h"
 #include "lb/net/tls_priv.h"
 
 #include <ctype.h>
@@ -370,13 +371,26 @@ static void check_ocsp(struct place *p, const char *path, int64_t now_s,
     ERR_clear_error();
 }
 
+/* Whether there is somebody to ask. */
+static void check_responder(struct place *p, const struct tls_pair_files *pair)
+{
+    struct tls_ocsp_question q;
+    const char *why = tls_ocsp_ask((struct str){(const char *)pair->cert.data, pair->cert.len}, &q);
+
+    if (why == NULL)
+        tls_ocsp_question_fini(&q);
+    else
+        warning(p, "ocsp", TLS_OCSP_FETCH, why);
+}
+
 static void read_pair(struct place *p, const char *cert, const char *key, const char *ocsp,
                       int64_t now_s, struct cert_file *out)
 {
     bool both = read_file(p, "cert", cert, false, &out->pair.cert);
 
     both = read_file(p, "key", key, true, &out->pair.key) && both;
-    if (ocsp != NULL && read_file(p, "ocsp", ocsp, false, &out->pair.ocsp))
+    if (ocsp != NULL && strcmp(ocsp, TLS_OCSP_FETCH) != 0 &&
+        read_file(p, "ocsp", ocsp, false, &out->pair.ocsp))
         check_ocsp(p, ocsp, now_s, &out->pair);
     if (!both)
         return;
@@ -387,6 +401,8 @@ static void read_pair(struct place *p, const char *cert, const char *key, const 
         return;
     }
     fill_info(x, cert, &out->info);
+    if (ocsp != NULL && strcmp(ocsp, TLS_OCSP_FETCH) == 0)
+        check_responder(p, &out->pair);
     check_key(p, x, &out->pair.key, key);
     check_chain(p, &out->pair.cert, cert);
     date_warnings(p, &out->info, now_s);
@@ -432,6 +448,16 @@ static void keep_pair(const struct cert_file *before, struct cert_file *f)
     copy_blob(&before->pair.ocsp, &f->pair.ocsp);
     f->pair.ocsp_until_s = before->pair.ocsp_until_s;
     copy_info(&before->info, &f->info);
+}
+
+/* Of the same certificate. */
+static void keep_staple(const struct cert_file *before, struct cert_file *f)
+{
+    if (f->pair.ocsp.data != NULL || before->pair.ocsp.data == NULL ||
+        f->info.fingerprint == NULL || strcmp(before->info.fingerprint, f->info.fingerprint) != 0)
+        return;
+    copy_blob(&before->pair.ocsp, &f->pair.ocsp);
+    f->pair.ocsp_until_s = before->pair.ocsp_until_s;
 }
 
 static void keep_lists(const struct tls_server_files *before, struct tls_server_files *f)
@@ -481,6 +507,8 @@ struct tls_server_files *tls_server_files_read_again(const struct tls_server_con
         failed = failed || p.failed;
         if (p.failed && before != NULL)
             keep_pair(&before->certs[i], &f->certs[i]);
+        else if (before != NULL && c->ocsp != NULL && strcmp(c->ocsp, TLS_OCSP_FETCH) == 0)
+            keep_staple(&before->certs[i], &f->certs[i]);
     }
     read_lists(&here, conf, now_s, f);
     if (here.failed && before != NULL)
@@ -513,6 +541,32 @@ const struct tls_cert_info *tls_server_files_cert(const struct tls_server_files 
 bool tls_server_files_kept(const struct tls_server_files *f, uint32_t i)
 {
     return f->certs[i].kept || f->lists_kept;
+}
+
+struct str tls_server_files_chain(const struct tls_server_files *f, uint32_t i)
+{
+    const struct tls_blob *pem = &f->certs[i].pair.cert;
+
+    return (struct str){(const char *)pem->data, pem->len};
+}
+
+void tls_server_files_staple(struct tls_server_files *f, uint32_t i, struct str der,
+                             int64_t until_s)
+{
+    struct tls_pair_files *pair = &f->certs[i].pair;
+
+    free_blob(&pair->ocsp);
+    pair->ocsp.data = xcalloc(1, der.len + 1);
+    memcpy(pair->ocsp.data, der.p, der.len);
+    pair->ocsp.len = der.len;
+    pair->ocsp_until_s = until_s;
+}
+
+int64_t tls_server_files_stapled_until(const struct tls_server_files *f, uint32_t i)
+{
+    const struct tls_pair_files *pair = &f->certs[i].pair;
+
+    return pair->ocsp.data != NULL ? pair->ocsp_until_s : 0;
 }
 
 const struct tls_pair_files *tls_server_files_pair(const struct tls_server_files *f, uint32_t i)

@@ -40,6 +40,15 @@ const struct tls_cert_info *tls_server_files_cert(const struct tls_server_files 
 /* Whether it, or a list of its listener's, is from `before`. */
 bool tls_server_files_kept(const struct tls_server_files *f, uint32_t i);
 
+/* PEM: the certificate and what stands behind it in its file. */
+struct str tls_server_files_chain(const struct tls_server_files *f, uint32_t i);
+/* A response to staple that was fetched (copied), until then (wall clock); contexts that are built
+ * from now on have it. When the files are read again it stays with its certificate. */
+void tls_server_files_staple(struct tls_server_files *f, uint32_t i, struct str der,
+                             int64_t until_s);
+/* Until when there is one; 0: there is none. */
+int64_t tls_server_files_stapled_until(const struct tls_server_files *f, uint32_t i);
+
 struct tls_client_files *tls_client_files_read(const struct tls_client_conf *conf, int64_t now_s,
                                                struct strbuf *errors);
 void tls_client_files_free(struct tls_client_files **f);

@@ -38,9 +38,9 @@ static const struct tls_cert_info old = {
 static void each(void *ctx, void (*fn)(void *arg, const struct certificate_info *c), void *arg)
 {
     const struct certificate_info rows[] = {
-        {"web", "/site.pem", "/site.key", "/site.ocsp", &site, true, false},
-        {"web", "/old.pem", "/old.key", NULL, &old, false, true},
-        {"other", "/site.pem", "/site.key", NULL, &site, false, false},
+        {"web", "/site.pem", "/site.key", "/site.ocsp", &site, true, false, 0},
+        {"web", "/old.pem", "/old.key", NULL, &old, false, true, 0},
+        {"other", "/site.pem", "/site.key", NULL, &site, false, false, 0},
     };
 
     (void)ctx;

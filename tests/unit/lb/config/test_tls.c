@@ -204,11 +204,6 @@ static const struct mistake mistakes[] = {
     {"early data without TLS 1.3", HTTPS("early_data = true; max_version = \"1.2\";"),
      ERR(3, "listeners[web].tls.early_data: found beside max_version = \"1.2\", expected \"1.3\" "
             "there")},
-    {"OCSP responses that are fetched",
-     HTTP_POOL HTTP_LISTENER_WITH("tls = { certificates = { cert = \"/a\"; key = \"/b\"; ocsp = "
-                                  "\"fetch\"; }; }; pool = \"app\";"),
-     ERR(3, "listeners[web].tls.certificates.ocsp: found \"fetch\" (OCSP responses are not fetched "
-            "in this version yet), expected the name of a file")},
     {"hsts without tls", HTTP_POOL HTTP_LISTENER_WITH("hsts = { }; pool = \"app\";"),
      ERR(3, "listeners[web].hsts: found on a listener without tls, where browsers ignore it, "
             "expected it on the one with tls")},
