@@ -15,7 +15,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
     struct strbuf out = {0};
 
     setlocale(LC_CTYPE, "C.UTF-8");
-    if (size == 0 || !top_data_read((struct str){(const char *)input + 1, size - 1}, NULL, 1, &data))
+    if (size == 0 ||
+        !top_data_read((struct str){(const char *)input + 1, size - 1}, NULL, 1, &data))
         return 0;
     top_view_draw(&view, &data, 80, 24, &out);
     top_view_key(&view, &data, TOP_KEY_END);
