@@ -97,7 +97,8 @@ size_t scram_final(struct scram *s, const char *password, struct str server_firs
     hmac(server_key, (struct str){message, (size_t)m}, s->server_signature);
     EVP_EncodeBlock((uint8_t *)proof, client_key, sizeof(client_key));
     OPENSSL_cleanse(salted, sizeof(salted));
-    return (size_t)(n + snprintf(out + n, SCRAM_TEXT_MAX - (size_t)n, ",p=%s", proof));
+    n += snprintf(out + n, SCRAM_TEXT_MAX - (size_t)n, ",p=%s", proof);
+    return (size_t)n;
 }
 
 bool scram_verify(const struct scram *s, struct str server_final)
