@@ -58,6 +58,11 @@
 /* HTTP. */
 #define LIMIT_HTTP_FIELDS 1000 /* of a request's head; what limits.headers may be set to */
 
+/* Receive windows of HTTP/2 that have grown: of one stream (a round trip of 100 ms at 1 Gbit/s are
+ * 12 MiB), and of all of a worker's clients or backends beyond what each begins with. */
+#define LIMIT_H2_WINDOW (16u << 20)
+#define LIMIT_H2_GROWN  (64u << 20)
+
 /* An upgraded connection whose one side has ended and whose other side says nothing: it gets less
  * time than `tunnel`, as many servers never notice that their peer has left. */
 #define LIMIT_HALF_CLOSED_MS 30000

@@ -19,6 +19,7 @@ static const struct {
     [H2_EMPTY] = {100, 10, "h2-empty-frames"},
     [H2_TINY] = {1000, 20, "h2-tiny-windows"},
     [H2_BAD_HEADS] = {100, 5, "h2-bad-heads"},
+    [H2_LATE_HEADS] = {200, 20, "h2-late-heads"},
     [H2_CONTINUATIONS] = {0, 0, "h2-continuation-flood"},
     [H2_HEAD_BOMB] = {0, 0, "h2-head-bomb"},
 };
@@ -120,6 +121,7 @@ void h2_guard_request_done(struct h2_guard *g)
     give_back(g, H2_PRIORITY, 1);
     give_back(g, H2_PINGS, 1);
     give_back(g, H2_WINDOWS, 2);
+    give_back(g, H2_LATE_HEADS, 1); /* its trailers */
 }
 
 /* ---- frames ---- */
@@ -136,10 +138,23 @@ static void head_piece(struct h2_guard *g, uint32_t len, uint8_t flags, bool fir
         g->block_frames = g->block_bytes = 0;
 }
 
+/* The library unpacks them whatever becomes of their stream. */
+static void late_head(struct h2_guard *g, uint32_t stream)
+{
+    if (g->of_backend)
+        return;
+    if (stream <= g->last_stream)
+        h2_guard_spend(g, H2_LATE_HEADS);
+    else
+        g->last_stream = stream;
+}
+
 static void frame(struct h2_guard *g)
 {
     const uint8_t *p = g->head;
     uint32_t len = (uint32_t)p[0] << 16 | (uint32_t)p[1] << 8 | p[2];
+    uint32_t stream =
+        (uint32_t)(p[5] & 0x7f) << 24 | (uint32_t)p[6] << 16 | (uint32_t)p[7] << 8 | p[8];
     uint8_t type = p[3], flags = p[4];
 
     g->skip = len;
@@ -152,6 +167,7 @@ static void frame(struct h2_guard *g)
             give_back(g, H2_PINGS, 1);
         return;
     case HEADERS:
+        late_head(g, stream);
         head_piece(g, len, flags, true);
         return;
     case CONTINUATION:

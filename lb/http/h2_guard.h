@@ -12,14 +12,15 @@
 #include <stdint.h>
 
 enum h2_abuse {
-    H2_RESETS,    /* streams that were reset: by the client, or by what it made us do */
-    H2_SETTINGS,  /* ... and GOAWAY */
-    H2_PINGS,     /* ... and their answers */
-    H2_PRIORITY,  /* in frames of either kind */
-    H2_WINDOWS,   /* WINDOW_UPDATE */
-    H2_EMPTY,     /* DATA without payload, frames of unknown kinds */
-    H2_TINY,      /* windows that let out a few bytes at a time */
-    H2_BAD_HEADS, /* requests that were refused before they went anywhere */
+    H2_RESETS,     /* streams that were reset: by the client, or by what it made us do */
+    H2_SETTINGS,   /* ... and GOAWAY */
+    H2_PINGS,      /* ... and their answers */
+    H2_PRIORITY,   /* in frames of either kind */
+    H2_WINDOWS,    /* WINDOW_UPDATE */
+    H2_EMPTY,      /* DATA without payload, frames of unknown kinds */
+    H2_TINY,       /* windows that let out a few bytes at a time */
+    H2_BAD_HEADS,  /* requests that were refused before they went anywhere */
+    H2_LATE_HEADS, /* on streams that were opened before: trailers, or on closed ones */
     H2_BUDGETS,
     /* These have no budget: at once. */
     H2_CONTINUATIONS = H2_BUDGETS, /* a head in too many or too large pieces */
@@ -34,9 +35,11 @@ struct h2_guard {
     int32_t left[H2_BUDGETS];
     uint32_t skip; /* payload of the present frame that is still to come */
     uint32_t block_bytes;
+    uint32_t last_stream;  /* the highest that had a head */
     uint16_t block_frames; /* of the present head; 0: none is under way */
     uint8_t have;          /* bytes of a frame's head in `head` */
     uint8_t abuse;         /* enum h2_abuse: the first that went over */
+    bool of_backend;       /* heads come on streams that we have opened, some more than once */
     uint8_t head[9];
 };
 

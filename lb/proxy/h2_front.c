@@ -59,6 +59,7 @@ struct h2_front *h2_front_new(struct h2_session *h2, int32_t id)
     st->h2 = h2;
     st->id = id;
     st->closed = id == 0;
+    h2_window_init(&st->window, H2_CLIENT_WINDOW, http_session_now_us(h2->s));
     st->x->front = st;
     st->x->begun_us = http_session_now_us(h2->s);
     h2->n_streams++;
@@ -74,6 +75,40 @@ static uint32_t code_of(const struct exchange *x, const struct h2_front *st)
         return NGHTTP2_PROTOCOL_ERROR;
     return x->client_left ? NGHTTP2_CANCEL : NGHTTP2_INTERNAL_ERROR;
 }
+
+/* ---- windows ---- */
+
+static void set_connection_window(struct h2_session *h2)
+{
+    nghttp2_session_set_local_window_size(h2->ng, NGHTTP2_FLAG_NONE, 0,
+                                          (int32_t)(H2_CLIENT_CONN_WINDOW + h2->grown));
+}
+
+static void window_taken(struct h2_front *st, uint32_t n)
+{
+    struct h2_session *h2 = st->h2;
+    uint32_t more = h2_window_taken(&st->window, &h2->s->base.proxy->h2_windows, n,
+                                    http_session_now_us(h2->s), h2->rtt_us);
+
+    if (more == 0)
+        return;
+    h2->grown += more;
+    nghttp2_session_set_local_window_size(h2->ng, NGHTTP2_FLAG_NONE, st->id,
+                                          (int32_t)st->window.size);
+    set_connection_window(h2);
+}
+
+static void window_over(struct h2_front *st)
+{
+    struct h2_session *h2 = st->h2;
+    uint32_t less = h2_window_shrink(&st->window, &h2->s->base.proxy->h2_windows);
+
+    h2->grown -= less;
+    if (less > 0 && !h2->dead)
+        set_connection_window(h2);
+}
+
+/* ---- the end ---- */
 
 static void drop_in(struct h2_front *st)
 {
@@ -97,6 +132,10 @@ static void forget(struct h2_front *st)
 
     if (h2->building == st)
         h2->building = NULL;
+    if (h2->stuck == st)
+        h2->stuck = NULL;
+    h2->head_bytes -= st->head_bytes;
+    window_over(st);
     drop_in(st);
     drop_out(st);
     list_remove(&st->node);
@@ -113,7 +152,8 @@ static void front_over(struct exchange *x)
 
     if (!is_gone(st)) {
         nghttp2_session_set_stream_user_data(h2->ng, st->id, NULL);
-        if (!st->end_sent || !st->in_ended)
+        /* A frame that is stuck brings its reset along. */
+        if ((!st->end_sent || !st->in_ended) && h2->stuck != st)
             nghttp2_submit_rst_stream(h2->ng, NGHTTP2_FLAG_NONE, st->id, code_of(x, st));
     }
     if (!x->cut && st->end_sent && st->bad == NULL)
@@ -269,6 +309,7 @@ static enum take front_take(struct exchange *x, struct io_buf **out)
     x->in_bytes += n;
     if (n > 0 && !is_gone(st)) {
         nghttp2_session_consume(st->h2->ng, st->id, n);
+        window_taken(st, n);
         h2_flush_soon(st->h2);
     } else if (n > 0 && !st->h2->dead) {
         nghttp2_session_consume_connection(st->h2->ng, n);
@@ -317,9 +358,14 @@ static bool submit_head(struct exchange *x, struct http_head *h, bool interim, n
     uint32_t n = write_head(x, h, interim, nv, &more);
     int rc;
 
+    if (interim && h2->n_interim >= H2_INTERIM_MAX) /* nobody reads them: one more tells nothing */
+        return true;
     if (interim) {
         let_copy(nv, n);
-        return nghttp2_submit_headers(h2->ng, NGHTTP2_FLAG_NONE, st->id, NULL, nv, n, NULL) == 0;
+        if (nghttp2_submit_headers(h2->ng, NGHTTP2_FLAG_NONE, st->id, NULL, nv, n, NULL) != 0)
+            return false;
+        h2->n_interim++;
+        return true;
     }
     nghttp2_data_provider source = {.read_callback = h2_front_read};
     rc = nghttp2_submit_response(h2->ng, st->id, nv, n, more ? &source : NULL);
@@ -566,8 +612,11 @@ int h2_front_send(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t *fram
     (void)source;
     if (st == NULL) /* is being reset */
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-    if (!h2_has_room(h2)) /* asked once more with the next h2_pump() */
+    h2->stuck = NULL;
+    if (!h2_has_room(h2)) { /* asked once more with the next h2_pump() */
+        h2->stuck = st;
         return NGHTTP2_ERR_WOULDBLOCK;
+    }
     if (!stream_write(t, frame_head, H2_FRAME_HEAD))
         return NGHTTP2_ERR_CALLBACK_FAILURE;
     if (length > 0) {

@@ -6,14 +6,19 @@
 #include "lb/http/h2_guard.h"
 #include "lb/http/h2_head.h"
 #include "lb/http/h2_mem.h"
+#include "lb/http/h2_window.h"
 #include "lb/io/loop.h"
 #include "lb/proxy/exchange.h"
 #include "lb/proxy/http_session.h"
 #include "lb/proxy/proxy_priv.h"
 
-#define H2_OUT_HIGH       (128u << 10) /* bytes queued for the client: no more payload is framed */
-#define H2_STREAM_HIGH    (64u << 10)  /* payload of one stream that waits to be framed */
-#define H2_FRAME_HEAD     9            /* bytes */
+#define H2_OUT_HIGH    (128u << 10) /* bytes queued for the client: no more payload is framed */
+#define H2_STREAM_HIGH (64u << 10)  /* payload of one stream that waits to be framed */
+#define H2_CLIENT_CONN_WINDOW                                                                      \
+    (1u << 20)                        /* payload of requests that waits, of all streams together */
+#define H2_CLIENT_WINDOW  (64u << 10) /* ... of one; to begin with, both */
+#define H2_INTERIM_MAX    16          /* interim heads that wait to be framed, of all streams */
+#define H2_FRAME_HEAD     9           /* bytes */
 #define H2_TRAILER_BYTES  8192
 #define H2_TRAILER_FIELDS 32
 
@@ -27,17 +32,23 @@ struct h2_session {
     struct h2_head head;       /* ... what there is of it */
     struct h2_guard guard;
     struct h2_mem mem;
-    uint64_t since_us;  /* idle: without streams */
-    uint32_t n_streams; /* also those that the client has forgotten already */
-    uint32_t n_heads;   /* of responses that nghttp2 has by reference only, not yet framed */
+    uint64_t since_us;   /* idle: without streams */
+    uint32_t n_streams;  /* also those that the client has forgotten already */
+    uint32_t n_heads;    /* of responses that nghttp2 has by reference only, not yet framed */
+    uint32_t n_interim;  /* interim heads that nghttp2 has, not yet framed */
+    uint32_t head_bytes; /* of the heads of all streams */
+    uint32_t grown;      /* bytes, of streams' windows */
     uint32_t sequence;
-    uint8_t deadline;  /* h2_session.c's enum deadline: the one that is set */
-    uint32_t ng_error; /* code of the GOAWAY that nghttp2 has sent; 0: none */
-    bool in_ng;        /* inside of a call that must not be nested */
-    bool dead;         /* nghttp2 has failed: nothing more goes in or out */
-    bool over;         /* the last answer is queued, or nobody waits for one */
-    bool drain_begun;  /* the client knows that no more requests are wanted */
-    bool drain_said;   /* ... and which was the last */
+    uint64_t greeted_us, rtt_us; /* our settings were sent; a round trip, 0: not known */
+    struct h2_front *stuck;      /* whose payload is framed, but had no room; NULL: none's */
+    int32_t deadline_head;       /* the stream whose head must be complete by then */
+    uint8_t deadline;            /* h2_session.c's enum deadline: the one that is set */
+    uint32_t ng_error;           /* code of the GOAWAY that nghttp2 has sent; 0: none */
+    bool in_ng;                  /* inside of a call that must not be nested */
+    bool dead;                   /* nghttp2 has failed: nothing more goes in or out */
+    bool over;                   /* the last answer is queued, or nobody waits for one */
+    bool drain_begun;            /* the client knows that no more requests are wanted */
+    bool drain_said;             /* ... and which was the last */
 };
 
 struct h2_front {
@@ -47,11 +58,12 @@ struct h2_front {
     struct exchange *x;
     struct io_buf *in, *in_last;   /* payload of the request, not yet taken */
     struct io_buf *out, *out_last; /* payload of the response, not yet framed */
+    struct h2_window window;       /* for the request's */
     uint64_t in_left;              /* that the request's length announces */
     uint64_t moved;                /* bytes that were framed */
     const struct http_head *trailers;
     const char *bad; /* what is wrong with the payload: a code; NULL: nothing */
-    uint32_t in_bytes, out_bytes;
+    uint32_t in_bytes, out_bytes, head_bytes;
     int32_t id;
     struct h2_digits digits;
     uint8_t result; /* enum h1_result of its head */

@@ -17,11 +17,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MEM_MAX           (1u << 20)  /* bytes of nghttp2's for one connection */
-#define CONNECTION_WINDOW (1u << 20)  /* payload of requests that waits, of all streams together */
-#define STREAM_WINDOW     (64u << 10) /* ... of one */
-#define OUT_FULL          (2 * H2_OUT_HIGH) /* then nothing is read either: it would be answered */
-#define DRAIN_IDLE_MS     1000              /* for requests that are on their way when we drain */
+#define MEM_MAX       (1u << 20)        /* bytes of nghttp2's for one connection */
+#define HEADS_MAX     (2u << 20)        /* bytes of all heads; then requests are refused */
+#define OUT_FULL      (2 * H2_OUT_HIGH) /* then nothing is read either: it would be answered */
+#define DRAIN_IDLE_MS 1000              /* for requests that are on their way when we drain */
 
 enum deadline {
     DEADLINE_NONE,
@@ -210,9 +209,11 @@ static void set_deadline(struct h2_session *h2)
         kind = h2->sequence == 0 ? DEADLINE_FIRST : DEADLINE_IDLE;
         ms = h2->sequence == 0 ? c->request_head_timeout_ms : c->idle_timeout_ms;
     }
-    if (kind == h2->deadline)
+    int32_t head = kind == DEADLINE_HEAD ? h2->building->id : 0;
+    if (kind == h2->deadline && head == h2->deadline_head)
         return;
     h2->deadline = (uint8_t)kind;
+    h2->deadline_head = head;
     http_session_deadline(h2->s, ms);
 }
 
@@ -243,10 +244,11 @@ static struct h2_front *front_of(nghttp2_session *ng, int32_t id)
     return nghttp2_session_get_stream_user_data(ng, id);
 }
 
-/* The client may have forgotten streams that we have not: it cannot pile them up. */
+/* The client may have forgotten streams that we have not: it cannot pile them up, nor heads. */
 static bool has_place(const struct h2_session *h2)
 {
-    return h2->n_streams < 2 * http_session_conf(h2->s)->h2_max_streams;
+    return h2->n_streams < 2 * http_session_conf(h2->s)->h2_max_streams &&
+           h2->head_bytes < HEADS_MAX;
 }
 
 static int begin_request(struct h2_session *h2, int32_t id)
@@ -337,6 +339,8 @@ static void head_complete(struct h2_session *h2, const nghttp2_frame *frame)
     if (st == NULL)
         return;
     st->x->in_bytes += H2_FRAME_HEAD + frame->hd.length;
+    st->head_bytes += h2->head.bytes;
+    h2->head_bytes += h2->head.bytes;
     enum h1_result r = h2_head_end(&h2->head, last, HTTP_GET);
     if (h2->head.kind == H2_REQUEST) {
         st->result = (uint8_t)r;
@@ -371,6 +375,10 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
     case NGHTTP2_PING:
         if ((frame->hd.flags & NGHTTP2_FLAG_ACK) != 0)
             say_drain(h2);
+        return 0;
+    case NGHTTP2_SETTINGS:
+        if ((frame->hd.flags & NGHTTP2_FLAG_ACK) != 0 && h2->rtt_us == 0)
+            h2->rtt_us = http_session_now_us(h2->s) - h2->greeted_us;
         return 0;
     default:
         return 0;
@@ -411,12 +419,18 @@ static int on_close(nghttp2_session *ng, int32_t id, uint32_t code, void *arg)
     return 0;
 }
 
-static bool is_final_head(const nghttp2_frame *frame)
+/* A response's head has left nghttp2, one way or the other. */
+static void head_gone(struct h2_session *h2, const nghttp2_frame *frame)
 {
     const nghttp2_nv *first = frame->headers.nva;
 
-    return frame->hd.type == NGHTTP2_HEADERS && frame->headers.nvlen > 0 && first->namelen == 7 &&
-           first->name[0] == ':' && first->value[0] != '1';
+    if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.nvlen == 0 || first->namelen != 7 ||
+        first->name[0] != ':')
+        return;
+    if (first->value[0] == '1')
+        h2->n_interim--;
+    else
+        h2->n_heads--;
 }
 
 /* What a client has made us reset; the rest are ends of our own. */
@@ -439,7 +453,7 @@ static int on_sent(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
         h2->ng_error = frame->goaway.error_code;
         return 0;
     case NGHTTP2_HEADERS:
-        h2->n_heads -= is_final_head(frame);
+        head_gone(h2, frame);
         break;
     case NGHTTP2_DATA:
         break;
@@ -466,7 +480,7 @@ static int on_not_sent(nghttp2_session *ng, const nghttp2_frame *frame, int erro
 
     (void)ng;
     (void)error;
-    h2->n_heads -= is_final_head(frame);
+    head_gone(h2, frame);
     return 0;
 }
 
@@ -592,6 +606,7 @@ void h2_init(struct proxy *p)
 {
     struct h2_shared *sh = xcalloc(1, sizeof(*sh));
 
+    p->h2_windows = LIMIT_H2_GROWN;
     slab_init(&p->h2_sessions, "h2 session", sizeof(struct h2_session), 0);
     slab_init(&p->h2_fronts, "h2 front", sizeof(struct h2_front), 0);
     sl_assert(nghttp2_session_callbacks_new(&sh->callbacks) == 0);
@@ -612,6 +627,7 @@ void h2_init(struct proxy *p)
 
 void h2_fini(struct proxy *p)
 {
+    sl_assert(p->h2_windows == LIMIT_H2_GROWN);
     nghttp2_session_callbacks_del(p->h2_shared->callbacks);
     nghttp2_option_del(p->h2_shared->options);
     free(p->h2_shared);
@@ -624,15 +640,15 @@ static bool greet(struct h2_session *h2)
     const struct http_listener_conf *c = http_session_conf(h2->s);
     const nghttp2_settings_entry settings[] = {
         {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, c->h2_max_streams},
-        {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, STREAM_WINDOW},
+        {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, H2_CLIENT_WINDOW},
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, c->head_bytes},
         {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1},
         {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
     };
 
     return nghttp2_submit_settings(h2->ng, NGHTTP2_FLAG_NONE, settings, ARRAY_LEN(settings)) == 0 &&
-           nghttp2_session_set_local_window_size(h2->ng, NGHTTP2_FLAG_NONE, 0, CONNECTION_WINDOW) ==
-               0;
+           nghttp2_session_set_local_window_size(h2->ng, NGHTTP2_FLAG_NONE, 0,
+                                                 H2_CLIENT_CONN_WINDOW) == 0;
 }
 
 static void begin(struct http_session *s)
@@ -651,7 +667,7 @@ static void begin(struct http_session *s)
     list_init(&h2->ready);
     list_init(&h2->turn_end.node);
     h2->turn_end.fn = on_turn_end;
-    h2->since_us = http_session_now_us(s);
+    h2->since_us = h2->greeted_us = http_session_now_us(s);
     h2_mem_init(&h2->mem, MEM_MAX);
     h2_guard_init(&h2->guard, loop_now_ms(p->loop));
     if (nghttp2_session_server_new3(&h2->ng, p->h2_shared->callbacks, h2, p->h2_shared->options,

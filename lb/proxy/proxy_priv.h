@@ -46,6 +46,7 @@ struct proxy {
     struct arena_pool arenas;
     struct slab http_sessions, exchanges, h2_sessions, h2_fronts;
     struct h2_shared *h2_shared; /* h2_session.c's */
+    uint64_t h2_windows;         /* bytes that those of clients' streams may still grow by */
     struct route_scratch *routing;
     struct http_field *fields; /* of the head being parsed */
     char *text;                /* of a template being expanded: ROUTE_TEXT_MAX + 1 bytes */

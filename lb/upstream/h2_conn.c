@@ -284,6 +284,7 @@ enum h2_connect h2_conn_connect(const struct h2_conn *c)
 void h2_stream_attach(struct h2_conn *c, struct h2_stream *s, const struct h2_stream_ops *ops)
 {
     *s = (struct h2_stream){.ops = ops, .conn = c};
+    h2_window_init(&s->window, H2_STREAM_WINDOW, loop_now_us(c->all->loop));
     list_init(&s->told_node);
     list_push_back(&c->streams, &s->node);
     c->n_streams++;
@@ -358,12 +359,42 @@ bool h2_stream_blocked(struct h2_stream *s)
     return s->waits_for_room;
 }
 
+static void set_connection_window(struct h2_conn *c)
+{
+    nghttp2_session_set_local_window_size(c->session, NGHTTP2_FLAG_NONE, 0,
+                                          (int32_t)(H2_CONN_WINDOW + c->grown));
+}
+
+static void window_taken(struct h2_stream *s)
+{
+    struct h2_conn *c = s->conn;
+    uint32_t more = h2_window_taken(&s->window, &c->all->windows, s->in_bytes,
+                                    loop_now_us(c->all->loop), c->rtt_us);
+
+    if (more == 0)
+        return;
+    c->grown += more;
+    nghttp2_session_set_local_window_size(c->session, NGHTTP2_FLAG_NONE, s->id,
+                                          (int32_t)s->window.size);
+    set_connection_window(c);
+}
+
+static void window_over(struct h2_stream *s)
+{
+    uint32_t less = h2_window_shrink(&s->window, &s->conn->all->windows);
+
+    s->conn->grown -= less;
+    if (less > 0 && s->conn->state != H2_LOST)
+        set_connection_window(s->conn);
+}
+
 struct io_buf *h2_stream_take(struct h2_stream *s)
 {
     struct io_buf *chain = s->in;
 
     if (s->in_bytes > 0 && !s->closed && s->conn->state != H2_LOST) {
         nghttp2_session_consume_stream(s->conn->session, s->id, s->in_bytes);
+        window_taken(s);
         h2_soon(s->conn);
     }
     s->in = s->in_last = NULL;
@@ -388,10 +419,15 @@ void h2_stream_close(struct h2_stream *s)
         return;
     if (!s->closed && s->id > 0 && c->state != H2_LOST) {
         nghttp2_session_set_stream_user_data(c->session, s->id, NULL);
-        /* Also takes back a head that was not sent yet, whose memory goes now. */
-        if (nghttp2_submit_rst_stream(c->session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_CANCEL) != 0)
+        /* Also takes back a head that was not sent yet, whose memory goes now. A frame that is
+         * stuck brings its reset along. */
+        if (c->stuck != s &&
+            nghttp2_submit_rst_stream(c->session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_CANCEL) != 0)
             h2_lose(c, "out-of-memory", -ENOMEM);
     }
+    if (c->stuck == s)
+        c->stuck = NULL;
+    window_over(s);
     drop_chains(s);
     list_remove(&s->node);
     list_remove(&s->told_node);

@@ -4,7 +4,7 @@
  *
  * A stream is told by `event` that something has changed, never from inside of h2_*(), and looks at
  * the whole. Payload that was received waits in `in` until the owner takes it; only then the
- * backend may send more of it, so that a stream holds H2_STREAM_WINDOW bytes at most, while other
+ * backend may send more of it, so that a stream holds a window of bytes at most, while other
  * streams go on. What is to be sent waits in `out`, until the backend's windows allow it. What is
  * sent goes out once a turn, for all streams. One thread. */
 #ifndef SLUICE_UPSTREAM_H2_CONN_H
@@ -12,6 +12,7 @@
 
 #include "lb/base/list.h"
 #include "lb/base/str.h"
+#include "lb/http/h2_window.h"
 
 #include <nghttp2/nghttp2.h>
 #include <stdbool.h>
@@ -25,8 +26,8 @@ struct h2_member;
 struct h2_stream;
 struct io_buf;
 
-/* Bytes of one response that may wait here: for a second's worth of 1 Gbit/s and more in a data
- * centre. */
+/* Bytes of one response that may wait here, to begin with: for 1 Gbit/s and more in a data centre.
+ */
 #define H2_STREAM_WINDOW (128u << 10)
 
 struct h2_stream_ops {
@@ -47,6 +48,7 @@ struct h2_stream {
     struct list told_node; /* of those that an event is due for */
     struct io_buf *in, *in_last;
     struct io_buf *out, *out_last;
+    struct h2_window window;
     uint64_t in_wire, out_wire; /* bytes of frames of this stream */
     uint64_t sent_at;           /* bytes of the connection before the request's first */
     uint32_t in_bytes, out_bytes;

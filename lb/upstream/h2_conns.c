@@ -2,6 +2,7 @@
 #include "lb/upstream/h2_conns.h"
 
 #include "lb/base/alloc.h"
+#include "lb/base/limits.h"
 #include "lb/upstream/h2_priv.h"
 
 #include <errno.h>
@@ -227,6 +228,7 @@ struct h2_member *h2_conns_member(const struct h2_conns *a, const struct pool *p
 void h2_conns_init(struct h2_conns *a, struct loop *loop, uint32_t worker)
 {
     *a = (struct h2_conns){.loop = loop, .worker = worker};
+    a->windows = LIMIT_H2_GROWN;
     slab_init(&a->conns, "h2 backend conn", sizeof(struct h2_conn), 0);
     list_init(&a->shared);
     list_init(&a->idle);
@@ -248,6 +250,6 @@ bool h2_conns_stopped(const struct h2_conns *a)
 
 void h2_conns_fini(struct h2_conns *a)
 {
-    sl_assert(h2_conns_stopped(a));
+    sl_assert(h2_conns_stopped(a) && a->windows == LIMIT_H2_GROWN);
     slab_fini(&a->conns);
 }

@@ -41,6 +41,7 @@ struct h2_conns {
     struct loop *loop;
     uint32_t worker;
     struct slab conns;
+    uint64_t windows;   /* bytes that streams' may still grow by */
     struct list shared; /* all that may be found */
     struct list idle;   /* of these, the oldest first */
     struct list woken;

@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <string.h>
 
-#define CONN_WINDOW   (1u << 20)   /* bytes on their way to us; streams bound what is kept */
 #define HEAD_BYTES    (64u << 10)  /* of a head, told to the backend */
 #define SEND_HEAD_MAX (128u << 10) /* of one that we send */
 #define MEMORY_MAX    (4u << 20)   /* bytes that nghttp2 may have for one connection */
@@ -98,8 +97,11 @@ static int on_send_data(nghttp2_session *session, nghttp2_frame *frame, const ui
     struct h2_stream *s = stream_by_id(c, frame->hd.stream_id);
 
     (void)session, (void)source;
-    if (h2_socket(c)->out_bytes >= H2_OUT_MAX)
+    if (s != NULL && h2_socket(c)->out_bytes >= H2_OUT_MAX) {
+        c->stuck = s;
         return NGHTTP2_ERR_WOULDBLOCK;
+    }
+    c->stuck = NULL;
     if (s == NULL || s->out_bytes < length)
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     if (!stream_write(h2_socket(c), head, 9) || !move_out(s, (uint32_t)length))
@@ -271,6 +273,8 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
     case NGHTTP2_SETTINGS:
         if (!(frame->hd.flags & NGHTTP2_FLAG_ACK))
             take_settings(c);
+        else if (c->rtt_us == 0)
+            c->rtt_us = loop_now_us(c->all->loop) - c->made_us;
         break;
     case NGHTTP2_GOAWAY:
         take_goaway(c, &frame->goaway);
@@ -360,12 +364,14 @@ bool h2_session_begin(struct h2_conn *c)
     h2_mem_init(&c->memory, MEMORY_MAX);
     h2_guard_init(&c->guard, loop_now_ms(c->all->loop));
     c->guard.skip = 0; /* a backend has no preface but its first frame */
+    c->guard.of_backend = true;
     c->session = make_session(c);
     if (c->session == NULL)
         return false;
     if (nghttp2_submit_settings(c->session, NGHTTP2_FLAG_NONE, settings,
                                 sizeof(settings) / sizeof(settings[0])) == 0 &&
-        nghttp2_session_set_local_window_size(c->session, NGHTTP2_FLAG_NONE, 0, CONN_WINDOW) == 0)
+        nghttp2_session_set_local_window_size(c->session, NGHTTP2_FLAG_NONE, 0, H2_CONN_WINDOW) ==
+            0)
         return true;
     nghttp2_session_del(c->session);
     return false;

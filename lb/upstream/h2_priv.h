@@ -36,7 +36,10 @@ struct h2_conn {
     uint32_t n_streams;
     uint32_t peer_streams; /* at the same time, as the backend says */
     uint32_t n_requests;
-    uint32_t ping_ms; /* for the answer to a PING */
+    uint64_t rtt_us;         /* a round trip; 0: not known */
+    uint32_t grown;          /* bytes, of its streams' windows */
+    struct h2_stream *stuck; /* whose payload is framed, but had no room; NULL: none's */
+    uint32_t ping_ms;        /* for the answer to a PING */
     const char *reason;
     int error;
     uint8_t state; /* enum h2_conn_state */
@@ -73,8 +76,9 @@ static inline void h2_push(struct io_buf **first, struct io_buf **last, struct i
 }
 
 /* h2_frames.c */
-#define H2_STREAM_OUT (32u << 10) /* payload that waits to be sent: more is not asked for */
-#define H2_OUT_MAX    (64u << 10) /* bytes of frames made and not taken by the kernel yet */
+#define H2_CONN_WINDOW (1u << 20)  /* bytes on their way to us; streams bound what is kept */
+#define H2_STREAM_OUT  (32u << 10) /* payload that waits to be sent: more is not asked for */
+#define H2_OUT_MAX     (64u << 10) /* bytes of frames made and not taken by the kernel yet */
 /* nghttp2's read callback, for payload of any stream. */
 ssize_t h2_read_payload(nghttp2_session *session, int32_t id, uint8_t *buf, size_t length,
                         uint32_t *flags, nghttp2_data_source *source, void *arg);

@@ -213,6 +213,14 @@ static void leave(struct h2_server *c)
                           0);
 }
 
+/* Any but that which says that the request was not looked at. */
+static uint32_t some_code(struct sim *s)
+{
+    uint32_t code = 1 + sim_below(s, NGHTTP2_HTTP_1_1_REQUIRED);
+
+    return code == NGHTTP2_REFUSED_STREAM ? NGHTTP2_CANCEL : code;
+}
+
 static void answer(struct sim *s, void *arg)
 {
     struct served *st = arg;
@@ -225,8 +233,7 @@ static void answer(struct sim *s, void *arg)
     if (r->trouble == T_GARBAGE && r->down != F_UPGRADE)
         put_garbage(st);
     else if (is_broken(r) && r->at == 0 && r->trouble == T_RESET)
-        nghttp2_submit_rst_stream(st->conn->h2.ng, NGHTTP2_FLAG_NONE, st->sid,
-                                  1 + sim_below(s, NGHTTP2_HTTP_1_1_REQUIRED));
+        nghttp2_submit_rst_stream(st->conn->h2.ng, NGHTTP2_FLAG_NONE, st->sid, some_code(s));
     else if (!(is_broken(r) && r->at == 0 && r->trouble == T_HANG))
         submit_answer(st);
     if (r->server_close)

@@ -19,8 +19,12 @@ static void begin(struct h2_guard *g)
 static enum h2_abuse frame(struct h2_guard *g, uint8_t type, uint8_t flags, uint32_t len,
                            uint64_t now_ms)
 {
+    static uint32_t stream; /* always a new one */
     uint8_t bytes[9 + 300] = {(uint8_t)(len >> 16), (uint8_t)(len >> 8), (uint8_t)len, type, flags};
     assert_true(len <= 300);
+    stream += 2;
+    for (int i = 0; i < 4; i++)
+        bytes[5 + i] = (uint8_t)(stream >> (24 - 8 * i));
     return h2_guard_scan(g, bytes, 9 + len, now_ms);
 }
 
@@ -55,6 +59,39 @@ static void each_kind_has_a_budget_and_a_name(void **state)
                          kinds[i].most);
         assert_string_equal(h2_abuse_code((enum h2_abuse)g.abuse), kinds[i].code);
     }
+}
+
+static enum h2_abuse head_on(struct h2_guard *g, uint8_t stream)
+{
+    const uint8_t bytes[] = {0, 0, 0, 1, 5, 0, 0, 0, stream};
+    return h2_guard_scan(g, bytes, sizeof(bytes), START_MS);
+}
+
+/* Why: the library unpacks a head whether its stream is there or not. */
+static void heads_on_streams_that_had_one_are_counted(void **state)
+{
+    struct h2_guard g;
+    int n = 0;
+
+    (void)state;
+    begin(&g);
+    assert_int_equal(head_on(&g, 5), H2_FINE);
+    while (n < 1000 && head_on(&g, n % 2 ? 5 : 3) == H2_FINE)
+        n++;
+    assert_int_equal(n, 200);
+    assert_string_equal(h2_abuse_code((enum h2_abuse)g.abuse), "h2-late-heads");
+
+    begin(&g); /* requests that end with trailers */
+    for (n = 0; n < 1000; n++) {
+        head_on(&g, 7);
+        h2_guard_request_done(&g);
+    }
+    assert_int_equal(g.abuse, H2_FINE);
+
+    begin(&g); /* a backend's answers come on streams of ours, in any order */
+    g.of_backend = true;
+    for (n = 0; n < 1000; n++)
+        assert_int_equal(head_on(&g, 1), H2_FINE);
 }
 
 static void requests_and_their_payload_are_free(void **state)
@@ -134,6 +171,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_kind_has_a_budget_and_a_name),
+        cmocka_unit_test(heads_on_streams_that_had_one_are_counted),
         cmocka_unit_test(requests_and_their_payload_are_free),
         cmocka_unit_test(time_brings_back_what_was_spent_and_no_more),
         cmocka_unit_test(an_answered_request_allows_one_reset_more),
