@@ -478,6 +478,7 @@ static void change_mind(struct h2_server *c)
         leave(c);
         break;
     }
+    sim_h2_pump(&c->h2); /* before more is read: GOAWAY must stay true */
 }
 
 static void mess(struct h2_server *c)
