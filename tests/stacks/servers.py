@@ -25,12 +25,17 @@ def start_example(t, name, **env):
     return s, front
 
 
+def environment():
+    """Without our own TMPDIR: servers that run as other users may not write there."""
+    return {name: value for name, value in os.environ.items() if name != "TMPDIR"}
+
+
 class Server:
     """A program that listens at an address ((host, port) or a path); ends with the test."""
 
     def __init__(self, t, name, command, address, env=None):
         self.t, self.name, self.command, self.address = t, name, command, address
-        self.env = dict(os.environ, **(env or {}))
+        self.env = dict(environment(), **(env or {}))
         self.log_path = t.path("%s.log" % name)
         self.start()
 
@@ -166,7 +171,7 @@ def as_user(name):
 
 def run_quietly(command, what, **kw):
     done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          timeout=120, **kw)
+                          timeout=120, env=environment(), **kw)
     check_eq(done.returncode, 0, "%s: %s" % (what, done.stdout.decode(errors="replace")[-2000:]))
     return done.stdout.decode(errors="replace").strip()
 
