@@ -123,7 +123,8 @@ static bool parse_weight(struct command *c, struct str word, const struct backen
     } else {
         if (percent) {
             n = n > 100 * LIMIT_WEIGHT ? 100 * LIMIT_WEIGHT : n;
-            n = n * slot->initial_weight / 100;
+            /* Upwards: some of a small weight is not nothing, unlike HAProxy's half of 1. */
+            n = (n * slot->initial_weight + 99) / 100;
         }
         *out_weight = (uint16_t)(n > LIMIT_WEIGHT ? LIMIT_WEIGHT : n);
         return true;

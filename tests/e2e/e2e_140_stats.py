@@ -212,6 +212,8 @@ def test_stats_weights(t):
     check_eq(s.ctl("get weight app/b1").strip(), "3 (initial 1)")
     check_eq(s.stat()["app", "b1"]["weight"], "3")
     wait_until(lambda: [who(front) for _ in range(8)].count("b1") == 6, "3 to 1")
+    s.ok("set weight app/b1 50%")
+    check_eq(s.ctl("get weight app/b1").strip(), "1 (initial 1)", "half of 1 is not nothing")
     s.ok("set server app/b1 weight 0")
     wait_until(lambda: [who(front) for _ in range(4)] == ["b2"] * 4, "weight 0 gets nothing")
     s.ok("set weight app/b1 100%")
