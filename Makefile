@@ -69,6 +69,9 @@ TEST_BIN := $(TEST_SRC:%.c=$(OUT)/%)
 
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_BIN := $(FUZZ_SRC:%.c=$(OUT)/%)
+# Each once more with a main of its own, that runs it over its corpus: as a test.
+SEED_BIN := $(FUZZ_SRC:tests/fuzz/fuzz_%.c=$(OUT)/tests/seeds/%)
+TEST_BIN += $(SEED_BIN)
 
 # Benchmarks: bench_*.c measure a module of ours, the others are tools that need nothing of sluice.
 BENCH_SRC  := $(sort $(wildcard tests/bench/*.c))
@@ -76,7 +79,7 @@ BENCH_OURS := $(patsubst %.c,$(OUT)/%,$(filter tests/bench/bench_%,$(BENCH_SRC))
 BENCH_BIN  := $(patsubst %.c,$(OUT)/%,$(filter-out tests/bench/bench_%,$(BENCH_SRC)))
 
 ALL_OBJ := $(LIB_OBJ) $(MAIN_OBJ) $(TEST_SUP_OBJ) $(TEST_SRC:%.c=$(OUT)/%.o) $(FUZZ_SRC:%.c=$(OUT)/%.o) \
-           $(BENCH_OURS:=.o)
+           $(BENCH_OURS:=.o) $(OUT)/tests/fuzz/seeds.o
 
 .DEFAULT_GOAL := all
 all: $(OUT)/sluice ## the program: optimised build/sluice (BUILD=san|tsan for the others)
@@ -111,6 +114,11 @@ $(OUT)/tests/sim/%: $(OUT)/tests/sim/%.o $(TEST_SUP_OBJ) $(OUT)/libsluice.a
 $(OUT)/tests/fuzz/fuzz_%: $(OUT)/tests/fuzz/fuzz_%.o $(OUT)/libsluice.a
 	$(call show,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $< $(OUT)/libsluice.a $(LIBS)
+
+$(OUT)/tests/seeds/%: $(OUT)/tests/fuzz/fuzz_%.o $(OUT)/tests/fuzz/seeds.o $(OUT)/libsluice.a
+	@mkdir -p $(@D)
+	$(call show,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(LIBS)
 
 $(BENCH_OURS): $(OUT)/tests/bench/bench_%: $(OUT)/tests/bench/bench_%.o $(OUT)/libsluice.a
 	$(call show,LINK,$@)

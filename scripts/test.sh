@@ -90,7 +90,10 @@ summaries=$logs/summaries
 unit() {
     local bin log rc ok bad
     echo "== unit and simulated tests"
-    mapfile -t bins < <(find tests/unit tests/sim -name 'test_*.c' | sort | sed "s|^|$out/|; s|\.c$||")
+    mapfile -t bins < <(
+        find tests/unit tests/sim -name 'test_*.c' | sort | sed "s|^|$out/|; s|\.c$||"
+        find tests/fuzz -name 'fuzz_*.c' | sort | sed "s|^tests/fuzz/fuzz_|$out/tests/seeds/|; s|\.c$||"
+    )
     printf '%s\n' "${bins[@]}" | xargs -P "$(nproc)" -I{} bash -c 'unit_one {}'
     for bin in "${bins[@]}"; do
         log=${bin#*/tests/}

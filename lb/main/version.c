@@ -5,13 +5,20 @@
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <ares.h>
+#include <errno.h>
 #include <libconfig.h>
 #include <liburing.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <nghttp2/nghttp2.h>
 #include <openssl/crypto.h>
 #include <pcre2.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
+#include <sys/socket.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 /* Newer versions of liburing say which they are. */
 #ifdef IO_URING_VERSION_MAJOR
@@ -35,6 +42,22 @@ void version_print(FILE *out)
     fprintf(out, "sluice %s\n", SLUICE_VERSION);
 }
 
+/* Asked of a socket that is not connected: a kernel that knows it refuses it for that alone. */
+static const char *kernel_tls(void)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const char *says = "not in this kernel";
+
+    if (fd < 0)
+        return "unknown: no socket for the probe";
+    if (setsockopt(fd, IPPROTO_TCP, TCP_ULP, "tls", sizeof("tls")) == 0 || errno == ENOTCONN)
+        says = "in this kernel, not used: records are made in memory";
+    else if (errno != ENOENT)
+        says = strerror(errno);
+    close(fd);
+    return says;
+}
+
 static void print_engines(FILE *out)
 {
     struct io_probe probe;
@@ -48,6 +71,7 @@ static void print_engines(FILE *out)
     else
         fprintf(out, "io_uring:  not available: %s\n", probe.why);
     fprintf(out, "epoll:     available\n");
+    fprintf(out, "kTLS:      %s\n", kernel_tls());
     fprintf(out, "engine:    io = \"auto\" takes %s\n", probe.uring ? "io_uring" : "epoll");
 }
 
@@ -63,13 +87,14 @@ void version_print_build(FILE *out)
 {
     version_print(out);
     fprintf(out, "compiler:  %s%s\n", __VERSION__, SANITIZER);
-    fprintf(
-        out,
-        "features:  tcp, http/1.1, proxy-protocol v1 v2, splice, health tcp http, stats socket, "
-        "dns, regex%s\n",
-        regex_jit() ? " (compiled)" : "");
-    fprintf(out, "libraries: " LIBURING ", libconfig %d.%d.%d, c-ares %s, pcre2 %d.%d, %s\n",
+    fprintf(out,
+            "features:  tcp, http/1.1, http/2, tls, fastcgi, uwsgi, scgi, proxy-protocol v1 v2, "
+            "splice, stats socket, dns, regex%s\n",
+            regex_jit() ? " (compiled)" : "");
+    fprintf(out,
+            "libraries: " LIBURING ", libconfig %d.%d.%d, c-ares %s, pcre2 %d.%d, nghttp2 %s, %s\n",
             LIBCONFIG_VER_MAJOR, LIBCONFIG_VER_MINOR, LIBCONFIG_VER_REVISION, ares_version(NULL),
-            PCRE2_MAJOR, PCRE2_MINOR, OpenSSL_version(OPENSSL_VERSION));
+            PCRE2_MAJOR, PCRE2_MINOR, nghttp2_version(0)->version_str,
+            OpenSSL_version(OPENSSL_VERSION));
     print_engines(out);
 }

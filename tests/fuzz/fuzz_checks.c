@@ -1,6 +1,7 @@
 /* fuzz_checks.c - what backends answer to checks that speak their protocol: FastCGI, uwsgi, SCGI,
- * Postgres, MySQL, Redis, SMTP. Three bytes before the answer: the kind, what is configured, the
- * sizes of pieces. Whatever comes, there is one outcome at most, and nothing is read beyond it. */
+ * Postgres, MySQL, Redis, SMTP, HTTP/2. Three bytes before the answer: the kind, what is
+ * configured, the sizes of pieces. Whatever comes, there is one outcome at most, and nothing is
+ * read beyond it. */
 #include "health/check.h"
 #include "lb/base/assert.h"
 
@@ -62,7 +63,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 3)
         return 0;
     ck.loop = the_loop();
-    ck.kind = check_kind_of(kinds[data[0] % ARRAY_LEN(kinds)]);
+    size_t kind = data[0] % (ARRAY_LEN(kinds) + 1);
+    ck.kind = kind < ARRAY_LEN(kinds) ? check_kind_of(kinds[kind]) : &check_kind_http2;
     configure(&conf.health, data[1]);
     ck.stream.tx_dead = true; /* what it sends goes nowhere */
     ck.stream.fd = -1;
