@@ -80,7 +80,7 @@ struct stream {
     int tx_error;
 };
 
-#define STREAM_HIGH_WATER (64u << 10) /* bytes to be sent to a blocked peer: stop reading */
+#define STREAM_HIGH_WATER (128u << 10) /* bytes to be sent to a blocked peer: stop reading */
 
 void stream_env_init(struct stream_env *env, struct loop *loop);
 void stream_env_fini(struct stream_env *env); /* no stream is left */

@@ -12,9 +12,9 @@
 #define RECORD_SMALL 1360        /* fits a segment with its overhead */
 #define SMALL_BYTES  (32u << 10) /* so much of what is sent after a pause goes in small records */
 #define PAUSE_US     1000000
-#define SEAL_MAX     (64u << 10) /* plaintext sealed for one send: it stays in the cache until then */
-#define JOIN_SHORT   1024        /* a buffer as short as this shares a record with the next */
-#define JOINED_MAX   4096        /* ... which is not longer than this: the rest is not copied */
+#define SEAL_MAX     (128u << 10) /* plaintext for one send: it stays in the cache until then */
+#define JOIN_SHORT   1024         /* a buffer as short as this shares a record with the next */
+#define JOINED_MAX   4096         /* ... which is not longer than this: the rest is not copied */
 
 static uint32_t record_size(const struct stream_tls *t)
 {

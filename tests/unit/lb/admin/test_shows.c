@@ -131,8 +131,8 @@ static void info_tells_of_the_process(void **state)
     atomic_store(&f->listeners[0]->current, 3);
     f->io[0].pipes_open = 7;
     f->io[0].pipes_used = 3;
-    f->io[0].bufs_total = 128;
-    f->io[0].bufs_used = 64;
+    f->io[0].bufs_total = 32;
+    f->io[0].bufs_used = 16;
     answer = fixture_run(f, "show info");
     assert_has(answer, "Name: sluice\n");
     assert_has(answer, "\nVersion: 0.1.0\n");
@@ -408,7 +408,7 @@ static void activity_and_pools_of_each_worker(void **state)
     assert_has(fixture_run(f, "show activity json"), "{\"thread\":2,\"sessions\":5,");
     assert_string_equal(fixture_run(f, "show pools"),
                         "# thread buffers buffers_used buffer_bytes pipes pipes_used\n"
-                        "1 3 0 49152 0 0\n2 0 0 0 0 0\n"
+                        "1 3 0 196608 0 0\n2 0 0 0 0 0\n"
                         "# slab object_bytes used allocated failed\n\n");
 }
 
