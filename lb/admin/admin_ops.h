@@ -112,6 +112,9 @@ struct admin_ops {
     /* Calls fn for each, listener by listener; the facts are valid during the call. May be NULL. */
     void (*each_certificate)(void *ctx, void (*fn)(void *arg, const struct certificate_info *c),
                              void *arg);
+    /* `_handoff`: another process wants our place; fd, its connection, is taken over. May be NULL.
+     */
+    void (*handoff)(void *ctx, int fd);
     /* `explain`, the words behind it: appends what would happen to that request. 0: a route takes
      * it; 1: it would be refused; -EINVAL: appended is what is wrong with the words. */
     int (*explain)(void *ctx, const struct str *words, uint32_t n, bool json, struct strbuf *out);

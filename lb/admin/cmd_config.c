@@ -28,3 +28,14 @@ void cmd_config_reload(struct command *c)
     command_later(c, &a->late);
     c->env->ops->reload(c->env->ops->ctx, on_reloaded, a);
 }
+
+/* From now on it is no client of commands: what is said on the connection is main's. */
+void cmd_config_handoff(struct command *c)
+{
+    if (!str_eq_cstr(command_arg(c, 0), "1"))
+        command_refuse(c, "This process speaks version 1 of the handoff.");
+    else if (!c->session->may_leave)
+        command_refuse(c, "The handoff needs a connection of its own.");
+    else
+        c->session->leaves = true;
+}

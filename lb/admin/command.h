@@ -47,6 +47,8 @@ struct command_session {
     enum severity_output severity;
     uint32_t timeout_ms; /* 0: the default */
     bool quit;
+    bool may_leave; /* its owner gives the connection away when a command has set `leaves` */
+    bool leaves;
     bool may_follow; /* its owner calls events_follow() when a command has set `follow` */
     struct command_follow follow; /* set by a command: its answer goes on without end */
 };
@@ -132,7 +134,7 @@ struct command_row {
     const char *args;  /* for help: "[<backend>]" */
     enum control_level level;
     command_fn *run;
-    const char *help;
+    const char *help; /* NULL: for programs, it is not listed */
 };
 /* In the order of help; NULL behind the last one. */
 const struct command_row *commands_row(uint32_t i);
@@ -146,7 +148,7 @@ void commands_unknown(struct command *c);
 
 command_fn cmd_show_info, cmd_show_stat, cmd_show_servers_state, cmd_show_servers_conn;
 command_fn cmd_show_ssl_cert, cmd_show_ssl_expiry;
-command_fn cmd_config_reload, cmd_config_show_diff;
+command_fn cmd_config_reload, cmd_config_show_diff, cmd_config_handoff;
 command_fn cmd_show_routes, cmd_show_latency, cmd_show_refused;
 command_fn cmd_server_enable, cmd_server_disable, cmd_server_enable_health,
     cmd_server_disable_health, cmd_server_set, cmd_server_get_weight, cmd_server_set_weight;

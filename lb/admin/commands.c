@@ -76,6 +76,7 @@ static const struct command_row rows[] = {
     {"help", "[<command>]", USER, cmd_client_help, "list all commands, or those that begin so"},
     {"prompt", "[n|i|p|timed]", USER, cmd_client_prompt, "toggle interactive mode with prompt"},
     {"quit", "", USER, cmd_client_quit, "disconnect"},
+    {"_handoff", "<version>", ADMIN, cmd_config_handoff, NULL},
 };
 
 /* How many words of the row are at the beginning of `words`: all of them (true), or where the
@@ -98,7 +99,8 @@ static bool row_matches(const struct command_row *row, const struct str *words, 
 
 const struct command_row *commands_row(uint32_t i)
 {
-    return i < ARRAY_LEN(rows) ? &rows[i] : NULL;
+    /* What is not listed comes last. */
+    return i < ARRAY_LEN(rows) && rows[i].help != NULL ? &rows[i] : NULL;
 }
 
 const struct command_row *commands_find(const struct str *words, uint32_t n, uint32_t *out_name)
@@ -146,7 +148,7 @@ static uint32_t add_rows(struct strbuf *out, const struct str *words, uint32_t n
     uint32_t found = 0;
 
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        if (rows[i].level <= level && row_begins(&rows[i], words, n)) {
+        if (rows[i].help != NULL && rows[i].level <= level && row_begins(&rows[i], words, n)) {
             add_row(out, &rows[i]);
             found++;
         }

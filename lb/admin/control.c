@@ -103,7 +103,8 @@ static void client_free(struct client *c)
     timer_stop(&control->loop->timers, &c->timer);
     list_remove(&c->node);
     control->n_clients--;
-    io_close(control->loop->io, c->fd);
+    if (c->fd >= 0)
+        io_close(control->loop->io, c->fd);
     strbuf_fini(&c->in);
     strbuf_fini(&c->line);
     strbuf_fini(&c->out);
@@ -396,6 +397,17 @@ static bool next_command(struct client *c, struct str *out_command)
     return false;
 }
 
+/* The connection is somebody else's from now on. */
+static void leave(struct client *c)
+{
+    const struct admin_ops *ops = c->control->ops;
+    int fd = c->fd;
+
+    c->fd = -1;
+    client_close(c);
+    ops->handoff(ops->ctx, fd);
+}
+
 /* What a client does whenever nothing is awaited: run commands as long as there are any, then send,
  * read or close. */
 static void go_on(struct client *c)
@@ -411,6 +423,10 @@ static void go_on(struct client *c)
         }
         if (!run(c, command)) {
             enter(c, c->late != NULL ? CLIENT_WAITING : CLIENT_FOLLOWING);
+            return;
+        }
+        if (c->session.leaves) {
+            leave(c);
             return;
         }
     }
@@ -483,6 +499,7 @@ static void client_new(struct control *control, int fd, enum control_level level
     c->fd = fd;
     c->session.level = level;
     c->session.may_follow = true;
+    c->session.may_leave = control->ops->handoff != NULL;
     op_init(&c->recv, on_recv);
     op_init(&c->send, on_send);
     timer_init(&c->timer, on_timer);

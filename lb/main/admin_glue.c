@@ -8,6 +8,7 @@
 #include "lb/main/checker_thread.h"
 #include "lb/main/diff.h"
 #include "lb/main/explain.h"
+#include "lb/main/handoff.h"
 #include "lb/main/process.h"
 #include "lb/main/reload.h"
 #include "lb/main/resolve.h"
@@ -402,6 +403,11 @@ static void reload(void *ctx, void (*done)(void *arg, bool good, const char *tex
     reload_request(ctx, "stats socket", done, arg);
 }
 
+static void hand_over(void *ctx, int fd)
+{
+    handoff_begin(ctx, fd);
+}
+
 static int explain_request(void *ctx, const struct str *words, uint32_t n, bool json,
                            struct strbuf *out)
 {
@@ -439,6 +445,7 @@ void admin_glue_init(struct process *p)
         .diff = diff,
         .each_certificate = each_certificate,
         .explain = explain_request,
+        .handoff = hand_over,
     };
 }
 

@@ -14,9 +14,12 @@
 
 #define BACKLOG 65535 /* the kernel caps it at net.core.somaxconn */
 
-void binding_init(struct binding *b, const struct conf *conf, uint32_t sockets)
+void binding_init(struct binding *b, const struct conf *conf, uint32_t sockets,
+                  struct inherit *inherited, pid_t before)
 {
-    *b = (struct binding){.conf = conf, .sockets = sockets};
+    *b =
+        (struct binding){.conf = conf, .sockets = sockets, .inherit = *inherited, .before = before};
+    *inherited = (struct inherit){0};
     b->stats = xcalloc(conf->n_stats + 1, sizeof(b->stats[0]));
     for (uint32_t i = 0; i < conf->n_stats; i++)
         b->stats[i].fd = -1;
@@ -44,10 +47,8 @@ static void remove_path(const struct binding_path *p, const char *path)
 
 static void log_lines(enum log_level level, const struct strbuf *lines)
 {
-    for (struct str rest = strbuf_str(lines), line; rest.len > 0;) {
-        line = str_word(&rest, "\n");
+    for (struct str rest = strbuf_str(lines), line; (line = str_word(&rest, "\n")).len > 0;)
         log_msg(level, STR_FMT, STR_ARG(line));
-    }
 }
 
 /* ---- stats sockets ---- */
@@ -60,8 +61,17 @@ static int fail(const struct stats_conf *s, const char *what)
     return -err;
 }
 
+static bool is_peer(int fd, pid_t pid)
+{
+    struct ucred peer;
+    socklen_t len = sizeof(peer);
+
+    return pid != 0 && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && peer.pid == pid;
+}
+
 /* Whether somebody serves this path already; what is no socket is never replaced. */
-static int check_free(const struct stats_conf *s, const struct sockaddr_un *addr)
+static int check_free(const struct binding *b, const struct stats_conf *s,
+                      const struct sockaddr_un *addr)
 {
     struct stat st;
 
@@ -76,8 +86,9 @@ static int check_free(const struct stats_conf *s, const struct sockaddr_un *addr
         return fail(s, "socket");
     int rc = connect(fd, (const struct sockaddr *)addr, sizeof(*addr));
     int err = errno;
+    bool expected = rc == 0 && is_peer(fd, b->before);
     close(fd);
-    if (rc < 0 && err != EAGAIN) /* EAGAIN: its backlog is full, so somebody is there */
+    if (expected || (rc < 0 && err != EAGAIN)) /* EAGAIN: its backlog is full: somebody is there */
         return 0;
     log_error("stats socket %s: another process answers there (is sluice running already?)",
               s->socket);
@@ -117,14 +128,27 @@ static int dress(struct binding_stats *row, const struct stats_conf *s, const ch
         return rc;
     if (listen(row->fd, 64) < 0)
         return fail(s, "listen");
-    if (!note_path(&row->path, path) || rename(path, s->socket) < 0)
-        return fail(s, "cannot be put in its place");
+    if (!note_path(&row->path, path))
+        return fail(s, "cannot be looked at");
     return 0;
 }
 
+/* Under its own name at last. */
+static int name_stats(struct binding_stats *row, const struct stats_conf *s)
+{
+    if (row->temp == NULL)
+        return 0;
+    int rc = rename(row->temp, s->socket) < 0 ? fail(s, "cannot be put in its place") : 0;
+    if (rc == 0) {
+        free(row->temp);
+        row->temp = NULL;
+    }
+    return rc;
+}
+
 /* Made under another name, dressed, then renamed: nobody ever sees it half done. */
-static int bind_stats(struct binding_stats *row, const struct stats_conf *s,
-                      const struct privileges *owner)
+static int bind_stats(const struct binding *b, struct binding_stats *row,
+                      const struct stats_conf *s, const struct privileges *owner)
 {
     struct sockaddr_un addr = {.sun_family = AF_UNIX}, temp = {.sun_family = AF_UNIX};
 
@@ -140,7 +164,7 @@ static int bind_stats(struct binding_stats *row, const struct stats_conf *s,
                   (size_t)n - sizeof(temp.sun_path) + 1);
         return -ENAMETOOLONG;
     }
-    int rc = check_free(s, &addr);
+    int rc = check_free(b, s, &addr);
     if (rc < 0)
         return rc;
     row->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -152,18 +176,15 @@ static int bind_stats(struct binding_stats *row, const struct stats_conf *s,
     umask(mask);
     if (rc < 0)
         return rc;
+    row->temp = xstrdup(temp.sun_path);
     rc = dress(row, s, temp.sun_path, owner);
-    if (rc < 0) {
-        row->path.ino = 0;
-        unlink(temp.sun_path);
-    }
-    return rc;
+    return rc == 0 && b->before == 0 ? name_stats(row, s) : rc;
 }
 
 int binding_stats(struct binding *b, const struct privileges *owner)
 {
     for (uint32_t i = 0; i < b->conf->n_stats; i++) {
-        int rc = bind_stats(&b->stats[i], &b->conf->stats[i], owner);
+        int rc = bind_stats(b, &b->stats[i], &b->conf->stats[i], owner);
         if (rc < 0)
             return rc;
     }
@@ -180,18 +201,27 @@ int binding_take_stats(struct binding *b, uint32_t i)
 
 /* ---- listeners ---- */
 
-/* A unix socket is one for all; each worker gets a descriptor of its own for it, so that each may
- * close what it has. */
-static int share_out(const struct binding *b, int *fds)
+/* The first `has` are there; each worker gets one at least. A group (TCP) is enlarged, where that
+ * is allowed: it is one user's. Else, and for unix sockets, descriptors of what is there: each
+ * worker closes what it has. */
+static int share_out(struct binding_row *row, uint32_t has)
 {
-    int rc = 0;
+    int fds[LIMIT_WORKERS];
+    uint32_t more = row->n - has;
+    bool tcp = addr_family(&row->addr) != AF_UNIX;
 
-    for (uint32_t i = 1; i < b->sockets && (fds[i] == fds[0] || rc < 0); i++) {
-        fds[i] = rc == 0 ? fcntl(fds[0], F_DUPFD_CLOEXEC, 0) : -1;
-        if (fds[i] < 0 && rc == 0)
-            rc = -errno;
+    sl_assert(has > 0 && more < LIMIT_WORKERS);
+    if (tcp && more > 0 && listener_bind_more(&row->addr, fds, more) == 0) {
+        for (uint32_t i = 0; i < more; i++)
+            row->fds[has + i] = (struct binding_fd){.fd = fds[i], .quiet = true};
+        return 0;
     }
-    return rc;
+    for (uint32_t i = has; i < row->n; i++) {
+        row->fds[i].fd = fcntl(row->fds[i % has].fd, F_DUPFD_CLOEXEC, 0);
+        if (row->fds[i].fd < 0)
+            return -errno;
+    }
+    return 0;
 }
 
 /* The path of a listener's unix socket; NULL: it has none. */
@@ -200,31 +230,78 @@ static const char *path_of(const struct addr *addr)
     return addr_family(addr) == AF_UNIX && addr->un.sun_path[0] != '\0' ? addr->un.sun_path : NULL;
 }
 
+static struct binding_row *new_row(struct binding *b, const struct addr *addr, uint32_t n)
+{
+    b->rows = xrealloc(b->rows, (b->n + 1) * sizeof(b->rows[0]));
+    struct binding_row *row = &b->rows[b->n++];
+
+    *row = (struct binding_row){.id = ++b->last_id, .addr = *addr, .n = n};
+    row->fds = xcalloc(n, sizeof(row->fds[0]));
+    for (uint32_t i = 0; i < n; i++)
+        row->fds[i].fd = -1;
+    return row;
+}
+
+static int bind_anew(struct binding *b, const struct addr *addr, const char **out_why)
+{
+    const struct listener_bind_opts opts = {.sockets = b->sockets, .backlog = BACKLOG};
+    int fds[LIMIT_WORKERS];
+    int rc = listener_bind(addr, &opts, fds, out_why);
+
+    if (rc < 0)
+        return rc;
+    struct binding_row *row = new_row(b, addr, b->sockets);
+    bool shared = addr_family(addr) == AF_UNIX;
+    for (uint32_t i = 0; i < (shared ? 1 : b->sockets); i++)
+        row->fds[i].fd = fds[i];
+    if (path_of(addr) != NULL)
+        note_path(&row->path, path_of(addr));
+    return shared ? share_out(row, 1) : 0;
+}
+
+/* All sockets of a group are listened on, also where we have fewer workers: the kernel goes on
+ * giving each its part, and what waits in one that is closed is reset. */
+static int take_inherited(struct binding *b, struct inherit_row *from, const struct addr *addr)
+{
+    uint32_t n = from->n > b->sockets ? from->n : b->sockets;
+    struct binding_row *row = new_row(b, addr, n);
+    uint32_t has = 0;
+
+    row->addr = from->addr; /* for those that join it */
+    for (uint32_t i = 0; i < from->n; i++, has++) {
+        row->fds[i].fd = from->used ? fcntl(from->fds[i], F_DUPFD_CLOEXEC, 0) : from->fds[i];
+        if (row->fds[i].fd < 0)
+            return -errno;
+    }
+    from->used = true;
+    int rc = share_out(row, has);
+    row->addr = *addr;
+    if (path_of(addr) != NULL && b->before == 0)
+        note_path(&row->path, path_of(addr));
+    return rc;
+}
+
 int binding_add(struct binding *b, const struct listener_conf *l, uint32_t bind,
                 struct strbuf *errors)
 {
-    const struct listener_bind_opts opts = {.sockets = b->sockets, .backlog = BACKLOG};
     const struct addr *addr = &l->binds[bind].addr;
+    struct inherit_row *from = inherit_find(&b->inherit, addr, l->name);
+    char text[ADDR_TEXT_MAX];
     const char *why = "";
-    int *fds = xcalloc(b->sockets, sizeof(fds[0]));
+    int rc;
 
-    for (uint32_t i = 0; i < b->sockets; i++)
-        fds[i] = -1;
-    int rc = listener_bind(addr, &opts, fds, &why);
-    if (rc < 0) {
+    if (from == NULL) {
+        rc = bind_anew(b, addr, &why);
+    } else {
+        rc = take_inherited(b, from, addr);
+        why = rc < 0 ? strerror(-rc) : "";
+        if (!addr_eq(&from->addr, addr))
+            log_info("listener %s: %s is served by the socket %s that was passed", l->name,
+                     l->bind_texts[bind], addr_format(&from->addr, text));
+    }
+    if (rc < 0)
         strbuf_addf(errors, "%s:%d: listener \"%s\": cannot listen on %s: %s\n", l->file, l->line,
                     l->name, l->bind_texts[bind], why);
-        free(fds);
-        return rc;
-    }
-    b->rows = xrealloc(b->rows, (b->n + 1) * sizeof(b->rows[0]));
-    struct binding_row *row = &b->rows[b->n++];
-    *row = (struct binding_row){.id = ++b->last_id, .addr = *addr, .fds = fds};
-    if (path_of(addr) != NULL)
-        note_path(&row->path, path_of(addr));
-    rc = share_out(b, fds);
-    if (rc < 0)
-        strbuf_addf(errors, "listener \"%s\": %s\n", l->name, strerror(-rc));
     return rc;
 }
 
@@ -241,6 +318,7 @@ int binding_listeners(struct binding *b)
                 first = rc;
         }
     }
+    inherit_forget_used(&b->inherit);
     log_lines(LOG_LEVEL_ERROR, &errors);
     strbuf_fini(&errors);
     return first;
@@ -262,23 +340,102 @@ const struct binding_row *binding_find(const struct binding *b, const struct add
     return NULL;
 }
 
-int binding_take(struct binding *b, uint32_t id, uint32_t worker)
+uint32_t binding_count(const struct binding *b, uint32_t id)
+{
+    return row_of(b, id)->n;
+}
+
+int binding_take(struct binding *b, uint32_t id, uint32_t i)
 {
     struct binding_row *row = row_of(b, id);
 
-    sl_assert(row != NULL && row->fds[worker] >= 0);
-    int fd = row->fds[worker];
-    row->fds[worker] = -1;
-    return fd;
+    sl_assert(row != NULL && i < row->n && row->fds[i].fd >= 0 && !row->fds[i].taken);
+    struct binding_fd *f = &row->fds[i];
+    int rc = f->quiet ? listener_listen(f->fd, BACKLOG) : 0;
+    if (rc < 0)
+        return rc;
+    f->quiet = false;
+    f->taken = true;
+    return f->fd;
+}
+
+/* ---- from one process to the next ---- */
+
+/* The folder must be writable by who we are when the process before us leaves. */
+static int check_folder(const struct stats_conf *s)
+{
+    char folder[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
+    char *slash;
+
+    snprintf(folder, sizeof(folder), "%s", s->socket);
+    slash = strrchr(folder, '/');
+    if (slash == NULL)
+        return 0;
+    slash[slash == folder] = '\0';
+    if (faccessat(AT_FDCWD, folder, W_OK, AT_EACCESS) == 0)
+        return 0;
+    return fail(s, "it cannot be replaced while the process before runs: its folder");
+}
+
+int binding_check_succession(const struct binding *b)
+{
+    int rc = 0;
+
+    for (uint32_t i = 0; i < b->conf->n_stats && b->before != 0 && rc == 0; i++)
+        rc = check_folder(&b->conf->stats[i]);
+    return rc;
+}
+
+void binding_unused(const struct binding *b, struct strbuf *out)
+{
+    char text[ADDR_TEXT_MAX];
+
+    for (uint32_t i = 0; i < b->inherit.n; i++)
+        if (!b->inherit.rows[i].used)
+            strbuf_addf(out, "%s%s", out->len > 0 ? ", " : "",
+                        addr_format(&b->inherit.rows[i].addr, text));
+}
+
+void binding_succeed(struct binding *b)
+{
+    b->before = 0;
+    for (uint32_t i = 0; i < b->conf->n_stats; i++)
+        if (name_stats(&b->stats[i], &b->conf->stats[i]) < 0)
+            log_error("stats socket %s: it answers at %s", b->conf->stats[i].socket,
+                      b->stats[i].temp);
+    for (uint32_t i = 0; i < b->n; i++)
+        if (b->rows[i].path.ino == 0 && path_of(&b->rows[i].addr) != NULL)
+            note_path(&b->rows[i].path, path_of(&b->rows[i].addr));
+    for (uint32_t i = 0; i < b->inherit.n; i++) /* of listeners that are no more */
+        if (!b->inherit.rows[i].used && path_of(&b->inherit.rows[i].addr) != NULL)
+            unlink(path_of(&b->inherit.rows[i].addr));
+    inherit_fini(&b->inherit);
+}
+
+void binding_step_aside(struct binding *b)
+{
+    for (uint32_t i = 0; i < b->conf->n_stats; i++) {
+        struct binding_stats *row = &b->stats[i];
+        char *aside = xasprintf("%s.%d", b->conf->stats[i].socket, (int)getpid());
+        if (link(b->conf->stats[i].socket, aside) == 0) {
+            log_info("stats socket %s: this process answers at %s from now on",
+                     b->conf->stats[i].socket, aside);
+            row->aside = aside;
+        } else {
+            free(aside); /* its clients stay; nobody new finds it */
+        }
+    }
+    for (uint32_t i = 0; i < b->n; i++)
+        b->rows[i].path.ino = 0;
 }
 
 /* ---- end ---- */
 
-static void row_fini(const struct binding *b, struct binding_row *row)
+static void row_fini(struct binding_row *row)
 {
-    for (uint32_t w = 0; w < b->sockets; w++)
-        if (row->fds[w] >= 0)
-            close(row->fds[w]);
+    for (uint32_t i = 0; i < row->n; i++)
+        if (row->fds[i].fd >= 0 && !row->fds[i].taken)
+            close(row->fds[i].fd);
     free(row->fds);
     if (row->path.ino != 0)
         remove_path(&row->path, path_of(&row->addr));
@@ -289,20 +446,31 @@ void binding_remove(struct binding *b, uint32_t id)
     struct binding_row *row = row_of(b, id);
 
     sl_assert(row != NULL);
-    row_fini(b, row);
+    row_fini(row);
     *row = b->rows[--b->n];
+}
+
+static void stats_fini(struct binding_stats *row, const struct stats_conf *s)
+{
+    if (row->fd >= 0)
+        close(row->fd);
+    remove_path(&row->path, s->socket);
+    if (row->temp != NULL)
+        unlink(row->temp);
+    if (row->aside != NULL)
+        remove_path(&row->path, row->aside);
+    free(row->temp);
+    free(row->aside);
 }
 
 void binding_fini(struct binding *b)
 {
     for (uint32_t i = 0; i < b->n; i++)
-        row_fini(b, &b->rows[i]);
+        row_fini(&b->rows[i]);
     free(b->rows);
-    for (uint32_t i = 0; b->stats != NULL && i < b->conf->n_stats; i++) {
-        if (b->stats[i].fd >= 0)
-            close(b->stats[i].fd);
-        remove_path(&b->stats[i].path, b->conf->stats[i].socket);
-    }
+    for (uint32_t i = 0; b->stats != NULL && i < b->conf->n_stats; i++)
+        stats_fini(&b->stats[i], &b->conf->stats[i]);
     free(b->stats);
+    inherit_fini(&b->inherit);
     *b = (struct binding){0};
 }

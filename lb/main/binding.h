@@ -1,9 +1,13 @@
-/* binding.h - all sockets that the process listens on: bound at start, given to the workers and to
- * the stats socket, removed from the file system at the end. */
+/* binding.h - all sockets that the process listens on: bound at start or inherited (inherit.h),
+ * given to the workers and to the stats socket, removed from the file system at the end.
+ *
+ * While another process serves whose place we are to take (`before`), nothing of what it has in the
+ * file system is touched: binding_succeed() does that. */
 #ifndef SLUICE_MAIN_BINDING_H
 #define SLUICE_MAIN_BINDING_H
 
 #include "lb/base/assert.h"
+#include "lb/main/inherit.h"
 #include "lb/main/privileges.h"
 #include "lb/net/addr.h"
 
@@ -24,21 +28,32 @@ struct binding_path {
 
 struct binding {
     const struct conf *conf;
-    uint32_t sockets; /* per address: one per worker */
+    uint32_t sockets; /* per address: one per worker at least */
+    struct inherit inherit;
+    pid_t before; /* the process whose place we are to take; 0: there is none, or it has left */
     struct binding_row {
         uint32_t id; /* nobody else's, ever */
         struct addr addr;
-        int *fds; /* sockets of them; -1 once taken; each is its taker's alone */
+        struct binding_fd {
+            int fd;     /* stays as long as it is listened on, for binding_each() */
+            bool taken; /* its taker closes it */
+            bool quiet; /* of a group; it does not listen yet */
+        } * fds;
+        uint32_t n; /* at least b->sockets */
         struct binding_path path;
     } * rows;
     uint32_t n, last_id;
     struct binding_stats {
         int fd; /* -1 once taken */
         struct binding_path path;
-    } * stats; /* conf->n_stats */
+        char *temp;  /* its name until binding_succeed(), else NULL */
+        char *aside; /* its name since binding_step_aside(), else NULL */
+    } * stats;       /* conf->n_stats */
 };
 
-void binding_init(struct binding *b, const struct conf *conf, uint32_t sockets);
+/* Takes what has been inherited over; before: 0, or see above. */
+void binding_init(struct binding *b, const struct conf *conf, uint32_t sockets,
+                  struct inherit *inherited, pid_t before);
 /* As the user that we started as: modes and owners are set before the socket appears under its
  * name. owner: who the process will be. 0 or -errno; what failed was logged. */
 int binding_stats(struct binding *b, const struct privileges *owner) WARN_UNUSED;
@@ -52,9 +67,23 @@ int binding_add(struct binding *b, const struct listener_conf *l, uint32_t bind,
 const struct binding_row *binding_find(const struct binding *b, const struct addr *addr);
 /* It is not listened on any more: what nobody has taken is closed, a unix socket's path removed. */
 void binding_remove(struct binding *b, uint32_t id);
-/* The socket of a worker; it is the caller's from then on. */
-int binding_take(struct binding *b, uint32_t id, uint32_t worker);
+/* How many sockets the address has. */
+uint32_t binding_count(const struct binding *b, uint32_t id);
+/* The i-th of them; it is the caller's from then on. -errno: it cannot listen. */
+int binding_take(struct binding *b, uint32_t id, uint32_t i) WARN_UNUSED;
 int binding_take_stats(struct binding *b, uint32_t i);
+/* As the user that we are from then on: whether binding_succeed() will be able to. 0 or -errno;
+ * what is in its way was logged. */
+int binding_check_succession(const struct binding *b) WARN_UNUSED;
+/* What was inherited and the configuration does not have: its addresses, for the log, comma
+ * between. */
+void binding_unused(const struct binding *b, struct strbuf *out);
+/* The process before us leaves: stats sockets get their names, paths of unix sockets are ours.
+ * What fails is logged. */
+void binding_succeed(struct binding *b);
+/* The other way round: another process has taken our place. Stats sockets keep a second name,
+ * paths of listeners are not ours any more. */
+void binding_step_aside(struct binding *b);
 /* Closes what nobody took, and removes unix sockets. */
 void binding_fini(struct binding *b);
 

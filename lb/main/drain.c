@@ -5,6 +5,7 @@
 #include "lb/base/log.h"
 #include "lb/config/conf.h"
 #include "lb/main/admin_glue.h"
+#include "lb/main/handoff.h"
 #include "lb/main/options.h"
 #include "lb/main/reload.h"
 #include "lb/main/resolve.h"
@@ -77,6 +78,7 @@ static void close_control(struct process *p)
     resolve_free(&p->resolve);
     if (p->tls != NULL)
         tls_store_stop(p->tls);
+    handoff_stop(p);
     control_stop(p->control);
     signals_stop(&p->signals);
 }
@@ -132,7 +134,7 @@ void drain_step(struct process *p)
 bool drain_over(const struct process *p)
 {
     return p->phase == PHASE_CLOSING && reload_idle(p) && control_stopped(p->control) &&
-           admin_glue_idle(p) && signals_stopped(&p->signals);
+           admin_glue_idle(p) && signals_stopped(&p->signals) && handoff_stopped(p);
 }
 
 static void on_end_signal(struct process *p, int signo)
@@ -159,6 +161,17 @@ static void on_end_signal(struct process *p, int signo)
                p->conf->drain.delay_ms == 0 ? "now" : "after drain.delay",
                p->conf->drain.deadline_ms / 1000.0);
     drain_enter(p, p->conf->drain.delay_ms == 0 ? PHASE_DRAINING : PHASE_LEAVING);
+}
+
+void drain_hand_over(struct process *p)
+{
+    uint64_t sessions = process_sessions(p);
+
+    events_log(EVENT_LIFE, LOG_LEVEL_INFO, NULL,
+               "handed over: draining: %llu session%s open, cut after %.1f s",
+               (unsigned long long)sessions, sessions == 1 ? "" : "s",
+               p->conf->drain.deadline_ms / 1000.0);
+    drain_enter(p, PHASE_DRAINING);
 }
 
 void drain_on_signal(void *arg, int signo)

@@ -12,6 +12,8 @@ void drain_on_signal(void *arg, int signo);
 void drain_step(struct process *p);
 /* True when the control loop has nothing of ours any more. */
 bool drain_over(const struct process *p);
+/* Another process serves in our place. */
+void drain_hand_over(struct process *p);
 void drain_enter(struct process *p, enum process_phase next);
 
 #endif

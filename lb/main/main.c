@@ -9,10 +9,13 @@
 #include "lb/main/origin.h"
 #include "lb/main/process.h"
 #include "lb/main/quick.h"
+#include "lb/main/takeover.h"
 #include "lb/main/top.h"
 #include "lb/main/version.h"
 
+#include <fcntl.h>
 #include <stdio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static int usage_error(const char *error)
@@ -76,9 +79,59 @@ static int run(const char *path)
 
     if (conf == NULL)
         return EXIT_FAILED;
-    int rc = process_run(conf, path, true);
+    int rc = process_run(conf, path, true, NULL);
     conf_free(&conf);
     return rc;
+}
+
+/* tell: a descriptor that is told when it serves, or -1. */
+static int take_over(const struct options *o, int tell)
+{
+    struct conf *conf = load(o->config);
+    struct takeover t;
+    char error[TAKEOVER_ERROR_MAX];
+
+    if (conf == NULL)
+        return EXIT_FAILED;
+    int rc = EXIT_FAILED;
+    if (takeover_begin(&t, o->take_over, error) < 0) {
+        fprintf(stderr, "sluice: -x %s\n", error);
+    } else {
+        t.tell_fd = tell;
+        rc = process_run(conf, o->config, true, &t);
+        takeover_fini(&t);
+    }
+    conf_free(&conf);
+    return rc;
+}
+
+/* The parent waits until its child serves, or has failed; then the child is on its own. */
+static int detach(const struct options *o)
+{
+    int ends[2], status;
+    char byte;
+
+    if (pipe2(ends, O_CLOEXEC) < 0) {
+        perror("sluice: pipe");
+        return EXIT_FAILED;
+    }
+    pid_t child = fork();
+    if (child < 0) {
+        perror("sluice: fork");
+        return EXIT_FAILED;
+    }
+    if (child == 0) {
+        close(ends[0]);
+        setsid();
+        return take_over(o, ends[1]);
+    }
+    close(ends[1]);
+    if (read(ends[0], &byte, 1) == 1)
+        return EXIT_DONE;
+    if (waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) != 0)
+        return WEXITSTATUS(status);
+    fprintf(stderr, "sluice: the new process has ended before it served\n");
+    return EXIT_FAILED;
 }
 
 /* argv[0] is "quick". */
@@ -101,7 +154,7 @@ static int quick(int argc, char **argv)
         fputs(q.text.p, stdout);
         rc = fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
     } else if (conf != NULL) {
-        rc = process_run(conf, q.name, false);
+        rc = process_run(conf, q.name, false, NULL);
     }
     if (conf != NULL)
         conf_free(&conf);
@@ -136,6 +189,8 @@ int main(int argc, char **argv)
         return usage_error(error);
     switch (o.command) {
     case COMMAND_RUN:
+        if (o.take_over != NULL)
+            return o.detach ? detach(&o) : take_over(&o, -1);
         return run_or_hint(&o);
     case COMMAND_CHECK:
         return check(o.config);

@@ -23,7 +23,10 @@ static const struct {
     const char *text;
 } usages[] = {
     {COMMAND_RUN,
-     "  sluice [-c FILE]       run in the foreground (default " OPTIONS_DEFAULT_CONFIG ")\n"},
+     "  sluice [-c FILE]       run in the foreground (default " OPTIONS_DEFAULT_CONFIG ")\n"
+     "  sluice -x SOCKET [-c FILE] [--detach]\n"
+     "                         take the place of the running sluice of this stats socket, without\n"
+     "                         losing a connection; --detach: return when it serves\n"},
     {COMMAND_CHECK, "  sluice -t [-c FILE]    check the configuration: 0 good, 1 bad\n"},
     {COMMAND_DUMP, "  sluice -T [-c FILE]    check it, then print it with every default\n"},
     {COMMAND_QUICK,
@@ -135,6 +138,8 @@ int options_parse(int argc, char **argv, struct options *out, char error[static 
     bool sample = false, reference = false, manual = false, ctl_manual = false, ctl_words = false;
     const struct arg_row rows[] = {
         {"--config", 'c', &o.config, NULL},
+        {"--take-over", 'x', &o.take_over, NULL},
+        {"--detach", 0, NULL, &o.detach},
         {"--check", 't', NULL, &check},
         {"--dump", 'T', NULL, &dump},
         {"--version", 'v', NULL, &version},
@@ -175,6 +180,14 @@ int options_parse(int argc, char **argv, struct options *out, char error[static 
         rc = set_command(&o, words, argv + 1, error);
         if (rc < 0)
             return rc;
+    }
+    if (o.take_over != NULL && o.command != COMMAND_RUN) {
+        snprintf(error, ARGS_ERROR_MAX, "-x does not go with another command");
+        return -EINVAL;
+    }
+    if (o.detach && o.take_over == NULL) {
+        snprintf(error, ARGS_ERROR_MAX, "--detach goes with -x SOCKET only");
+        return -EINVAL;
     }
     o.given_config = o.config;
     if (o.config == NULL)

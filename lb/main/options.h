@@ -34,8 +34,10 @@ struct options {
     enum command command;
     const char *config;       /* file; set for run, check, dump */
     const char *given_config; /* the same as -c has named it, NULL: it has not */
-    enum command help_of;     /* of COMMAND_HELP: one command's usage; COMMAND_HELP: all */
-    int argc;                 /* of a command that takes words: argv[0] is its name */
+    const char *take_over; /* -x: the stats socket of the process whose place it takes, or NULL */
+    bool detach;           /* return when it serves; with take_over only */
+    enum command help_of;  /* of COMMAND_HELP: one command's usage; COMMAND_HELP: all */
+    int argc;              /* of a command that takes words: argv[0] is its name */
     char **argv;
 };
 

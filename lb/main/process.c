@@ -12,11 +12,13 @@
 #include "lb/main/checker_thread.h"
 #include "lb/main/crash.h"
 #include "lb/main/drain.h"
+#include "lb/main/handoff.h"
 #include "lb/main/options.h"
 #include "lb/main/reload.h"
 #include "lb/main/resolve.h"
 #include "lb/main/snapshot.h"
 #include "lb/main/systemd.h"
+#include "lb/main/takeover.h"
 #include "lb/main/tls_store.h"
 #include "lb/main/worker.h"
 #include "lb/obs/events.h"
@@ -119,13 +121,42 @@ static void count_up(const struct process *p, uint32_t *out_up, uint32_t *out_al
     }
 }
 
+/* In two steps: the workers serve on its sockets beside it, then it is told. False: not yet. */
+static bool succeed(struct process *p)
+{
+    struct takeover *t = p->takeover;
+    char error[TAKEOVER_ERROR_MAX], ready[64];
+
+    if (reload_held(p)) {
+        reload_begin(p);
+        return false;
+    }
+    if (!reload_idle(p))
+        return false;
+    /* Before it ends: systemd would take that for the end of the service. */
+    snprintf(ready, sizeof(ready), "READY=1\nMAINPID=%d", (int)getpid());
+    systemd_notify(ready);
+    if (takeover_finish(t, error) < 0)
+        events_log(EVENT_LIFE, LOG_LEVEL_WARN, NULL,
+                   "process %d does not say that it leaves: %s; this one serves all the same",
+                   (int)t->pid, error);
+    else
+        events_log(EVENT_LIFE, LOG_LEVEL_INFO, NULL,
+                   "this process serves in place of %d, which drains", (int)t->pid);
+    binding_succeed(&p->binding);
+    takeover_tell(t);
+    p->takeover = NULL;
+    return true;
+}
+
 /* Ready once: when the first health checks and the first lookups have come back. */
 static void check_ready(struct process *p)
 {
     uint32_t up, all;
 
     if (p->told_ready || !p->first_round_over || p->phase != PHASE_RUNNING ||
-        (p->resolve != NULL && !resolve_first_round_over(p->resolve)))
+        (p->resolve != NULL && !resolve_first_round_over(p->resolve)) ||
+        (p->takeover != NULL && !succeed(p)))
         return;
     p->told_ready = true;
     count_up(p, &up, &all);
@@ -202,10 +233,8 @@ static void on_watchdog(struct timer *t)
 
 static void log_lines(enum log_level level, const struct strbuf *lines)
 {
-    for (struct str rest = strbuf_str(lines), line; rest.len > 0;) {
-        line = str_word(&rest, "\n");
+    for (struct str rest = strbuf_str(lines), line; (line = str_word(&rest, "\n")).len > 0;)
         log_msg(level, STR_FMT, STR_ARG(line));
-    }
 }
 
 static int choose_engine(struct process *p, struct io_probe *out_probe)
@@ -335,9 +364,27 @@ static int start_control_loop(struct process *p)
     return rc;
 }
 
+/* The sockets that are there already: of the process before, or of systemd. */
+static void inherit(struct process *p)
+{
+    struct inherit passed = {0};
+    struct strbuf errors = {0};
+
+    if (p->takeover != NULL) {
+        binding_init(&p->binding, p->conf, p->n_workers, &p->takeover->inherit, p->takeover->pid);
+        systemd_inherit_watchdog(p->takeover->watchdog_usec);
+        return;
+    }
+    inherit_from_systemd(&passed, &errors);
+    log_lines(LOG_LEVEL_WARN, &errors);
+    strbuf_fini(&errors);
+    binding_init(&p->binding, p->conf, p->n_workers, &passed, 0);
+}
+
 /* What needs the rights that we were started with, then what must not have them. */
 static int bind_all(struct process *p)
 {
+    struct strbuf unused = {0};
     char error[PRIVILEGES_ERROR_MAX];
     int rc;
 
@@ -345,7 +392,7 @@ static int bind_all(struct process *p)
         log_error("%s", error);
         return -EINVAL;
     }
-    binding_init(&p->binding, p->conf, p->n_workers);
+    inherit(p);
     rc = binding_stats(&p->binding, &p->privileges);
     if (rc < 0)
         return rc;
@@ -356,7 +403,14 @@ static int bind_all(struct process *p)
     }
     if (error[0] != '\0')
         log_warn("%s", error);
-    return binding_listeners(&p->binding);
+    rc = binding_check_succession(&p->binding);
+    if (rc == 0)
+        rc = binding_listeners(&p->binding);
+    binding_unused(&p->binding, &unused);
+    if (unused.len > 0 && p->takeover == NULL)
+        log_warn("sockets were passed that no listener binds: %s", unused.p);
+    strbuf_fini(&unused);
+    return rc;
 }
 
 static int open_logs(struct process *p)
@@ -534,7 +588,10 @@ static int start(struct process *p)
     backends_check(p);
     if (p->tls != NULL)
         tls_store_start(p->tls, p);
-    reload_begin(p);
+    if (p->takeover == NULL)
+        reload_begin(p);
+    else
+        reload_hold(p);
     for (uint32_t i = 0; i < p->conf->n_listeners; i++)
         log_listener(&p->conf->listeners[i]);
     return 0;
@@ -603,7 +660,7 @@ static void finish(struct process *p)
  * time of large bodies over TLS. */
 #define HEAP_TRIM_BYTES (2 << 20)
 
-int process_run(const struct conf *conf, const char *from, bool is_file)
+int process_run(const struct conf *conf, const char *from, bool is_file, struct takeover *takeover)
 {
     struct process *p = xaligned(sizeof(*p));
 
@@ -611,6 +668,7 @@ int process_run(const struct conf *conf, const char *from, bool is_file)
     p->conf = conf;
     p->from = from;
     p->reloadable = is_file;
+    p->takeover = takeover;
     p->sweep_msg.fn = on_sweep_msg;
     reload_init(p);
     p->first_round_msg.fn = on_first_round_msg;

@@ -21,11 +21,13 @@
 struct checker_thread;
 struct conf;
 struct control;
+struct handoff;
 struct live;
 struct reload;
 struct resolve;
 struct session_calls;
 struct snapshot;
+struct takeover;
 struct tls_store;
 struct worker;
 
@@ -78,6 +80,9 @@ struct process {
     struct tls_store *tls;   /* NULL: no TLS in the configuration */
 
     struct control *control;
+    struct takeover *takeover; /* until we have taken the place of the process before; else NULL */
+    struct handoff *handoff;   /* while another one is about to take ours; else NULL */
+    bool handed_over;          /* it has */
     struct admin_ops ops;
     struct session_calls *calls; /* admin_glue.c */
 
@@ -92,9 +97,9 @@ struct process {
 };
 
 /* Runs until it is ended by signals; conf stays the caller's; from: where it came from, for the
- * log, or (is_file) a file that a reload reads again. Returns an exit code; why it could not start
- * was printed. */
-int process_run(const struct conf *conf, const char *from, bool is_file);
+ * log, or (is_file) a file that a reload reads again; takeover: begun, the caller's, or NULL.
+ * Returns an exit code; why it could not start was printed. */
+int process_run(const struct conf *conf, const char *from, bool is_file, struct takeover *takeover);
 /* What the configuration in force and our limits allow. */
 void process_set_max_connections(struct process *p);
 

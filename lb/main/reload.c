@@ -55,7 +55,8 @@ struct reload {
     struct list granted; /* by the one that is under way */
     struct adoption *adoption;
     struct strbuf told;
-    bool running;
+    bool running; /* or held */
+    bool held;    /* until reload_begin(): workers do not listen yet */
 };
 
 static void run(struct process *p);
@@ -523,7 +524,17 @@ void reload_request(struct process *p, const char *by, reload_done_fn *done, voi
 
 bool reload_idle(const struct process *p)
 {
-    return p->reload == NULL || !p->reload->running;
+    return p->reload == NULL || !p->reload->running || p->reload->held;
+}
+
+void reload_hold(struct process *p)
+{
+    p->reload->running = p->reload->held = true;
+}
+
+bool reload_held(const struct process *p)
+{
+    return p->reload->held;
 }
 
 void reload_init(struct process *p)
@@ -547,6 +558,7 @@ void reload_begin(struct process *p)
         }
     }
     p->reload->running = true;
+    p->reload->held = false;
     send_to_workers(p, a);
 }
 

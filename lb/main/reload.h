@@ -21,6 +21,9 @@ bool reload_idle(const struct process *p);
 void reload_init(struct process *p);
 /* At the start: workers listen. */
 void reload_begin(struct process *p);
+/* At the start, in place of it: they do not yet, and reloads wait until they do. */
+void reload_hold(struct process *p);
+bool reload_held(const struct process *p);
 void reload_fini(struct process *p); /* no thread is left */
 
 #endif

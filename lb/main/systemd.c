@@ -10,12 +10,30 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+static bool muted;
+
+void systemd_mute(void)
+{
+    muted = true;
+}
+
+void systemd_inherit_watchdog(uint64_t usec)
+{
+    char text[32];
+
+    if (usec == 0 || getenv("WATCHDOG_USEC") != NULL)
+        return;
+    snprintf(text, sizeof(text), "%llu", (unsigned long long)usec);
+    setenv("WATCHDOG_USEC", text, 1);
+    unsetenv("WATCHDOG_PID");
+}
+
 int systemd_notify(const char *message)
 {
     const char *path = getenv("NOTIFY_SOCKET");
     struct sockaddr_un to = {.sun_family = AF_UNIX};
 
-    if (path == NULL || *path == '\0')
+    if (muted || path == NULL || *path == '\0')
         return 0;
     size_t len = strlen(path);
     if ((path[0] != '/' && path[0] != '@') || len >= sizeof(to.sun_path))

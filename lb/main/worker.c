@@ -98,8 +98,17 @@ static void *thread_main(void *arg)
 
 void worker_listen_on(struct worker *w, struct proxy_listener *l, uint32_t bind)
 {
-    if (!w->draining)
-        proxy_listen(w->proxy, l, binding_take(&w->process->binding, bind, w->index), bind);
+    struct binding *b = &w->process->binding;
+    uint32_t n = binding_count(b, bind);
+
+    for (uint32_t i = w->index; i < n && !w->draining; i += w->process->n_workers) {
+        int fd = binding_take(b, bind, i);
+        if (fd >= 0)
+            proxy_listen(w->proxy, l, fd, bind);
+        else
+            log_error("listener %s: worker %u cannot listen: %s", l->conf->name, w->index,
+                      strerror(-fd));
+    }
 }
 
 static void on_drain(struct loop_msg *msg, void *ctx)

@@ -33,7 +33,7 @@ struct worker {
 /* Starts the thread of process->workers[index], waits until its engine runs. 0 or -errno: then
  * there is no thread. */
 int worker_start(struct process *p, uint32_t index) WARN_UNUSED;
-/* On its thread: takes its socket of this bind (binding.h) and accepts, unless it drains. */
+/* On its thread: takes its sockets of this bind (binding.h) and accepts, unless it drains. */
 void worker_listen_on(struct worker *w, struct proxy_listener *l, uint32_t bind);
 /* Stops accepting; `drained` is set, and control woken, when the last session has ended. */
 void worker_leave(struct worker *w); /* responses say that theirs is the last */

@@ -206,6 +206,25 @@ int listener_bind(const struct addr *addr, const struct listener_bind_opts *opts
     return rc;
 }
 
+int listener_bind_more(const struct addr *addr, int *fds, uint32_t sockets)
+{
+    for (uint32_t i = 0; i < sockets; i++) {
+        int fd = bind_tcp(addr, true);
+        if (fd < 0) {
+            while (i-- > 0)
+                close(fds[i]);
+            return fd;
+        }
+        fds[i] = fd;
+    }
+    return 0;
+}
+
+int listener_listen(int fd, int backlog)
+{
+    return listen(fd, backlog) < 0 ? -errno : 0;
+}
+
 void listener_close(const struct addr *addr, int *fds, uint32_t sockets)
 {
     bool any = false;
