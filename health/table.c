@@ -168,6 +168,15 @@ struct backend_word slot_set_ejected(struct backend_slot *s, bool ejected)
     return before;
 }
 
+const char *slot_reason(const struct backend_slot *s)
+{
+    uint8_t admin = slot_word(s).admin;
+
+    if (admin & ADMIN_RMAINT)
+        return s->maint_reason;
+    return admin != 0 ? s->admin_reason : "";
+}
+
 enum slot_use slot_use(const struct backend_slot *s)
 {
     struct backend_word w = slot_word(s);
@@ -406,6 +415,7 @@ static void start_afresh(struct backend_table *t, struct backend_slot *s, const 
     s->backup = false;
     s->initial_weight = 1;
     s->maint_reason[0] = '\0';
+    s->admin_reason[0] = '\0';
     slot_set_info(s, &info);
     atomic_store_explicit(&s->word, backend_word_pack(w), memory_order_release);
 }

@@ -127,7 +127,9 @@ struct backend_slot {
     _Atomic uint32_t sequence; /* seqlock of info */
     _Atomic uint32_t refs;     /* of the checker: a removed slot waits for them */
     _Atomic uint64_t info_words[BACKEND_INFO_WORDS]; /* see slot_info() */
-    char maint_reason[LIMIT_MAINT_REASON + 1];       /* control thread only */
+    /* Control thread only: why its name does not resolve, and why an admin took it out. */
+    char maint_reason[LIMIT_MAINT_REASON + 1];
+    char admin_reason[LIMIT_MAINT_REASON + 1];
 };
 
 struct backend_table;
@@ -157,6 +159,8 @@ struct backend_word slot_set_weight(struct backend_slot *s, uint16_t set_weight)
 struct backend_word slot_set_oper(struct backend_slot *s, enum oper_state oper); /* health thread */
 struct backend_word slot_set_effective(struct backend_slot *s, uint16_t weight); /* health thread */
 struct backend_word slot_set_ejected(struct backend_slot *s, bool ejected);      /* health thread */
+/* Why it is in maintenance or drained, for people; "" when nobody said. Control thread. */
+const char *slot_reason(const struct backend_slot *s);
 /* Replaces the address (copied; NULL: unresolved); the old one is retired to the epoch domain. */
 void slot_set_address(struct backend_table *t, struct backend_slot *s, const struct addr *a);
 /* A consistent copy. */

@@ -14,10 +14,12 @@ _sluice_ctl_words() {
     "show servers "* | "show stat" | "show latency" | "show backend")
         timeout 1 "$sluice" ctl ${socket:+-s "$socket"} show backend 2>/dev/null | grep -v '^#'
         ;;
-    "set server" | "set weight" | "get weight" | "enable "* | "disable "* | "shutdown sessions server" | "del server")
+    "set server" | "set weight" | "get weight" | "enable "* | "disable "* | "shutdown sessions server" | "del server" | "set maxconn server" | \
+        "wait "*" srv-removable")
         timeout 1 "$sluice" ctl ${socket:+-s "$socket"} show servers conn 2>/dev/null |
             sed -n 's/^\([^# ][^ ]*\/[^ ]*\) .*/\1/p'
         ;;
+    "add server "*/*" "*) printf '%s\n' weight maxconn backup enabled disabled check reason ;;
     "set server "*" state") printf '%s\n' ready drain maint ;;
     "set server "*" health") printf '%s\n' up stopping down ;;
     "set server "*/*) printf '%s\n' addr health state weight ;;

@@ -102,6 +102,16 @@ struct admin_ops {
     /* NULL when ready, else why not ("first health checks are running", "draining", "pool app: no
      * backend is up"). */
     const char *(*not_ready_reason)(void *ctx);
+    /* `add server`: words are the settings behind the address. `del server`. done: now or later,
+     * text is the answer. */
+    void (*add_backend)(void *ctx, struct str pool, struct str name, struct str address,
+                        const struct str *words, uint32_t n,
+                        void (*done)(void *arg, bool good, const char *text), void *arg);
+    void (*remove_backend)(void *ctx, struct str pool, struct str name,
+                           void (*done)(void *arg, bool good, const char *text), void *arg);
+    /* Asks over() now and then; calls done when it said yes, after ms, or when the process ends. */
+    void (*wait)(void *ctx, uint64_t ms, bool (*over)(void *arg),
+                 void (*done)(void *arg, bool in_time), void *arg);
     /* A new address for a backend (`set server addr`): 0 or -errno with *out_error. */
     int (*set_address)(void *ctx, struct backend_slot *slot, const struct addr *addr,
                        const char **out_error);

@@ -11,42 +11,71 @@
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define FORCED_MAINT (ADMIN_FMAINT | ADMIN_CMAINT)
 
-static void note_change(const struct backend_slot *slot, const char *what)
+static void note(const struct backend_slot *slot, const char *what)
 {
     events_log_backend(EVENT_CHANGE, LOG_LEVEL_INFO, slot->pool_name, slot->name,
-                       "backend %s/%s: %s over the stats socket", slot->pool_name, slot->name,
-                       what);
+                       "backend %s/%s: %s", slot->pool_name, slot->name, what);
 }
 
+static void note_change(const struct backend_slot *slot, const char *what)
+{
+    char text[160];
+
+    snprintf(text, sizeof(text), "%s over the stats socket", what);
+    note(slot, text);
+}
+
+/* The words from the i-th argument on, as one line. */
+static void read_reason(const struct command *c, uint32_t i, char out[LIMIT_MAINT_REASON + 1])
+{
+    size_t n = 0;
+
+    for (struct str word; (word = command_arg(c, i)).len > 0; i++) {
+        if (n > 0 && n < LIMIT_MAINT_REASON)
+            out[n++] = ' ';
+        for (size_t k = 0; k < word.len && n < LIMIT_MAINT_REASON; k++)
+            out[n++] = (unsigned char)word.p[k] < 0x20 || word.p[k] == 0x7f ? '?' : word.p[k];
+    }
+    out[n] = '\0';
+}
+
+/* reason: the argument that it begins with. A new reason for what is so already is a change too. */
 static void change_admin(struct command *c, struct backend_slot *slot, uint8_t clear, uint8_t set,
-                         const char *what)
+                         const char *what, uint32_t reason)
 {
     struct backend_word before = slot_set_admin(slot, clear, set);
     uint8_t after = (uint8_t)((before.admin & ~clear) | set);
+    char why[LIMIT_MAINT_REASON + 1] = "", text[LIMIT_MAINT_REASON + 64];
 
-    if (after == before.admin)
+    if (set != 0)
+        read_reason(c, reason, why);
+    if (after == before.admin && (why[0] == '\0' || strcmp(why, slot->admin_reason) == 0))
         return;
+    memcpy(slot->admin_reason, why, sizeof(why));
     checker_touch(c->env->ops->checker, slot);
     c->changes_picks = true;
-    note_change(slot, what);
+    snprintf(text, sizeof(text), "%s over the stats socket%s%s", what, why[0] != '\0' ? ": " : "",
+             why);
+    note(slot, text);
 }
 
 static void set_ready(struct command *c, struct backend_slot *slot)
 {
-    change_admin(c, slot, FORCED_MAINT | ADMIN_FDRAIN, 0, "made ready");
+    change_admin(c, slot, FORCED_MAINT | ADMIN_FDRAIN, 0, "made ready", 0);
 }
 
-static void set_drain(struct command *c, struct backend_slot *slot)
+static void set_drain(struct command *c, struct backend_slot *slot, uint32_t reason)
 {
-    change_admin(c, slot, FORCED_MAINT, ADMIN_FDRAIN, "draining");
+    change_admin(c, slot, FORCED_MAINT, ADMIN_FDRAIN, "draining", reason);
 }
 
-static void set_maint(struct command *c, struct backend_slot *slot)
+static void set_maint(struct command *c, struct backend_slot *slot, uint32_t reason)
 {
-    change_admin(c, slot, ADMIN_FDRAIN, ADMIN_FMAINT, "put in maintenance");
+    change_admin(c, slot, ADMIN_FDRAIN, ADMIN_FMAINT, "put in maintenance", reason);
 }
 
 /* ---- enable, disable ---- */
@@ -68,7 +97,7 @@ void cmd_server_disable(struct command *c)
 {
     struct backend_slot *slot = named_slot(c);
     if (slot != NULL)
-        set_maint(c, slot);
+        set_maint(c, slot, 1);
 }
 
 void cmd_server_enable_health(struct command *c)
@@ -170,9 +199,9 @@ static void set_state(struct command *c, struct backend_slot *slot, struct str s
     if (str_eq_cstr(state, "ready"))
         set_ready(c, slot);
     else if (str_eq_cstr(state, "drain"))
-        set_drain(c, slot);
+        set_drain(c, slot, 3);
     else if (str_eq_cstr(state, "maint"))
-        set_maint(c, slot);
+        set_maint(c, slot, 3);
     else
         command_refuse(c, "'set server <srv> state' expects 'ready', 'drain' and 'maint'.");
 }

@@ -244,6 +244,8 @@ static void fill_server(const struct dump *d, const struct pool *p, uint32_t ind
         fill_check(s, row, texts->check_status, sizeof(texts->check_status));
     else if (s->word.ejected)
         row[STAT_last_chk] = field_text(s->info.desc);
+    if (slot_reason(slot)[0] != '\0')
+        row[STAT_last_chk] = field_text(slot_reason(slot));
     row[STAT_addr] =
         field_text(addr != NULL && addr->len > 0 ? addr_format(addr, texts->addr) : "");
 }

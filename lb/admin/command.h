@@ -72,6 +72,7 @@ struct late_answer {
     struct strbuf text;
     enum command_severity severity;
     enum severity_output output;
+    uint64_t wait_ms;         /* it takes so long at most, beside the usual; set by who starts it */
     void (*ready)(void *arg); /* set by who waits */
     void *arg;
 };
@@ -152,6 +153,8 @@ command_fn cmd_config_reload, cmd_config_show_diff, cmd_config_handoff;
 command_fn cmd_show_routes, cmd_show_latency, cmd_show_refused;
 command_fn cmd_server_enable, cmd_server_disable, cmd_server_enable_health,
     cmd_server_disable_health, cmd_server_set, cmd_server_get_weight, cmd_server_set_weight;
+command_fn cmd_runtime_add_server, cmd_runtime_del_server, cmd_runtime_wait,
+    cmd_runtime_set_maxconn, cmd_runtime_mode;
 command_fn cmd_events_show, cmd_events_flight;
 command_fn cmd_sess_show, cmd_sess_shutdown, cmd_sess_shutdown_server;
 command_fn cmd_misc_show_activity, cmd_misc_show_backend, cmd_misc_show_config, cmd_misc_show_env,

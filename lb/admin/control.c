@@ -140,7 +140,7 @@ static uint32_t idle_ms(const struct client *c)
     return c->session.prompt != PROMPT_OFF ? IDLE_PROMPT_MS : IDLE_MS;
 }
 
-static void set_deadline(struct client *c, uint32_t ms)
+static void set_deadline(struct client *c, uint64_t ms)
 {
     c->deadline_ms = loop_now_ms(c->control->loop) + ms;
     timer_start(&c->control->loop->timers, &c->timer, c->deadline_ms);
@@ -169,7 +169,7 @@ static void enter(struct client *c, enum client_state next)
         io_recv_into(io, &c->recv, c->fd, c->chunk, sizeof(c->chunk));
         return;
     case CLIENT_WAITING:
-        set_deadline(c, WAIT_MS);
+        set_deadline(c, c->late->wait_ms + WAIT_MS);
         late_answer_wait(c->late, on_late, c);
         return;
     case CLIENT_SENDING:

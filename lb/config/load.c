@@ -15,6 +15,7 @@
 #include "lb/config/scan.h"
 #include "lb/config/schema.h"
 #include "lb/config/value.h"
+#include "lb/config/variant.h"
 
 #include <libconfig.h>
 #include <stdlib.h>
@@ -33,6 +34,8 @@ static bool parse(struct load *l, config_t *cfg);
 static void load_group(struct load *l, const config_setting_t *group, const char *parent,
                        void *base);
 static void store_defaults(struct load *l, const char *parent, void *base);
+static void store_place(struct load *l, const char *path, void *object, uint32_t line);
+static uint32_t end(struct load *l, config_t *cfg, struct strbuf *errors);
 
 /* ---- the whole ---- */
 
@@ -49,14 +52,22 @@ static struct conf *load(struct load *l, bool readable, struct strbuf *errors)
         load_group(l, root, "", own);
         check_conf(own, root, &l->problems);
     }
-    config_destroy(&cfg);
-    problems_print(&l->problems, errors);
-    if (l->problems.errors > 0)
+    if (end(l, &cfg, errors) > 0)
         conf_free(&result);
+    return result;
+}
+
+/* How many mistakes there were. */
+static uint32_t end(struct load *l, config_t *cfg, struct strbuf *errors)
+{
+    uint32_t mistakes = l->problems.errors;
+
+    config_destroy(cfg);
+    problems_print(&l->problems, errors);
     problems_fini(&l->problems);
     strbuf_fini(&l->path);
     conf_source_fini(&l->source);
-    return result;
+    return mistakes;
 }
 
 static void begin(struct load *l)
@@ -110,6 +121,29 @@ struct conf *conf_load_made(const char *name, const char *text, struct strbuf *e
     l.own->dir = folder_of(&l.own->arena, "");
     bool readable = conf_source_set(&l.source, name, str_of(text), &l.problems);
     return load(&l, readable, errors);
+}
+
+struct conf *conf_load_backend(const char *name, const char *text,
+                               const struct backend_conf **out_backend, struct strbuf *errors)
+{
+    const char *const path = "pools.backends";
+    struct load l;
+    config_t cfg;
+
+    begin(&l);
+    struct conf *result = &l.own->conf;
+    struct backend_conf *b = conf_arena_alloc(&l.own->arena, sizeof(*b));
+    config_init(&cfg);
+    if (conf_source_set(&l.source, name, str_of(text), &l.problems) && parse(&l, &cfg)) {
+        store_place(&l, path, b, 1);
+        store_defaults(&l, path, b);
+        load_group(&l, config_root_setting(&cfg), path, b);
+    }
+    if (end(&l, &cfg, errors) > 0)
+        conf_free(&result);
+    else
+        *out_backend = b;
+    return result;
 }
 
 void conf_free(struct conf **c)

@@ -29,6 +29,7 @@ static_assert(LONGEST <= UINT32_MAX, "durations are kept in 32 bits");
 #define NAME_EXPECTED "a name of 1 to 63 letters, digits and _ - . :"
 #define FORMAT_EXPECTED                                                                            \
     "\"combined\", \"httplog\", \"tcplog\", \"json\" or a template with $variables"
+#define REASON_EXPECTED "a line of text of 1 to 127 bytes"
 #define TOKEN_EXPECTED  "a name of letters, digits and !#$%&'*+-.^_`|~"
 #define HEADER_EXPECTED "the name of a header that a route may change"
 #define TARGET_EXPECTED "\"stdout\", \"stderr\", \"off\", \"/a/path\" or \"syslog:ADDRESS\""
@@ -54,6 +55,8 @@ static const struct schema_word tls_verifies[] = {{"off", TLS_VERIFY_OFF},
                                                   {"optional", TLS_VERIFY_OPTIONAL},
                                                   {"required", TLS_VERIFY_REQUIRED},
                                                   {0}};
+static const struct schema_word states[] = {
+    {"ready", BACKEND_READY}, {"drain", BACKEND_DRAIN}, {"maint", BACKEND_MAINT}, {0}};
 static const struct schema_word reuses[] = {
     {"safe", REUSE_SAFE}, {"always", REUSE_ALWAYS}, {"never", REUSE_NEVER}, {0}};
 static const struct schema_word encoded_slashes[] = {{"refuse", false}, {"keep", true}, {0}};
@@ -774,6 +777,25 @@ const struct schema_row schema_rows[] = {
      .def = "false",
      KEEP(backend_conf, backup),
      .help = "Gets traffic only while no other backend is up."},
+    {.path = "pools.backends.state",
+     .type = SCHEMA_ENUM,
+     OWN,
+     .words = states,
+     .def = "ready",
+     KEEP(backend_conf, state),
+     .help = "drain gets nothing new, maint nothing at all and no checks; the stats socket changes "
+             "it."},
+    {.path = "pools.backends.reason",
+     .type = SCHEMA_STRING,
+     OWN,
+     .min = 1,
+     .max = LIMIT_MAINT_REASON,
+     .check = text_is_reason,
+     .expected = REASON_EXPECTED,
+     KEEP(backend_conf, reason),
+     .absent = "none",
+     .example = "its disk is being replaced",
+     .help = "Why it is not ready, wherever its state is shown."},
     {.path = "pools.health",
      .type = SCHEMA_GROUP,
      OWN,

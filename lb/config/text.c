@@ -70,6 +70,15 @@ bool text_has_no_nul(struct str s, struct strbuf *why)
     return memchr(s.p, '\0', s.len) == NULL;
 }
 
+bool text_is_reason(struct str s, struct strbuf *why)
+{
+    (void)why;
+    for (size_t i = 0; i < s.len; i++)
+        if ((unsigned char)s.p[i] < 0x20 || s.p[i] == 0x7f)
+            return false;
+    return true;
+}
+
 static bool is_path(struct str s)
 {
     for (size_t i = 0; i < s.len; i++)

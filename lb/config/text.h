@@ -17,6 +17,7 @@ bool text_is_method(struct str s, struct strbuf *why);
 bool text_is_uri_path(struct str s, struct strbuf *why);
 bool text_is_host(struct str s, struct strbuf *why);
 bool text_has_no_nul(struct str s, struct strbuf *why);
+bool text_is_reason(struct str s, struct strbuf *why); /* shown in logs and tables */
 /* Mode http. why may be NULL for the first. */
 bool text_is_token(struct str s, struct strbuf *why);          /* header, cookie names, methods */
 bool text_is_header_name(struct str s, struct strbuf *why);    /* one that a route may change */

@@ -7,6 +7,7 @@
 #include "lb/config/conf.h"
 #include "lb/main/checker_thread.h"
 #include "lb/main/diff.h"
+#include "lb/main/edit_ops.h"
 #include "lb/main/explain.h"
 #include "lb/main/handoff.h"
 #include "lb/main/process.h"
@@ -386,13 +387,6 @@ static void each_certificate(void *ctx, void (*fn)(void *arg, const struct certi
         tls_store_each(p->tls, fn, arg);
 }
 
-static void dump_config(void *ctx, struct strbuf *out)
-{
-    const struct process *p = ctx;
-
-    conf_dump(p->conf, out);
-}
-
 static void diff(void *ctx, struct strbuf *out)
 {
     diff_show(ctx, out);
@@ -440,13 +434,13 @@ void admin_glue_init(struct process *p)
         .settle = settle,
         .not_ready_reason = not_ready_reason,
         .set_address = set_address,
-        .dump_config = dump_config,
         .reload = reload,
         .diff = diff,
         .each_certificate = each_certificate,
         .explain = explain_request,
         .handoff = hand_over,
     };
+    edit_ops_init(p);
 }
 
 void admin_glue_follow(struct process *p)

@@ -88,6 +88,38 @@ void backends_check(struct process *p)
 
 /* ---- a reload ---- */
 
+enum admin_state backends_state(const struct backend_slot *s)
+{
+    uint8_t admin = slot_word(s).admin;
+
+    if (admin & (ADMIN_FMAINT | ADMIN_CMAINT))
+        return BACKEND_MAINT;
+    return admin & ADMIN_FDRAIN ? BACKEND_DRAIN : BACKEND_READY;
+}
+
+bool backends_address_set(const struct pool_member *m)
+{
+    const struct addr *now = atomic_load(&m->slot->address);
+
+    return now != NULL && !is_name(m->conf) && !addr_eq(now, &m->conf->address.addr);
+}
+
+const char *backends_state_name(enum admin_state state)
+{
+    static const char *const names[] = {"ready", "drain", "maint"};
+    return names[state];
+}
+
+void backends_set_state(struct backend_slot *s, enum admin_state state, const char *reason)
+{
+    slot_set_admin(s, ADMIN_FMAINT | ADMIN_CMAINT | ADMIN_FDRAIN,
+                   state == BACKEND_MAINT   ? ADMIN_CMAINT
+                   : state == BACKEND_DRAIN ? ADMIN_FDRAIN
+                                            : 0);
+    snprintf(s->admin_reason, sizeof(s->admin_reason), "%s",
+             state != BACKEND_READY && reason != NULL ? reason : "");
+}
+
 static const struct pool_member *member_of(const struct pool *p, const struct backend_slot *slot)
 {
     for (uint32_t i = 0; p != NULL && i < p->n_members; i++)
@@ -144,6 +176,35 @@ static void settle_address(struct process *p, struct backends_changes *out, stru
         slot_set_address(p->table, s, &is->address.addr);
 }
 
+static bool same_reason(const char *a, const char *b)
+{
+    return strcmp(a != NULL ? a : "", b != NULL ? b : "") == 0;
+}
+
+static void settle_state(struct backends_changes *out, struct backend_slot *s,
+                         const struct backend_conf *was, const struct backend_conf *is)
+{
+    enum admin_state now = backends_state(s);
+    const char *name = backends_state_name(is->state), *before = backends_state_name(now);
+    char what[160];
+
+    if (was->state == is->state && now != was->state)
+        snprintf(what, sizeof(what),
+                 "state stays %s as set at run time; the file says %s as before", before, name);
+    else if (was->state != is->state && now != was->state && now != is->state)
+        snprintf(what, sizeof(what),
+                 "state is %s as the file says now, in place of %s set at run time", name, before);
+    else if (was->state != is->state)
+        snprintf(what, sizeof(what), "state is %s, was %s", name, backends_state_name(was->state));
+    else
+        what[0] = '\0';
+    if (what[0] != '\0')
+        tell(out, s, what);
+    if (was->state != is->state || (now == is->state && same_reason(s->admin_reason, was->reason) &&
+                                    !same_reason(was->reason, is->reason)))
+        backends_set_state(s, is->state, is->reason);
+}
+
 static void change_member(struct process *p, struct backends_changes *out,
                           const struct pool_member *old, const struct pool_member *m)
 {
@@ -160,6 +221,7 @@ static void change_member(struct process *p, struct backends_changes *out,
     if (set)
         atomic_store(&s->max_connections, is->max_connections);
     s->backup = is->backup;
+    settle_state(out, s, was, is);
     settle_address(p, out, s, was, is);
 }
 
@@ -171,6 +233,7 @@ static void add_member(struct process *p, struct backends_changes *out, const st
 
     slot_set_admin(s, 0xff, 0);
     s->maint_reason[0] = '\0';
+    backends_set_state(s, b->state, b->reason);
     slot_set_weight(s, (uint16_t)b->weight);
     s->initial_weight = (uint16_t)b->weight;
     s->backup = b->backup;

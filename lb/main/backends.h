@@ -3,10 +3,10 @@
 #ifndef SLUICE_MAIN_BACKENDS_H
 #define SLUICE_MAIN_BACKENDS_H
 
-#include "lb/base/assert.h"
+#include "lb/upstream/pool_conf.h"
 
-#include <stdint.h>
-
+struct backend_slot;
+struct pool_member;
 struct process;
 struct snapshot;
 struct strbuf;
@@ -18,6 +18,14 @@ int backends_prepare(struct process *p, const struct snapshot *s,
 /* At the start, with the first snapshot in force: names, then, when threads run, checks. */
 void backends_name(struct process *p);
 void backends_check(struct process *p);
+
+/* The state that a configuration gives a backend. Changes nothing else of its admin bits. */
+void backends_set_state(struct backend_slot *s, enum admin_state state, const char *reason);
+/* The state that it has, whoever set it. */
+enum admin_state backends_state(const struct backend_slot *s);
+/* Whether it has another literal address than it was read with, set at run time. */
+bool backends_address_set(const struct pool_member *m);
+const char *backends_state_name(enum admin_state state); /* as in a file */
 
 struct backends_changes {
     uint32_t added, removed, changed;

@@ -6,6 +6,7 @@
 #include "lb/base/hash.h"
 #include "lb/base/log.h"
 #include "lb/config/conf.h"
+#include "lb/main/backends.h"
 #include "lb/main/log_targets.h"
 #include "lb/main/process.h"
 #include "lb/proxy/http_listener.h"
@@ -91,6 +92,7 @@ static struct backend_slot *take_slot(struct process *p, struct snapshot *s,
     slot->initial_weight = (uint16_t)b->weight;
     atomic_store_explicit(&slot->max_connections, b->max_connections, memory_order_relaxed);
     slot_set_weight(slot, (uint16_t)b->weight);
+    backends_set_state(slot, b->state, b->reason);
     if (b->address.addr.len != 0)
         slot_set_address(p->table, slot, &b->address.addr);
     s->new_slots[s->n_new_slots++] = slot;

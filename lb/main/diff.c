@@ -2,6 +2,7 @@
 #include "lb/main/diff.h"
 
 #include "lb/config/conf.h"
+#include "lb/main/backends.h"
 #include "lb/main/process.h"
 #include "lb/main/snapshot.h"
 #include "lb/upstream/pool.h"
@@ -27,11 +28,10 @@ static void diff_number(struct strbuf *out, const struct pool *pool, const struc
 
 static void diff_address(struct strbuf *out, const struct pool *pool, const struct pool_member *m)
 {
-    const struct addr *file = &m->conf->address.addr;
     const struct addr *running = atomic_load(&m->slot->address);
     char text[ADDR_TEXT_MAX];
 
-    if (file->len == 0 || running == NULL || addr_eq(file, running))
+    if (!backends_address_set(m))
         return; /* where a name leads is the resolver's to say */
     begin(out, pool, m, "address");
     strbuf_addf(out, "loaded %s, running %s\n", m->conf->address_text, addr_format(running, text));
@@ -39,14 +39,28 @@ static void diff_address(struct strbuf *out, const struct pool *pool, const stru
 
 static void diff_state(struct strbuf *out, const struct pool *pool, const struct pool_member *m)
 {
-    uint8_t admin = slot_word(m->slot).admin;
-    const char *state = admin & ADMIN_FMAINT ? "maint" : admin & ADMIN_FDRAIN ? "drain" : NULL;
+    enum admin_state now = backends_state(m->slot);
+    const char *reason = m->slot->admin_reason;
 
-    if (state == NULL)
+    if (now == m->conf->state)
         return;
     begin(out, pool, m, "state");
-    strbuf_addf(out, "loaded ready, running %s%s%s\n", state,
-                m->slot->maint_reason[0] != '\0' ? ": " : "", m->slot->maint_reason);
+    strbuf_addf(out, "loaded %s, running %s%s%s\n", backends_state_name(m->conf->state),
+                backends_state_name(now), reason[0] != '\0' ? ": " : "", reason);
+}
+
+/* Backends that came and went. */
+static void diff_edits(const struct process *p, struct strbuf *out)
+{
+    list_for_each (node, &p->edits.list) {
+        const struct edit *e = list_entry(node, struct edit, node);
+        if (e->kind == EDIT_ADD)
+            strbuf_addf(out, "pools[%s].backends[%s]: not loaded, added at run time: %s\n", e->pool,
+                        e->name, e->backend->address_text);
+        else
+            strbuf_addf(out, "pools[%s].backends[%s]: loaded %s, removed at run time\n", e->pool,
+                        e->name, e->was);
+    }
 }
 
 static void diff_run_time(const struct process *p, struct strbuf *out)
@@ -55,6 +69,8 @@ static void diff_run_time(const struct process *p, struct strbuf *out)
         const struct pool *pool = p->pools[i];
         for (uint32_t j = 0; j < pool->n_members; j++) {
             const struct pool_member *m = &pool->members[j];
+            if (edits_find(p, EDIT_ADD, pool->name, m->conf->name) != NULL)
+                continue;
             diff_number(out, pool, m, "weight", m->conf->weight, slot_word(m->slot).set_weight);
             diff_number(out, pool, m, "max_connections", m->conf->max_connections,
                         atomic_load(&m->slot->max_connections));
@@ -94,13 +110,24 @@ static void diff_texts(struct strbuf *out, const char *what, const char *name, s
     }
 }
 
+/* As it was read, without what came and went since. */
+static const struct pool_conf *loaded_pool(const struct process *p, const char *name)
+{
+    const struct conf *c = p->edits.base->conf;
+
+    for (uint32_t i = 0; i < c->n_pools; i++)
+        if (strcmp(c->pools[i].name, name) == 0)
+            return &c->pools[i];
+    return NULL;
+}
+
 static void diff_pools(const struct process *p, const struct conf *file, struct strbuf *out)
 {
     struct strbuf x = {0}, y = {0};
 
     for (uint32_t i = 0; i < file->n_pools; i++) {
         const char *name = file->pools[i].name;
-        const struct live_pool *now = snapshot_pool_named(p->snapshot, name);
+        const struct pool_conf *now = loaded_pool(p, name);
         if (now == NULL) {
             strbuf_addf(out, "pools[%s]: in the file, not running\n", name);
             continue;
@@ -108,7 +135,7 @@ static void diff_pools(const struct process *p, const struct conf *file, struct 
         strbuf_clear(&x);
         strbuf_clear(&y);
         conf_dump_pool(&file->pools[i], &x);
-        conf_dump_pool(now->pool->conf, &y);
+        conf_dump_pool(now, &y);
         diff_texts(out, "pools", name, strbuf_str(&x), strbuf_str(&y));
     }
     for (uint32_t i = 0; i < p->conf->n_pools; i++) {
@@ -170,6 +197,7 @@ void diff_show(const struct process *p, struct strbuf *out)
 {
     size_t before = out->len;
 
+    diff_edits(p, out);
     diff_run_time(p, out);
     if (p->reloadable)
         diff_file(p, out);

@@ -5,6 +5,7 @@
 #include "lb/base/log.h"
 #include "lb/config/conf.h"
 #include "lb/main/admin_glue.h"
+#include "lb/main/edit_ops.h"
 #include "lb/main/handoff.h"
 #include "lb/main/options.h"
 #include "lb/main/reload.h"
@@ -79,6 +80,7 @@ static void close_control(struct process *p)
     if (p->tls != NULL)
         tls_store_stop(p->tls);
     handoff_stop(p);
+    edit_ops_stop(p);
     control_stop(p->control);
     signals_stop(&p->signals);
 }

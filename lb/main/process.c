@@ -442,6 +442,7 @@ static int build(struct process *p)
     p->table = table_new(p->epochs);
     live_init(p);
     struct snapshot *s = snapshot_build(p, conf, &errors);
+    p->edits.base = conf_held_ref(conf);
     conf_held_unref(&conf);
     log_lines(LOG_LEVEL_ERROR, &errors);
     strbuf_fini(&errors);
@@ -614,6 +615,7 @@ static void free_objects(struct process *p)
 {
     reload_fini(p);
     live_fini(p);
+    edits_fini(p);
     if (p->table != NULL)
         table_free(&p->table);
     tls_store_free(&p->tls);
@@ -670,6 +672,8 @@ int process_run(const struct conf *conf, const char *from, bool is_file, struct 
     p->reloadable = is_file;
     p->takeover = takeover;
     p->sweep_msg.fn = on_sweep_msg;
+    edits_init(p);
+    list_init(&p->waiters);
     reload_init(p);
     p->first_round_msg.fn = on_first_round_msg;
     timer_init(&p->second, on_second);

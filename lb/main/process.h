@@ -12,6 +12,7 @@
 #include "lb/base/epoch.h"
 #include "lb/io/loop.h"
 #include "lb/main/binding.h"
+#include "lb/main/edits.h"
 #include "lb/main/limits_probe.h"
 #include "lb/main/log_targets.h"
 #include "lb/main/privileges.h"
@@ -68,6 +69,7 @@ struct process {
     struct pool **pools;
     struct listener_stats **listeners;
     struct proxy_listener **proxy_listeners;
+    struct edits edits;    /* between what was read and what is in force */
     struct reload *reload; /* reload.c's */
     struct proxy_shared shared;
     struct worker_counters *worker_rows; /* n_workers */
@@ -85,6 +87,7 @@ struct process {
     bool handed_over;          /* it has */
     struct admin_ops ops;
     struct session_calls *calls; /* admin_glue.c */
+    struct list waiters;         /* edit_ops.c */
 
     struct loop_msg first_round_msg; /* posted by the health thread */
     struct loop_msg sweep_msg;       /* posted by workers */

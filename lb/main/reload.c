@@ -9,6 +9,7 @@
 #include "lb/main/backends.h"
 #include "lb/main/checker_thread.h"
 #include "lb/main/conf_tests.h"
+#include "lb/main/edits.h"
 #include "lb/main/process.h"
 #include "lb/main/snapshot.h"
 #include "lb/main/systemd.h"
@@ -23,10 +24,10 @@
 #include <string.h>
 #include <time.h>
 
-/* Who wants a reload. */
+/* Who wants a reload, or an edit. */
 struct wish {
     struct list node;
-    char by[64];
+    struct edit *edit; /* NULL: a reload */
     reload_done_fn *done;
     void *arg;
 };
@@ -57,6 +58,7 @@ struct reload {
     struct strbuf told;
     bool running; /* or held */
     bool held;    /* until reload_begin(): workers do not listen yet */
+    bool editing; /* what runs is an edit */
 };
 
 static void run(struct process *p);
@@ -71,6 +73,7 @@ static void answer(struct process *p, bool good, const char *text)
         struct wish *w = list_entry(node, struct wish, node);
         if (w->done != NULL)
             w->done(w->arg, good, text);
+        edit_free(&w->edit);
         free(w);
     }
 }
@@ -79,6 +82,8 @@ static void log_errors(const struct strbuf *errors)
 {
     for (struct str rest = strbuf_str(errors), line; rest.len > 0;) {
         line = str_word(&rest, "\n");
+        if (line.len == 0)
+            break;
         bool warning = str_contains(line, STR(": warning: "));
         log_msg(warning ? LOG_LEVEL_WARN : LOG_LEVEL_ERROR, STR_FMT, STR_ARG(line));
     }
@@ -102,7 +107,7 @@ static void over(struct process *p, bool good)
 {
     struct strbuf *told = &p->reload->told;
 
-    if (p->told_ready)
+    if (p->told_ready && !p->reload->editing)
         systemd_notify("READY=1");
     answer(p, good, told->p != NULL ? told->p : "");
     strbuf_clear(told);
@@ -375,26 +380,34 @@ static struct adoption *new_adoption(struct process *p)
 }
 
 /* From here on nothing fails. */
-static void publish(struct process *p, struct snapshot *new, struct adoption *a)
+static void publish(struct process *p, struct snapshot *new, struct adoption *a,
+                    struct backends_changes *changes)
+{
+    struct snapshot *old = p->snapshot;
+
+    list_pools(a, old, new);
+    list_listeners(a, old, new);
+    snapshot_install(p, new);
+    tls_plan_commit(a->tls);
+    watch_new_pools(p, a);
+    backends_change(p, old, changes);
+    snapshot_free(&old);
+    admin_glue_follow(p);
+}
+
+static void publish_file(struct process *p, struct snapshot *new, struct adoption *a)
 {
     struct snapshot *old = p->snapshot;
     struct strbuf words = {0}, *told = &p->reload->told;
     struct backends_changes changes = {.told = told};
     uint32_t l[3], n[3];
 
-    list_pools(a, old, new);
-    list_listeners(a, old, new);
     count_listeners(old, new, &l[0], &l[1], &l[2]);
     count_pools(old, new, &n[0], &n[1], &n[2]);
     warn_restart(p, old->conf->conf, new->conf->conf, p->from);
-    snapshot_install(p, new);
-    tls_plan_commit(a->tls);
-    watch_new_pools(p, a);
-    backends_change(p, old, &changes);
-    snapshot_free(&old);
+    publish(p, new, a, &changes);
     take_settings(p);
     unbind_old(p);
-    admin_glue_follow(p);
     tls_store_reload(p->tls);
     describe(&words, "listeners", l[0], l[1], l[2]);
     describe(&words, "pools", n[0], n[1], n[2]);
@@ -442,20 +455,29 @@ static void nothing_changed(struct process *p, struct snapshot *s)
 }
 
 /* Everything that can fail. */
-static struct snapshot *build(struct process *p, struct strbuf *errors)
+static struct snapshot *build(struct process *p, struct conf_held *base, struct edit *edit,
+                              struct strbuf *errors)
+{
+    struct conf_held *conf = edits_apply(p, base, edit);
+    struct snapshot *s = snapshot_build(p, conf, errors);
+
+    conf_held_unref(&conf);
+    if (s != NULL && backends_prepare(p, s, errors) < 0)
+        snapshot_drop(p, &s);
+    return s;
+}
+
+/* NULL: something is wrong with it. */
+static struct conf_held *read_file(struct process *p, struct strbuf *errors)
 {
     struct conf *conf = conf_load(p->from, errors);
 
     if (conf == NULL)
         return NULL;
     struct conf_held *held = conf_held_new(conf, conf);
-    struct snapshot *s = NULL;
-    if (conf_tests_run(conf, errors) == 0)
-        s = snapshot_build(p, held, errors);
-    conf_held_unref(&held);
-    if (s != NULL && backends_prepare(p, s, errors) < 0)
-        snapshot_drop(p, &s);
-    return s;
+    if (conf_tests_run(conf, errors) > 0)
+        conf_held_unref(&held);
+    return held;
 }
 
 static bool plan_tls(struct process *p, struct adoption *a, const struct snapshot *s,
@@ -465,16 +487,18 @@ static bool plan_tls(struct process *p, struct adoption *a, const struct snapsho
     return a->tls != NULL;
 }
 
-static void run(struct process *p)
+static void run_reload(struct process *p)
 {
     struct strbuf errors = {0};
     struct adoption *a;
+    struct edit *none = NULL;
 
-    p->reload->running = true;
-    list_splice_back(&p->reload->granted, &p->reload->wishes);
     tell_reloading(p);
-    struct snapshot *s = build(p, &errors);
+    struct conf_held *base = read_file(p, &errors);
+    struct snapshot *s = base != NULL ? build(p, base, NULL, &errors) : NULL;
     if (s == NULL) {
+        if (base != NULL)
+            conf_held_unref(&base);
         refuse(p, &errors);
         strbuf_fini(&errors);
         return;
@@ -483,6 +507,7 @@ static void run(struct process *p)
     if (same_objects(p->snapshot, s)) {
         free_adoption(a);
         tls_store_reload(p->tls);
+        edits_commit(p, base, &none, &p->reload->told);
         nothing_changed(p, s);
     } else if (!plan_tls(p, a, s, &errors) || !bind_new(p, a, s, &errors)) {
         free_adoption(a);
@@ -491,20 +516,102 @@ static void run(struct process *p)
     } else {
         log_errors(&errors); /* warnings */
         strbuf_add_str(&p->reload->told, strbuf_str(&errors));
-        publish(p, s, a);
+        edits_commit(p, base, &none, &p->reload->told);
+        publish_file(p, s, a);
+    }
+    conf_held_unref(&base);
+    strbuf_fini(&errors);
+}
+
+static void refuse_edit(struct process *p, const struct strbuf *errors)
+{
+    strbuf_clear(&p->reload->told);
+    strbuf_add_str(&p->reload->told, strbuf_str(errors));
+    over(p, false);
+}
+
+static void publish_edit(struct process *p, struct snapshot *s, struct adoption *a,
+                         struct edit **edit)
+{
+    bool added = (*edit)->kind == EDIT_ADD;
+    struct strbuf told = {0};
+    struct backends_changes changes = {.told = &told};
+
+    edits_commit(p, p->edits.base, edit, &told);
+    publish(p, s, a, &changes);
+    strbuf_fini(&told); /* it is in the log */
+    strbuf_add_cstr(&p->reload->told, added ? "New server registered.\n" : "Server deleted.\n");
+    send_to_workers(p, a);
+}
+
+static void run_edit(struct process *p, struct edit **edit)
+{
+    struct strbuf errors = {0};
+    struct adoption *a = new_adoption(p);
+    struct snapshot *s = NULL;
+
+    if (edits_allowed(p, *edit, &errors))
+        s = build(p, p->edits.base, *edit, &errors);
+    if (s != NULL && plan_tls(p, a, s, &errors) && bind_new(p, a, s, &errors)) {
+        publish_edit(p, s, a, edit);
+    } else {
+        free_adoption(a);
+        if (s != NULL)
+            snapshot_drop(p, &s);
+        refuse_edit(p, &errors);
     }
     strbuf_fini(&errors);
 }
 
+/* Edits one by one, reloads that wait in a row as one. */
+static void run(struct process *p)
+{
+    struct reload *r = p->reload;
+    struct wish *first = list_entry(r->wishes.next, struct wish, node);
+
+    r->running = true;
+    r->editing = first->edit != NULL;
+    do {
+        struct wish *w = list_entry(list_pop_front(&r->wishes), struct wish, node);
+        list_push_back(&r->granted, &w->node);
+    } while (!r->editing && !list_empty(&r->wishes) &&
+             list_entry(r->wishes.next, struct wish, node)->edit == NULL);
+    if (r->editing)
+        run_edit(p, &first->edit);
+    else
+        run_reload(p);
+}
+
 /* ---- public ---- */
 
-void reload_request(struct process *p, const char *by, reload_done_fn *done, void *arg)
+static struct wish *new_wish(struct edit *edit, reload_done_fn *done, void *arg)
 {
     struct wish *w = xcalloc(1, sizeof(*w));
 
-    snprintf(w->by, sizeof(w->by), "%s", by);
+    w->edit = edit;
     w->done = done;
     w->arg = arg;
+    return w;
+}
+
+void reload_edit(struct process *p, struct edit **edit, reload_done_fn *done, void *arg)
+{
+    if (p->phase != PHASE_RUNNING) {
+        edit_free(edit);
+        done(arg, false, "The process is ending.");
+        return;
+    }
+    struct wish *w = new_wish(*edit, done, arg);
+    *edit = NULL;
+    list_push_back(&p->reload->wishes, &w->node);
+    if (!p->reload->running)
+        run(p);
+}
+
+void reload_request(struct process *p, const char *by, reload_done_fn *done, void *arg)
+{
+    struct wish *w = new_wish(NULL, done, arg);
+
     if (p->phase != PHASE_RUNNING || !p->reloadable) {
         const char *why = p->phase != PHASE_RUNNING
                               ? "the process is ending"
@@ -569,8 +676,11 @@ void reload_fini(struct process *p)
     if (p->reload == NULL)
         return;
     while ((node = list_pop_front(&p->reload->wishes)) != NULL ||
-           (node = list_pop_front(&p->reload->granted)) != NULL)
-        free(list_entry(node, struct wish, node));
+           (node = list_pop_front(&p->reload->granted)) != NULL) {
+        struct wish *w = list_entry(node, struct wish, node);
+        edit_free(&w->edit);
+        free(w);
+    }
     if (p->reload->adoption != NULL)
         free_adoption(p->reload->adoption);
     strbuf_fini(&p->reload->told);

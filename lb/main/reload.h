@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 
+struct edit;
 struct process;
 struct strbuf;
 
@@ -17,6 +18,9 @@ typedef void reload_done_fn(void *arg, bool good, const char *text);
 /* by: who wants it, for the log ("signal HUP"). done (may be NULL) follows, now or later. While one
  * is under way the next waits, and several that wait become one. */
 void reload_request(struct process *p, const char *by, reload_done_fn *done, void *arg);
+/* A backend comes or goes (edits.h): the configuration that was read stays, what is in force is
+ * another one. Waits as a reload does. Takes the edit. text: what is wrong, or the answer. */
+void reload_edit(struct process *p, struct edit **edit, reload_done_fn *done, void *arg);
 bool reload_idle(const struct process *p);
 void reload_init(struct process *p);
 /* At the start: workers listen. */

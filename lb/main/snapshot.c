@@ -26,8 +26,22 @@ struct conf_held *conf_held_new(const struct conf *conf, struct conf *own)
 {
     struct conf_held *c = xcalloc(1, sizeof(*c));
 
-    *c = (struct conf_held){conf, own, 1};
+    *c = (struct conf_held){conf, own, NULL, 1};
     return c;
+}
+
+struct conf_held *conf_held_variant(struct conf_held *base, struct conf *of)
+{
+    struct conf_held *c = conf_held_new(of, of);
+
+    c->base = conf_held_ref(base);
+    return c;
+}
+
+struct conf_held *conf_held_ref(struct conf_held *held)
+{
+    held->refs++;
+    return held;
 }
 
 void conf_held_unref(struct conf_held **held)
@@ -39,6 +53,8 @@ void conf_held_unref(struct conf_held **held)
         return;
     if (c->own != NULL)
         conf_free(&c->own);
+    if (c->base != NULL)
+        conf_held_unref(&c->base);
     free(c);
 }
 

@@ -24,10 +24,14 @@ struct strbuf;
 /* A configuration that objects point into: there as long as one of them is. */
 struct conf_held {
     const struct conf *conf;
-    struct conf *own; /* freed with it; NULL: the caller's of process_run() */
+    struct conf *own;       /* freed with it; NULL: the caller's of process_run() */
+    struct conf_held *base; /* that it points into; or NULL */
     uint32_t refs;
 };
 struct conf_held *conf_held_new(const struct conf *conf, struct conf *own); /* one reference */
+/* of: a variant of base, which gets a reference. */
+struct conf_held *conf_held_variant(struct conf_held *base, struct conf *of);
+struct conf_held *conf_held_ref(struct conf_held *held);
 void conf_held_unref(struct conf_held **held);
 
 struct live_pool {

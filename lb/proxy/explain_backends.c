@@ -103,7 +103,7 @@ static const char *reason_of(struct explain_work *w, const struct backend_slot *
     if (word->admin & ADMIN_RMAINT)
         return "its name does not resolve";
     if (word->admin & (ADMIN_MAINT_MASK | ADMIN_DRAIN_MASK))
-        return s->maint_reason[0] != '\0' ? explain_str(w, str_of(s->maint_reason))
+        return slot_reason(s)[0] != '\0' ? explain_str(w, str_of(slot_reason(s)))
                : word->admin & (ADMIN_CMAINT | ADMIN_IDRAIN) ? "by the configuration"
                                                              : "by a command on the stats socket";
     switch (word->oper) {

@@ -8,6 +8,13 @@
 #include "lb/net/proxy_proto.h"
 #include "lb/net/tls_conf.h"
 
+/* What an admin wants of a backend. */
+enum admin_state {
+    BACKEND_READY,
+    BACKEND_DRAIN, /* no new work; what it has goes on */
+    BACKEND_MAINT, /* no traffic, no checks */
+};
+
 struct backend_conf {
     char *name;
     char *address_text; /* as written */
@@ -15,6 +22,8 @@ struct backend_conf {
     uint32_t weight;          /* 0-256 */
     uint32_t max_connections; /* 0: none */
     bool backup;
+    enum admin_state state;
+    char *reason;     /* of the state, for people; NULL: none is given */
     const char *file; /* where it was defined */
     int line;
 };

@@ -49,7 +49,7 @@ static void an_unknown_word_lists_all_commands(void **state)
     const char *answer = fixture_run(*state, "xyzzy 1 2");
 
     assert_ptr_equal(strstr(answer, "Unknown command: 'xyzzy 1 2'. Please enter one of the "
-                                    "following commands only:\n  clear counters [all]"),
+                                    "following commands only:\n  add server <bk>/<srv>"),
                      answer);
     assert_non_null(strstr(answer, "\n  help [<command>]                        : list"));
     assert_non_null(strstr(answer, "\n  quit                                    : disconnect\n"));

@@ -1,0 +1,280 @@
+/* edits.c - see edits.h */
+#include "lb/main/edits.h"
+
+#include "health/table.h"
+#include "lb/base/alloc.h"
+#include "lb/base/log.h"
+#include "lb/config/variant.h"
+#include "lb/main/process.h"
+#include "lb/main/snapshot.h"
+#include "lb/obs/events.h"
+#include "lb/upstream/pool.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static struct edit *edit_new(enum edit_kind kind, const char *pool, const char *name)
+{
+    struct edit *e = xcalloc(1, sizeof(*e));
+
+    list_init(&e->node);
+    e->kind = kind;
+    e->pool = xstrdup(pool);
+    e->name = xstrdup(name);
+    return e;
+}
+
+struct edit *edit_add(const char *pool, struct conf *memory, const struct backend_conf *backend)
+{
+    struct edit *e = edit_new(EDIT_ADD, pool, backend->name);
+
+    e->memory = memory;
+    e->backend = backend;
+    return e;
+}
+
+struct edit *edit_remove(const char *pool, const char *name, const char *was)
+{
+    struct edit *e = edit_new(EDIT_REMOVE, pool, name);
+
+    e->was = was != NULL ? xstrdup(was) : NULL;
+    return e;
+}
+
+void edit_free(struct edit **edit)
+{
+    struct edit *e = *edit;
+
+    *edit = NULL;
+    if (e == NULL)
+        return;
+    list_remove(&e->node);
+    conf_free(&e->memory);
+    free(e->pool);
+    free(e->name);
+    free(e->was);
+    free(e);
+}
+
+void edits_init(struct process *p)
+{
+    list_init(&p->edits.list);
+}
+
+void edits_fini(struct process *p)
+{
+    list_for_each_safe (node, next, &p->edits.list) {
+        struct edit *e = list_entry(node, struct edit, node);
+        edit_free(&e);
+    }
+    if (p->edits.base != NULL)
+        conf_held_unref(&p->edits.base);
+}
+
+static bool is_for(const struct edit *e, enum edit_kind kind, const char *pool, const char *name)
+{
+    return e->kind == kind && strcmp(e->pool, pool) == 0 && strcmp(e->name, name) == 0;
+}
+
+struct edit *edits_find(const struct process *p, enum edit_kind kind, const char *pool,
+                        const char *name)
+{
+    list_for_each (node, &p->edits.list) {
+        struct edit *e = list_entry(node, struct edit, node);
+        if (is_for(e, kind, pool, name))
+            return e;
+    }
+    return NULL;
+}
+
+/* The words are those that HAProxy's users look for. */
+bool edits_allowed(const struct process *p, const struct edit *e, struct strbuf *why)
+{
+    const struct live_pool *lp = snapshot_pool_named(p->snapshot, e->pool);
+    const struct backend_slot *slot = table_find(p->table, e->pool, e->name);
+    uint32_t busy = 0;
+
+    if (slot != NULL && lp != NULL && !live_pool_has(lp, slot))
+        slot = NULL;
+    if (slot != NULL)
+        busy = atomic_load(&slot->in_flight);
+    if (lp == NULL)
+        strbuf_add_cstr(why, "No such backend.\n");
+    else if (e->kind == EDIT_ADD && slot != NULL)
+        strbuf_add_cstr(why, "Already exists a server with the same name in backend.\n");
+    else if (e->kind == EDIT_REMOVE && slot == NULL)
+        strbuf_add_cstr(why, "No such server.\n");
+    else if (e->kind == EDIT_REMOVE && (slot_word(slot).admin & ADMIN_MAINT_MASK) == 0)
+        strbuf_add_cstr(why, "Only servers in maintenance mode can be deleted.\n");
+    else if (e->kind == EDIT_REMOVE && busy > 0)
+        strbuf_addf(why,
+                    "Server still has connections attached to it, cannot remove it (%u of them: "
+                    "wait srv-removable, or shutdown sessions server).\n",
+                    busy);
+    else if (e->kind == EDIT_REMOVE && lp->pool->n_members == 1)
+        strbuf_add_cstr(why, "The last server of a backend cannot be removed; maintenance keeps it "
+                             "from traffic.\n");
+    return why->len == 0;
+}
+
+/* ---- applying ---- */
+
+static const struct pool_conf *pool_named(const struct conf *conf, const char *name)
+{
+    for (uint32_t i = 0; i < conf->n_pools; i++)
+        if (strcmp(conf->pools[i].name, name) == 0)
+            return &conf->pools[i];
+    return NULL;
+}
+
+static const struct backend_conf *backend_named(const struct pool_conf *pool, const char *name)
+{
+    for (uint32_t i = 0; i < pool->n_backends; i++)
+        if (strcmp(pool->backends[i].name, name) == 0)
+            return &pool->backends[i];
+    return NULL;
+}
+
+/* Whether the backend of the file is to go. */
+static bool removed(const struct process *p, const struct edit *more, const char *pool,
+                    const char *name)
+{
+    const struct edit *e = edits_find(p, EDIT_REMOVE, pool, name);
+
+    return (e != NULL && e->lapsed == NULL) ||
+           (more != NULL && is_for(more, EDIT_REMOVE, pool, name));
+}
+
+static const char *why_lapsed(const struct process *p, const struct edit *e,
+                              const struct conf *conf)
+{
+    const struct pool_conf *pool = pool_named(conf, e->pool);
+    const struct backend_conf *b = pool != NULL ? backend_named(pool, e->name) : NULL;
+
+    if (pool == NULL)
+        return "its pool is not in the file any more";
+    if (e->kind == EDIT_REMOVE && b == NULL)
+        return "is not in the file any more";
+    if (e->kind == EDIT_REMOVE && e->was != NULL && strcmp(e->was, b->address_text) != 0)
+        return "was removed at run time, but its address in the file is another one now: the file "
+               "wins";
+    if (e->kind == EDIT_ADD && b != NULL && !removed(p, NULL, e->pool, e->name))
+        return "was added at run time and is in the file now: the file wins";
+    return NULL;
+}
+
+static bool is_touched(const struct process *p, const struct edit *more, const char *pool)
+{
+    list_for_each (node, &p->edits.list) {
+        const struct edit *e = list_entry(node, struct edit, node);
+        if (e->lapsed == NULL && strcmp(e->pool, pool) == 0)
+            return true;
+    }
+    return more != NULL && strcmp(more->pool, pool) == 0;
+}
+
+/* The file's that stay, then what was added, in its order. */
+static void list_backends(const struct process *p, const struct edit *more,
+                          const struct pool_conf *pool, struct backend_list *out)
+{
+    uint32_t room = pool->n_backends + 1;
+
+    list_for_each (node, &p->edits.list)
+        room++;
+    struct backend_conf *items = xcalloc(room, sizeof(*items));
+    out->items = items;
+    out->n = 0;
+    for (uint32_t i = 0; i < pool->n_backends; i++)
+        if (!removed(p, more, pool->name, pool->backends[i].name))
+            items[out->n++] = pool->backends[i];
+    list_for_each (node, &p->edits.list) {
+        const struct edit *e = list_entry(node, struct edit, node);
+        bool goes = more != NULL && is_for(more, EDIT_REMOVE, e->pool, e->name);
+        if (e->kind == EDIT_ADD && e->lapsed == NULL && !goes && strcmp(e->pool, pool->name) == 0)
+            items[out->n++] = *e->backend;
+    }
+    if (more != NULL && more->kind == EDIT_ADD && strcmp(more->pool, pool->name) == 0)
+        items[out->n++] = *more->backend;
+}
+
+/* A pool is never empty. */
+static void lapse_removals(const struct process *p, const char *pool)
+{
+    list_for_each (node, &p->edits.list) {
+        struct edit *e = list_entry(node, struct edit, node);
+        if (e->kind == EDIT_REMOVE && strcmp(e->pool, pool) == 0)
+            e->lapsed = "was removed at run time, but without it its pool is empty now";
+    }
+}
+
+struct conf_held *edits_apply(struct process *p, struct conf_held *base, struct edit *more)
+{
+    const struct conf *conf = base->conf;
+    struct backend_list *lists = xcalloc(conf->n_pools + 1, sizeof(*lists));
+    bool any = false;
+
+    for (int pass = 0; pass < 2; pass++) { /* whether one is added depends on the removed */
+        list_for_each (node, &p->edits.list) {
+            struct edit *e = list_entry(node, struct edit, node);
+            if ((e->kind == EDIT_REMOVE) == (pass == 0))
+                e->lapsed = why_lapsed(p, e, conf);
+        }
+    }
+    for (uint32_t i = 0; i < conf->n_pools; i++) {
+        if (!is_touched(p, more, conf->pools[i].name))
+            continue;
+        list_backends(p, more, &conf->pools[i], &lists[i]);
+        if (lists[i].n == 0) {
+            free((void *)lists[i].items);
+            lapse_removals(p, conf->pools[i].name);
+            list_backends(p, NULL, &conf->pools[i], &lists[i]);
+        }
+        any = true;
+    }
+    struct conf_held *result =
+        any ? conf_held_variant(base, conf_with_backends(conf, lists)) : conf_held_ref(base);
+    for (uint32_t i = 0; i < conf->n_pools; i++)
+        free((void *)lists[i].items);
+    free(lists);
+    return result;
+}
+
+static void lapse(struct edit *e, struct strbuf *told)
+{
+    events_log_backend(EVENT_CHANGE, LOG_LEVEL_INFO, e->pool, e->name, "backend %s/%s: %s", e->pool,
+                       e->name, e->lapsed);
+    strbuf_addf(told, "backend %s/%s: %s\n", e->pool, e->name, e->lapsed);
+    edit_free(&e);
+}
+
+void edits_commit(struct process *p, struct conf_held *base, struct edit **more,
+                  struct strbuf *told)
+{
+    struct edit *e = *more;
+
+    *more = NULL;
+    list_for_each_safe (node, next, &p->edits.list) {
+        struct edit *each = list_entry(node, struct edit, node);
+        if (each->lapsed != NULL)
+            lapse(each, told);
+    }
+    if (p->edits.base != base) {
+        conf_held_ref(base);
+        if (p->edits.base != NULL)
+            conf_held_unref(&p->edits.base);
+        p->edits.base = base;
+    }
+    if (e == NULL)
+        return;
+    struct edit *added = edits_find(p, EDIT_ADD, e->pool, e->name);
+    if (e->kind == EDIT_REMOVE && added != NULL) {
+        edit_free(&added);
+        edit_free(&e);
+        return;
+    }
+    if (e->kind == EDIT_REMOVE && e->was == NULL) {
+        const struct pool_conf *pool = pool_named(base->conf, e->pool);
+        e->was = xstrdup(backend_named(pool, e->name)->address_text);
+    }
+    list_push_back(&p->edits.list, &e->node);
+}
