@@ -678,6 +678,8 @@ void reload_fini(struct process *p)
     while ((node = list_pop_front(&p->reload->wishes)) != NULL ||
            (node = list_pop_front(&p->reload->granted)) != NULL) {
         struct wish *w = list_entry(node, struct wish, node);
+        if (w->done != NULL) /* nobody listens any more: it frees what is its */
+            w->done(w->arg, false, "The process is ending.\n");
         edit_free(&w->edit);
         free(w);
     }
