@@ -62,6 +62,7 @@ struct target {
     bool disabled;          /* disable health */
     bool in_maint;          /* at the last look */
     bool counted_up;        /* in its pool's count */
+    bool recalled;          /* verdict and info are those of a former process */
     bool removed;           /* freed when its check has ended */
 };
 
@@ -871,6 +872,29 @@ static void take_conf(struct target *t, struct target *from)
     settle(t);
 }
 
+static void begin_info(struct target *t)
+{
+    struct checker *c = t->checker;
+
+    t->info.result = has_checks(t) ? CHECK_INI : CHECK_NONE;
+    snprintf(t->info.reason, sizeof(t->info.reason), "%s",
+             has_checks(t) ? "not checked yet" : "no check is configured");
+    t->changed_at_ms = now_ms(c);
+    t->info.changed_at_us = io_wall_us(c->loop->io);
+    if (verdict_oper(&t->verdict) == OPER_DOWN)
+        t->info.down_since_us = t->info.changed_at_us;
+}
+
+/* Its info is there; when it changed, by our clock. Wall clocks may have been set meanwhile. */
+static void recall(struct target *t)
+{
+    uint64_t wall_us = io_wall_us(t->checker->loop->io), now = now_ms(t->checker);
+    uint64_t ago_ms =
+        wall_us > t->info.changed_at_us ? (wall_us - t->info.changed_at_us) / 1000 : 0;
+
+    t->changed_at_ms = now > ago_ms ? now - ago_ms : 0;
+}
+
 static void install(struct mailbox *box, struct target *t)
 {
     struct checker *c = t->checker;
@@ -886,13 +910,10 @@ static void install(struct mailbox *box, struct target *t)
     box->target = t;
     list_push_back(&c->targets, &t->all);
     c->pools[t->slot->pool].targets++;
-    t->info.result = has_checks(t) ? CHECK_INI : CHECK_NONE;
-    snprintf(t->info.reason, sizeof(t->info.reason), "%s",
-             has_checks(t) ? "not checked yet" : "no check is configured");
-    t->changed_at_ms = now_ms(c);
-    t->info.changed_at_us = io_wall_us(c->loop->io);
-    if (verdict_oper(&t->verdict) == OPER_DOWN)
-        t->info.down_since_us = t->info.changed_at_us;
+    if (t->recalled)
+        recall(t);
+    else
+        begin_info(t);
     slot_set_oper(t->slot, verdict_oper(&t->verdict));
     look_at_address(t);
     t->in_maint = (slot_word(t->slot).admin & ADMIN_MAINT_MASK) != 0;
@@ -952,6 +973,8 @@ static void on_mail(struct loop_msg *msg, void *ctx)
     if (enable != 0) {
         t->disabled = enable == 1;
         settle(t);
+        if (t->disabled)
+            first_is_over(t); /* its result is not waited for */
     }
     if (force != 0)
         take_force(t, (enum checker_force)(force - 1));
@@ -1037,7 +1060,32 @@ void checker_enable(struct checker *c, struct backend_slot *s, bool on)
     post(box);
 }
 
-void checker_add(struct checker *c, struct backend_slot *s, const struct checker_pool_conf *conf)
+/* Of a former life only what outlives it. */
+static void take_known(struct target *t, const struct checker_known *known)
+{
+    const struct backend_info *from = known->info;
+    bool up = oper_is_up(known->oper);
+
+    if (!has_checks(t)) /* nothing would ever take it down, or bring it up again */
+        return;
+    t->recalled = true;
+    verdict_force(&t->verdict, up);
+    if (known->doubt)
+        verdict_doubt(&t->verdict);
+    t->info.changed_at_us = from->changed_at_us;
+    if (!up)
+        t->info.down_since_us =
+            from->down_since_us != 0 ? from->down_since_us : from->changed_at_us;
+    t->info.downtime_us = from->downtime_us;
+    t->info.transitions_down = from->transitions_down;
+    t->info.result = from->result;
+    t->info.check_code = from->check_code;
+    memcpy(t->info.desc, from->desc, sizeof(t->info.desc));
+    memcpy(t->info.reason, from->reason, sizeof(t->info.reason));
+}
+
+static void add(struct checker *c, struct backend_slot *s, const struct checker_pool_conf *conf,
+                const struct checker_known *known)
 {
     struct mailbox *box = box_of(c, s);
 
@@ -1049,10 +1097,25 @@ void checker_add(struct checker *c, struct backend_slot *s, const struct checker
         atomic_store_explicit(&c->boxes[s->index], box, memory_order_release);
     }
     atomic_store(&box->eject_after, conf->ejection.time_ms > 0 ? conf->ejection.failures : 0);
-    struct target *older = atomic_exchange(&box->incoming, target_new(c, s, conf));
+    struct target *t = target_new(c, s, conf);
+    if (known != NULL)
+        take_known(t, known);
+    struct target *older = atomic_exchange(&box->incoming, t);
     if (older != NULL)
         target_free(older);
     post(box);
+}
+
+void checker_add(struct checker *c, struct backend_slot *s, const struct checker_pool_conf *conf)
+{
+    add(c, s, conf, NULL);
+}
+
+void checker_add_known(struct checker *c, struct backend_slot *s,
+                       const struct checker_pool_conf *conf, const struct checker_known *known)
+{
+    sl_assert(known->oper == OPER_UP || known->oper == OPER_DOWN);
+    add(c, s, conf, known);
 }
 
 void checker_remove(struct checker *c, struct backend_slot *s)

@@ -39,6 +39,8 @@ struct conf {
     enum io_engine_kind io;
     bool pin;
     char *user, *group; /* NULL: stay */
+    char *state_file;   /* NULL: none */
+    uint32_t state_max_age_ms;
     struct stats_conf *stats;
     uint32_t n_stats;
     struct {

@@ -133,6 +133,29 @@ const struct schema_row schema_rows[] = {
      .absent = "the user's",
      .example = "sluice",
      .help = "The group to become after binding, where started as root."},
+    {.path = "state_file",
+     .type = SCHEMA_STRING,
+     .reload = SCHEMA_RESTART,
+     OWN,
+     .min = 1,
+     .max = 4000,
+     .check = text_is_absolute_path,
+     .expected = "an absolute path",
+     KEEP(conf, state_file),
+     .absent = "none",
+     .example = "/var/lib/sluice/state",
+     .help = "Where the health of backends and what was changed at run time are kept, so that they "
+             "outlive a restart. Written on changes and at the end; its folder must be writable."},
+    {.path = "state_max_age",
+     .type = SCHEMA_DURATION,
+     .reload = SCHEMA_RESTART,
+     OWN,
+     .min = MINUTE,
+     .max = LONGEST,
+     .def = "10m",
+     KEEP(conf, state_max_age_ms),
+     .help = "Health in an older state file is not believed. What was changed at run time is, "
+             "whatever its age, but where the configuration has changed the same value since."},
     {.path = "encoded_slash",
      .type = SCHEMA_ENUM,
      OWN,
@@ -2616,7 +2639,7 @@ const size_t schema_n = ARRAY_LEN(schema_rows);
 
 /* Settings of the design that later versions bring: told apart from typing errors. */
 static const char *const later_paths[] = {
-    "admin", "state_file", "overlay", "hardening", "listeners.routes.files",
+    "admin", "overlay", "hardening", "listeners.routes.files",
 };
 
 /* The part of path behind `parent.`, or NULL when path is not directly below it. */

@@ -87,6 +87,12 @@ static bool is_path(struct str s)
     return s.len > 1 && s.p[0] == '/' && s.p[s.len - 1] != '/';
 }
 
+bool text_is_absolute_path(struct str s, struct strbuf *why)
+{
+    (void)why;
+    return is_path(s);
+}
+
 bool text_is_socket_path(struct str s, struct strbuf *why)
 {
     struct sockaddr_un un;

@@ -10,6 +10,7 @@ bool text_is_name(struct str s, struct strbuf *why);         /* listeners, pools
 bool text_is_backend_name(struct str s, struct strbuf *why); /* not FRONTEND or BACKEND */
 bool text_is_user(struct str s, struct strbuf *why);         /* known to the system */
 bool text_is_group(struct str s, struct strbuf *why);
+bool text_is_absolute_path(struct str s, struct strbuf *why);
 bool text_is_socket_path(struct str s, struct strbuf *why); /* absolute, fits sun_path */
 bool text_is_log_target(struct str s, struct strbuf *why);
 bool text_is_log_format(struct str s, struct strbuf *why);

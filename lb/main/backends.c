@@ -8,6 +8,7 @@
 #include "lb/main/process.h"
 #include "lb/main/resolve.h"
 #include "lb/main/snapshot.h"
+#include "lb/main/state.h"
 #include "lb/main/tls_store.h"
 #include "lb/obs/events.h"
 #include "lb/upstream/pool.h"
@@ -72,8 +73,13 @@ static void check(struct process *p, const struct pool *pool)
     };
 
     for (uint32_t i = 0; i < pool->n_members; i++) {
+        struct backend_slot *s = pool->members[i].slot;
+        struct checker_known known;
         c.host = is_name(pool->members[i].conf) ? pool->members[i].conf->address.host : NULL;
-        checker_add(checker_thread_checker(p->checker), pool->members[i].slot, &c);
+        if (state_recall(p, s, &known))
+            checker_add_known(checker_thread_checker(p->checker), s, &c, &known);
+        else
+            checker_add(checker_thread_checker(p->checker), s, &c);
     }
 }
 
@@ -128,16 +134,15 @@ static const struct pool_member *member_of(const struct pool *p, const struct ba
     return NULL;
 }
 
-static void tell(struct backends_changes *out, const struct backend_slot *s, const char *what)
+void backends_tell(struct backends_changes *out, const struct backend_slot *s, const char *what)
 {
     events_log_backend(EVENT_CHANGE, LOG_LEVEL_INFO, s->pool_name, s->name, "backend %s/%s: %s",
                        s->pool_name, s->name, what);
     strbuf_addf(out->told, "backend %s/%s: %s\n", s->pool_name, s->name, what);
 }
 
-/* What has been set at run time stays, unless the file has changed the same value since. */
-static void settle_number(struct backends_changes *out, const struct backend_slot *s,
-                          const char *name, uint32_t was, uint32_t is, uint32_t now, bool *out_set)
+void backends_settle(struct backends_changes *out, const struct backend_slot *s, const char *name,
+                     uint32_t was, uint32_t is, uint32_t now, bool *out_set)
 {
     char what[160];
 
@@ -152,7 +157,7 @@ static void settle_number(struct backends_changes *out, const struct backend_slo
         snprintf(what, sizeof(what), "%s is %u, was %u", name, is, was);
     else
         return;
-    tell(out, s, what);
+    backends_tell(out, s, what);
 }
 
 static void settle_address(struct process *p, struct backends_changes *out, struct backend_slot *s,
@@ -167,7 +172,7 @@ static void settle_address(struct process *p, struct backends_changes *out, stru
     }
     snprintf(what, sizeof(what), "address is %.120s, was %.120s", is->address_text,
              was->address_text);
-    tell(out, s, what);
+    backends_tell(out, s, what);
     if (p->resolve != NULL)
         resolve_forget(p->resolve, s);
     if (is_name(is))
@@ -199,7 +204,7 @@ static void settle_state(struct backends_changes *out, struct backend_slot *s,
     else
         what[0] = '\0';
     if (what[0] != '\0')
-        tell(out, s, what);
+        backends_tell(out, s, what);
     if (was->state != is->state || (now == is->state && same_reason(s->admin_reason, was->reason) &&
                                     !same_reason(was->reason, is->reason)))
         backends_set_state(s, is->state, is->reason);
@@ -212,12 +217,12 @@ static void change_member(struct process *p, struct backends_changes *out,
     struct backend_slot *s = m->slot;
     bool set;
 
-    settle_number(out, s, "weight", was->weight, is->weight, slot_word(s).set_weight, &set);
+    backends_settle(out, s, "weight", was->weight, is->weight, slot_word(s).set_weight, &set);
     if (set)
         slot_set_weight(s, (uint16_t)is->weight);
     s->initial_weight = (uint16_t)is->weight;
-    settle_number(out, s, "max_connections", was->max_connections, is->max_connections,
-                  atomic_load(&s->max_connections), &set);
+    backends_settle(out, s, "max_connections", was->max_connections, is->max_connections,
+                    atomic_load(&s->max_connections), &set);
     if (set)
         atomic_store(&s->max_connections, is->max_connections);
     s->backup = is->backup;
@@ -245,7 +250,7 @@ static void add_member(struct process *p, struct backends_changes *out, const st
         slot_set_address(p->table, s, &b->address.addr);
     }
     out->added++;
-    tell(out, s, "added");
+    backends_tell(out, s, "added");
 }
 
 /* keep_use: work that is on its way to its pool as it was may still use it. */
@@ -258,7 +263,7 @@ static void remove_member(struct process *p, struct backends_changes *out,
         slot_set_admin(m->slot, 0, ADMIN_CMAINT);
     checker_remove(checker_thread_checker(p->checker), m->slot);
     out->removed++;
-    tell(out, m->slot, "removed; what it has under way goes on");
+    backends_tell(out, m->slot, "removed; what it has under way goes on");
 }
 
 static void change_pool(struct process *p, const struct pool *old, const struct pool *pool,

@@ -31,6 +31,13 @@ struct backends_changes {
     uint32_t added, removed, changed;
     struct strbuf *told; /* a line for each that people may want to know */
 };
+/* One number of a backend: what was set at run time stays, unless the file has changed the same
+ * value since. was, is: the file's, then and now; now: as it is in force. What is said of it is
+ * told. *out_set: the file's is to be put in force. */
+void backends_settle(struct backends_changes *out, const struct backend_slot *s, const char *name,
+                     uint32_t was, uint32_t is, uint32_t now, bool *out_set);
+/* Logs it as a change of this backend, and tells it. */
+void backends_tell(struct backends_changes *out, const struct backend_slot *s, const char *what);
 /* A reload: from old to the snapshot in force. What was changed at run time stays, but where the
  * file says something else of that very value than it did. */
 void backends_change(struct process *p, const struct snapshot *old, struct backends_changes *out);

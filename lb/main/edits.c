@@ -98,7 +98,9 @@ bool edits_allowed(const struct process *p, const struct edit *e, struct strbuf 
         slot = NULL;
     if (slot != NULL)
         busy = atomic_load(&slot->in_flight);
-    if (lp == NULL)
+    if (p->handoff != NULL)
+        strbuf_add_cstr(why, "Another process is about to take this one's place: ask that.\n");
+    else if (lp == NULL)
         strbuf_add_cstr(why, "No such backend.\n");
     else if (e->kind == EDIT_ADD && slot != NULL)
         strbuf_add_cstr(why, "Already exists a server with the same name in backend.\n");

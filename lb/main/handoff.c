@@ -3,11 +3,13 @@
 #include "lb/main/handoff.h"
 
 #include "lb/base/alloc.h"
+#include "lb/base/log.h"
 #include "lb/config/conf.h"
 #include "lb/main/drain.h"
 #include "lb/main/handoff_line.h"
 #include "lb/main/process.h"
 #include "lb/main/reload.h"
+#include "lb/main/state.h"
 #include "lb/main/systemd.h"
 #include "lb/obs/events.h"
 
@@ -73,6 +75,22 @@ static int say_row(int fd, const struct binding_row *row)
     return rc;
 }
 
+/* In memory: it may be more than a socket takes at once. Without it the other checks for itself. */
+static int say_state(const struct process *p, int fd)
+{
+    int file = memfd_create("sluice-state", MFD_CLOEXEC), rc = 0;
+    struct strbuf text = {0};
+
+    if (file < 0)
+        return 0;
+    state_print(p, &text);
+    if (write(file, text.p, text.len) == (ssize_t)text.len)
+        rc = say(fd, "state\n", &file, 1);
+    strbuf_fini(&text);
+    close(file);
+    return rc;
+}
+
 static int say_all(const struct process *p, int fd)
 {
     char line[64];
@@ -82,6 +100,8 @@ static int say_all(const struct process *p, int fd)
     snprintf(line, sizeof(line), "watchdog %llu\n", systemd_watchdog_ms() * 2000ULL);
     if (rc == 0)
         rc = say(fd, line, NULL, 0);
+    if (rc == 0)
+        rc = say_state(p, fd);
     for (uint32_t i = 0; i < p->binding.n && rc == 0; i++)
         rc = say_row(fd, &p->binding.rows[i]);
     return rc == 0 ? say(fd, "end\n", NULL, 0) : rc;
@@ -107,7 +127,9 @@ static void step_aside(struct handoff *h, int pid)
     p->handed_over = true;
     systemd_mute();
     binding_step_aside(&p->binding);
-    say(h->fd, "leaving\n", NULL, 0);
+    state_hand_over(p);
+    if (say_state(p, h->fd) < 0 || say(h->fd, "leaving\n", NULL, 0) < 0)
+        log_warn("handoff: process %d does not hear that this one leaves", pid);
     end(h);
     drain_hand_over(p);
 }

@@ -12,11 +12,13 @@
 #include "lb/main/checker_thread.h"
 #include "lb/main/crash.h"
 #include "lb/main/drain.h"
+#include "lb/main/edits.h"
 #include "lb/main/handoff.h"
 #include "lb/main/options.h"
 #include "lb/main/reload.h"
 #include "lb/main/resolve.h"
 #include "lb/main/snapshot.h"
+#include "lb/main/state.h"
 #include "lb/main/systemd.h"
 #include "lb/main/takeover.h"
 #include "lb/main/tls_store.h"
@@ -143,6 +145,7 @@ static bool succeed(struct process *p)
     else
         events_log(EVENT_LIFE, LOG_LEVEL_INFO, NULL,
                    "this process serves in place of %d, which drains", (int)t->pid);
+    state_follow(p, &t->state);
     binding_succeed(&p->binding);
     takeover_tell(t);
     p->takeover = NULL;
@@ -209,6 +212,7 @@ static void on_second(struct timer *t)
     epoch_collect(p->epochs);
     check_ready(p);
     tell_status(p);
+    state_tick(p);
     timer_start(&p->loop.timers, t, loop_now_ms(&p->loop) + 1000);
 }
 
@@ -433,6 +437,21 @@ static int open_logs(struct process *p)
     return 0;
 }
 
+/* With what came and went at run time, in a former process. */
+static struct snapshot *build_edited(struct process *p, struct conf_held *base,
+                                     struct strbuf *errors)
+{
+    struct conf_held *conf = edits_apply(p, base, NULL);
+    struct snapshot *s = snapshot_build(p, conf, errors);
+    struct edit *none = NULL;
+    struct strbuf told = {0}; /* it is in the log */
+
+    edits_commit(p, base, &none, &told);
+    strbuf_fini(&told);
+    conf_held_unref(&conf);
+    return s;
+}
+
 /* The objects of the configuration that we start with. */
 static int build(struct process *p)
 {
@@ -441,8 +460,8 @@ static int build(struct process *p)
 
     p->table = table_new(p->epochs);
     live_init(p);
-    struct snapshot *s = snapshot_build(p, conf, &errors);
-    p->edits.base = conf_held_ref(conf);
+    state_load(p);
+    struct snapshot *s = build_edited(p, conf, &errors);
     conf_held_unref(&conf);
     log_lines(LOG_LEVEL_ERROR, &errors);
     strbuf_fini(&errors);
@@ -455,6 +474,7 @@ static int build(struct process *p)
         return -EIO;
     }
     snapshot_install(p, s);
+    state_restore(p);
     for (uint32_t i = 0; i < p->conf->n_pools; i++) {
         pool_rebuild(p->pools[i], p->start_wall_us);
         live_pool_watch(s->pools[i]);
@@ -587,6 +607,7 @@ static int start(struct process *p)
     p->phase = PHASE_RUNNING;
     crash_watch(p);
     backends_check(p);
+    state_forget(p);
     if (p->tls != NULL)
         tls_store_start(p->tls, p);
     if (p->takeover == NULL)
@@ -628,6 +649,7 @@ static void free_objects(struct process *p)
 static void finish(struct process *p)
 {
     crash_watch(NULL);
+    state_finish(p);
     stop_threads(p);
     resolve_free(&p->resolve);
     if (p->tls != NULL)

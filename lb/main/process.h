@@ -28,6 +28,7 @@ struct reload;
 struct resolve;
 struct session_calls;
 struct snapshot;
+struct state;
 struct takeover;
 struct tls_store;
 struct worker;
@@ -83,6 +84,7 @@ struct process {
 
     struct control *control;
     struct takeover *takeover; /* until we have taken the place of the process before; else NULL */
+    struct state *state;       /* state.c's */
     struct handoff *handoff;   /* while another one is about to take ours; else NULL */
     bool handed_over;          /* it has */
     struct admin_ops ops;

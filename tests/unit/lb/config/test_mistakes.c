@@ -104,8 +104,8 @@ static const struct mistake mistakes[] = {
             "\"pools.health.interval\"?)")},
     {"a setting that nothing comes near to", "drain = { zzzzzzzz = 1; };\n" POOL LISTENER,
      ERR(1, "drain.zzzzzzzz: found an unknown setting, expected delay or deadline")},
-    {"a setting of a version to come", "state_file = \"x\";\n" POOL LISTENER,
-     ERR(1, "state_file: found a setting that is not available in this version yet")},
+    {"a setting of a version to come", "hardening = { };\n" POOL LISTENER,
+     ERR(1, "hardening: found a setting that is not available in this version yet")},
     {"a mode of a version to come",
      "pools = ( { name = \"app\"; mode = \"udp\"; backends = ( { name = "
      "\"a\"; address = \"127.0.0.1:1\"; } ); } );\n" LISTENER,
@@ -296,7 +296,8 @@ static const struct mistake mistakes[] = {
     {"groups deeper than any setting",
      "q = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = "
      "1;}}}}}}}}}}}}}}}};\n",
-     ERR(1, "q: found an unknown setting, expected workers, io, pin, user, group, encoded_slash, "
+     ERR(1, "q: found an unknown setting, expected workers, io, pin, user, group, "
+            "state_file, state_max_age, encoded_slash, "
             "stats, log, drain, limits, resolver, timeouts, pools, listeners or tests")
          ERR(1, "listeners: not found, expected a list of groups: ( { ... }, { ... } )")},
     {"groups one deeper than that",
