@@ -42,7 +42,7 @@
  * small part of one is moved elsewhere (io_buf_keep). */
 #define LIMIT_BUF_SIZE    (64u << 10)
 #define LIMIT_BUFS_POSTED 256        /* receive buffers offered to the kernel at once, power of 2 */
-#define LIMIT_BUFS        1024       /* receive buffers of one worker, 64 MiB: then receives wait */
+#define LIMIT_BUFS        4096       /* receive buffers of one worker: then receives wait */
 #define LIMIT_PIPE_BYTES  (1u << 20) /* asked for a splice pipe; less where the system caps it */
 #define LIMIT_PIPES_IDLE  64         /* empty pipes that one worker keeps open */
 /* Bytes that one splice moves before others get a turn: a full pipe. In four of five runs on a

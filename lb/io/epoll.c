@@ -28,7 +28,7 @@
 #define EVENTS      (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET)
 #define WAIT_EVENTS 256        /* taken from the kernel at once */
 #define ACCEPT_MAX  64         /* connections that a listener accepts in a turn */
-#define RECV_BUFS   4          /* receive buffers that one operation fills in a turn */
+#define RECV_BUFS   2          /* receive buffers that one operation fills in a turn */
 #define SEND_MAX    (1u << 20) /* bytes of one slice that are sent in a turn */
 #define NO_MEM_MS   10         /* until memory is asked for again when every buffer is free */
 #define NONE        (-1)

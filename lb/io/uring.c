@@ -26,7 +26,7 @@
 /* A receive ends after so many bytes and is armed anew (sqe.optlen: the same place as file_index,
  * which older headers have): what the kernel holds of a fast peer must not all come in before the
  * receiver has had a look. */
-#define RECV_BYTES   (256u << 10)
+#define RECV_BYTES   (128u << 10)
 #define POSTED_START 64 /* buffers offered at first; doubled when the kernel runs out of them */
 
 /* Low bits of user_data beside the op's address. */

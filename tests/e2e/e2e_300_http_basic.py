@@ -543,7 +543,7 @@ def test_slow_readers_hold_few_buffers(t):
         return same
     wait_until(stalled, "nothing moves", every=0.3)
     held = int(s.info()["PoolUsed_bytes"])
-    check(held < len(clients) * (512 << 10), "bytes of buffers for 20 clients", held)
+    check(held < len(clients) * (768 << 10), "bytes of buffers for 20 clients", held)
     for c in clients:
         c.close()
 

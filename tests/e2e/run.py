@@ -113,6 +113,7 @@ class Running:
 
 
 def main():
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have it ignored, then so would ctl
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("files", nargs="*")
     parser.add_argument("-k", default="", help="only tests whose `file name engine` matches")
