@@ -5,7 +5,7 @@
 #include "lb/admin/command.h"
 #include "lb/admin/fields.h"
 #include "lb/admin/sampler.h"
-#include "lb/admin/stat_columns.h"
+#include "lb/admin/stat_rows.h"
 #include "lb/admin/status.h"
 #include "lb/net/addr.h"
 #include "lb/upstream/pool.h"
@@ -24,7 +24,9 @@ struct selection {
 struct dump {
     struct command *c;
     struct selection sel;
-    enum { FORM_CSV, FORM_TYPED, FORM_JSON } form;
+    enum { FORM_CSV, FORM_TYPED, FORM_JSON, FORM_ROWS } form;
+    stat_row_fn *row_fn; /* FORM_ROWS */
+    void *row_arg;
     bool desc;
     uint32_t n_rows;
     uint64_t now_us;
@@ -374,6 +376,9 @@ static void print_row(struct dump *d, const struct field_value *row)
     case FORM_JSON:
         print_json(d, object, row);
         break;
+    case FORM_ROWS:
+        d->row_fn(d->row_arg, row);
+        break;
     }
     d->n_rows++;
 }
@@ -525,6 +530,19 @@ static void print_header(struct strbuf *out)
     for (uint32_t i = 0; i < STAT_N_COLUMNS; i++)
         strbuf_addf(out, "%s,", columns[i].name);
     strbuf_add_cstr(out, "-,\n");
+}
+
+void stat_each_row(const struct command_env *env, stat_row_fn *fn, void *arg)
+{
+    struct command c = {.env = env};
+    struct dump d = {.c = &c, .sel = {.iid = -1, .types = -1, .sid = -1}, .form = FORM_ROWS};
+
+    d.row_fn = fn;
+    d.row_arg = arg;
+    env->ops->process_info(env->ops->ctx, &d.process);
+    d.now_us = d.process.now_wall_us;
+    dump_frontends(&d);
+    dump_pools(&d);
 }
 
 void cmd_show_stat(struct command *c)

@@ -583,6 +583,11 @@ void control_follow(struct control *control)
     sampler_follow(control->env.sampler);
 }
 
+const struct command_env *control_env(const struct control *control)
+{
+    return &control->env;
+}
+
 void control_stop(struct control *control)
 {
     if (control->stopping)

@@ -5,6 +5,7 @@
 
 #include "lb/admin/admin_ops.h"
 
+struct command_env;
 struct loop;
 struct control;
 
@@ -17,6 +18,8 @@ struct control *control_new(struct loop *loop, const struct admin_ops *ops);
 void control_listen(struct control *c, int fd, const char *path, enum control_level level);
 /* Listeners and pools of ops are others (a reload). */
 void control_follow(struct control *c);
+/* What commands work on; lives as long as this. */
+const struct command_env *control_env(const struct control *c);
 /* Samples rates and averages once a second; started by control_new. */
 void control_stop(struct control *c);
 bool control_stopped(const struct control *c);

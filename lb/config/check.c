@@ -244,6 +244,14 @@ static uint32_t collect_binds(const struct check *c, struct bound *out)
         }
         free(text);
     }
+    if (conf->admin != NULL && conf->admin->bind != NULL) {
+        struct addr_spec spec;
+        const char *ignored;
+        if (addr_parse(str_of(conf->admin->bind), false, true, &spec, &ignored) == 0) {
+            out[n] = (struct bound){spec.addr, conf->admin->bind, "admin", NULL, "bind", 0, n};
+            out[n++].line = check_line(c->root, "admin.bind");
+        }
+    }
     for (uint32_t i = 0; i < conf->n_listeners; i++) {
         const struct listener_conf *l = &conf->listeners[i];
         const config_setting_t *setting = check_listener_setting(c, i);
@@ -263,7 +271,7 @@ static uint32_t collect_binds(const struct check *c, struct bound *out)
 static void check_binds(const struct check *c)
 {
     const struct conf *conf = &c->own->conf;
-    size_t max = conf->n_stats;
+    size_t max = conf->n_stats + 1;
 
     for (uint32_t i = 0; i < conf->n_listeners; i++)
         max += conf->listeners[i].n_binds;
@@ -624,6 +632,23 @@ static void check_listener(const struct check *c, uint32_t i)
 
 /* ---- all of it ---- */
 
+/* Whoever reaches it could do more than look. */
+static void check_admin(const struct check *c)
+{
+    const struct admin_conf *a = c->own->conf.admin;
+    struct addr_spec spec;
+    const char *ignored;
+
+    if (a == NULL || a->bind == NULL || a->level == CTL_USER || a->token != NULL ||
+        addr_parse(str_of(a->bind), false, true, &spec, &ignored) < 0 ||
+        addr_is_loopback(&spec.addr))
+        return;
+    problems_add(c->problems, PROBLEM_ERROR, check_line(c->root, "admin.level"), "admin.level",
+                 "found \"%s\" on %s, which others reach; expected \"user\", a bind on 127.0.0.1 "
+                 "or ::1, or a token (admin.token)",
+                 a->level == CTL_ADMIN ? "admin" : "operator", a->bind);
+}
+
 void check_conf(struct conf_own *own, const config_setting_t *root, struct problems *problems)
 {
     struct conf *conf = &own->conf;
@@ -639,6 +664,7 @@ void check_conf(struct conf_own *own, const config_setting_t *root, struct probl
     check_pool_names(&c);
     check_listener_names(&c);
     check_binds(&c);
+    check_admin(&c);
     for (uint32_t i = 0; i < conf->n_pools; i++)
         check_pool(&c, i);
     for (uint32_t i = 0; i < conf->n_listeners; i++)

@@ -20,6 +20,14 @@ struct stats_conf {
     enum ctl_level level;
 };
 
+struct admin_conf {
+    char *bind; /* as written; checked */
+    enum ctl_level level;
+    char **hosts;
+    uint32_t n_hosts;
+    char *token; /* NULL: none */
+};
+
 /* What the `tests` block promises of one request. */
 struct conf_test {
     char *request;  /* "GET http://host/path" */
@@ -43,6 +51,7 @@ struct conf {
     uint32_t state_max_age_ms;
     struct stats_conf *stats;
     uint32_t n_stats;
+    struct admin_conf *admin; /* NULL: no admin address */
     struct {
         enum log_level level;
         char *output; /* stderr, stdout, off, /path, syslog:ADDR */

@@ -104,6 +104,18 @@ bool text_is_socket_path(struct str s, struct strbuf *why)
     return is_path(s);
 }
 
+bool text_is_bind(struct str s, struct strbuf *why)
+{
+    struct addr_spec spec;
+    const char *error;
+
+    if (addr_parse(s, false, true, &spec, &error) < 0) {
+        strbuf_add_cstr(why, error);
+        return false;
+    }
+    return addr_family(&spec.addr) != AF_UNIX;
+}
+
 /* As lb/base/log_syslog.c takes it: unix:/path, or an address with or without a port. */
 static bool is_syslog_address(struct str s)
 {

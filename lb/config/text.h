@@ -12,6 +12,7 @@ bool text_is_user(struct str s, struct strbuf *why);         /* known to the sys
 bool text_is_group(struct str s, struct strbuf *why);
 bool text_is_absolute_path(struct str s, struct strbuf *why);
 bool text_is_socket_path(struct str s, struct strbuf *why); /* absolute, fits sun_path */
+bool text_is_bind(struct str s, struct strbuf *why);        /* TCP, to listen on */
 bool text_is_log_target(struct str s, struct strbuf *why);
 bool text_is_log_format(struct str s, struct strbuf *why);
 bool text_is_method(struct str s, struct strbuf *why);

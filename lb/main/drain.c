@@ -82,6 +82,7 @@ static void close_control(struct process *p)
     handoff_stop(p);
     edit_ops_stop(p);
     control_stop(p->control);
+    admin_http_stop(&p->admin_http);
     signals_stop(&p->signals);
 }
 
@@ -136,7 +137,8 @@ void drain_step(struct process *p)
 bool drain_over(const struct process *p)
 {
     return p->phase == PHASE_CLOSING && reload_idle(p) && control_stopped(p->control) &&
-           admin_glue_idle(p) && signals_stopped(&p->signals) && handoff_stopped(p);
+           admin_http_stopped(&p->admin_http) && admin_glue_idle(p) &&
+           signals_stopped(&p->signals) && handoff_stopped(p);
 }
 
 static void on_end_signal(struct process *p, int signo)

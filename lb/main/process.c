@@ -14,6 +14,7 @@
 #include "lb/main/drain.h"
 #include "lb/main/edits.h"
 #include "lb/main/handoff.h"
+#include "lb/main/levels.h"
 #include "lb/main/options.h"
 #include "lb/main/reload.h"
 #include "lb/main/resolve.h"
@@ -289,7 +290,7 @@ static void size_up(struct process *p)
     for (uint32_t i = 0; i < p->conf->n_listeners; i++)
         sockets += p->conf->listeners[i].n_binds;
     uint64_t needed = count_files() + FILES_ONCE + (p->n_workers + 2) * FILES_PER_LOOP +
-                      p->n_workers * sockets + p->conf->n_stats;
+                      p->n_workers * sockets + p->conf->n_stats + (p->conf->admin != NULL);
     p->possible_connections = limits_probe_connections(&p->limits, needed, FILES_WISHED, &by);
     process_set_max_connections(p);
 }
@@ -398,6 +399,8 @@ static int bind_all(struct process *p)
     }
     inherit(p);
     rc = binding_stats(&p->binding, &p->privileges);
+    if (rc == 0)
+        rc = admin_http_bind(&p->admin_http, p->conf);
     if (rc < 0)
         return rc;
     rc = privileges_drop(&p->privileges, error);
@@ -519,20 +522,6 @@ static int start_workers(struct process *p)
     return 0;
 }
 
-/* Admin and config name the levels each in their own words. */
-static enum control_level control_level_of(enum ctl_level level)
-{
-    switch (level) {
-    case CTL_USER:
-        return CONTROL_USER;
-    case CTL_OPERATOR:
-        return CONTROL_OPERATOR;
-    case CTL_ADMIN:
-        break;
-    }
-    return CONTROL_ADMIN;
-}
-
 static int start_control(struct process *p)
 {
     int rc = signals_start(&p->signals, &p->loop, drain_on_signal, p);
@@ -546,6 +535,7 @@ static int start_control(struct process *p)
     for (uint32_t i = 0; i < p->conf->n_stats; i++)
         control_listen(p->control, binding_take_stats(&p->binding, i), p->conf->stats[i].socket,
                        control_level_of(p->conf->stats[i].level));
+    admin_http_start(&p->admin_http, &p->loop, control_env(p->control));
     timer_start(&p->loop.timers, &p->second, loop_now_ms(&p->loop) + 1000);
     uint32_t watchdog_ms = systemd_watchdog_ms();
     if (watchdog_ms > 0)
@@ -656,6 +646,7 @@ static void finish(struct process *p)
         tls_store_stop(p->tls);
     while (p->tls != NULL && !tls_store_stopped(p->tls))
         loop_turn(&p->loop, 10);
+    admin_http_fini(&p->admin_http);
     if (p->control != NULL)
         control_free(&p->control);
     admin_glue_fini(p);
@@ -696,6 +687,7 @@ int process_run(const struct conf *conf, const char *from, bool is_file, struct 
     p->sweep_msg.fn = on_sweep_msg;
     edits_init(p);
     list_init(&p->waiters);
+    admin_http_init(&p->admin_http);
     reload_init(p);
     p->first_round_msg.fn = on_first_round_msg;
     timer_init(&p->second, on_second);

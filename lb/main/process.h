@@ -11,6 +11,7 @@
 #include "lb/admin/admin_ops.h"
 #include "lb/base/epoch.h"
 #include "lb/io/loop.h"
+#include "lb/main/admin_http.h"
 #include "lb/main/binding.h"
 #include "lb/main/edits.h"
 #include "lb/main/limits_probe.h"
@@ -87,6 +88,7 @@ struct process {
     struct state *state;       /* state.c's */
     struct handoff *handoff;   /* while another one is about to take ours; else NULL */
     bool handed_over;          /* it has */
+    struct admin_http admin_http;
     struct admin_ops ops;
     struct session_calls *calls; /* admin_glue.c */
     struct list waiters;         /* edit_ops.c */

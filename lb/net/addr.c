@@ -267,6 +267,19 @@ const char *addr_format(const struct addr *a, char buf[static ADDR_TEXT_MAX])
 
 /* ---- access ---- */
 
+bool addr_is_loopback(const struct addr *a)
+{
+    switch (addr_family(a)) {
+    case AF_INET:
+        return (ntohl(a->in.sin_addr.s_addr) >> 24) == 127;
+    case AF_INET6:
+        return IN6_IS_ADDR_LOOPBACK(&a->in6.sin6_addr) ||
+               (IN6_IS_ADDR_V4MAPPED(&a->in6.sin6_addr) && a->in6.sin6_addr.s6_addr[12] == 127);
+    default:
+        return addr_family(a) == AF_UNIX;
+    }
+}
+
 int addr_family(const struct addr *a)
 {
     return a->len >= sizeof(a->sa.sa_family) ? a->sa.sa_family : AF_UNSPEC;

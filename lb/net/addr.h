@@ -44,6 +44,7 @@ uint16_t addr_port(const struct addr *a); /* 0 for unix */
 void addr_set_port(struct addr *a, uint16_t port);
 bool addr_eq(const struct addr *a, const struct addr *b);
 int addr_family(const struct addr *a);
+bool addr_is_loopback(const struct addr *a); /* only this host reaches it; unix too */
 void addr_from_sockaddr(struct addr *out, const struct sockaddr *sa, socklen_t len);
 /* Hash of the host without the port; IPv4-mapped IPv6 equals IPv4. */
 uint64_t addr_hash_host(const struct addr *a);

@@ -1,0 +1,673 @@
+/* http_server.c - the connections of the admin address; see http_server.h.
+ *
+ * A client is always in one state, and in each is awaited: a request (READING), an answer of the
+ * workers (WAITING), room for the answer (SENDING), what its stream has to say (STREAMING, which
+ * also reads, to see it leave), the rest of what it sends after an answer that ends the connection
+ * (LEAVING: closed at once it might lose the answer to a reset), the end of armed operations
+ * (CLOSING). Each but STREAMING has a deadline. Requests come one at a time; what was sent ahead
+ * waits in `in`, which holds one head and one body at most. */
+#include "lb/admin/http_server.h"
+
+#include "lb/admin/http_access.h"
+#include "lb/admin/http_call.h"
+#include "lb/base/alloc.h"
+#include "lb/http/h1_parse.h"
+#include "lb/http/uri.h"
+#include "lb/io/loop.h"
+#include "lb/net/addr.h"
+#include "lb/obs/events.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#define CLIENTS_MAX  128
+#define HEAD_MAX     (16u << 10)
+#define BODY_MAX     (16u << 10)
+#define FIELDS_MAX   64
+#define RECV_BYTES   4096
+#define REQUEST_MS   10000 /* for a request, from its first byte */
+#define IDLE_MS      65000 /* for the first byte of the next: monitors ask every 15 to 60 s */
+#define WAIT_MS      30000 /* for the workers */
+#define SEND_MS      10000 /* without progress */
+#define LEAVE_MS     1000
+#define RETRY_MS     1000         /* to accept again when there were no descriptors */
+#define STREAM_MAX   (256u << 10) /* unsent bytes of a stream: then it is cut */
+#define CLIENT_MAGIC 0x68747470u
+
+enum client_state {
+    CLIENT_READING,
+    CLIENT_WAITING,
+    CLIENT_SENDING,
+    CLIENT_STREAMING,
+    CLIENT_LEAVING,
+    CLIENT_CLOSING
+};
+
+struct http_client {
+    uint32_t magic;
+    enum client_state state;
+    struct list node;
+    struct http_server *server;
+    int fd;
+    struct op recv, send;
+    struct timer timer;
+    uint32_t sent; /* of the armed send, when it was last looked at */
+    bool last;     /* the connection ends after this answer */
+    bool eof;
+    bool continued; /* 100 was sent for this request */
+    bool head_only; /* this request is HEAD */
+    struct h1_parser parser;
+    struct strbuf in;      /* received: the present request, and what follows it */
+    struct strbuf out;     /* being sent */
+    struct strbuf next;    /* of a stream: behind it */
+    struct http_call call; /* while late */
+    struct http_stream *stream;
+    char peer[ADDR_TEXT_MAX];
+    char chunk[RECV_BYTES];
+};
+
+struct http_server {
+    struct loop *loop;
+    const struct command_env *env;
+    const struct http_server_conf *conf;
+    struct list clients;
+    uint32_t n_clients;
+    struct op accept;
+    struct timer retry;
+    int fd; /* -1: none */
+    bool stopping;
+};
+
+static void go_on(struct http_client *c);
+
+/* ---- the end of a client ---- */
+
+static void end_stream(struct http_client *c)
+{
+    struct http_stream *s = c->stream;
+
+    c->stream = NULL;
+    if (s != NULL) {
+        s->client = NULL;
+        s->ended(s);
+    }
+}
+
+static void client_free(struct http_client *c)
+{
+    struct http_server *server = c->server;
+
+    timer_stop(&server->loop->timers, &c->timer);
+    list_remove(&c->node);
+    server->n_clients--;
+    io_close(server->loop->io, c->fd);
+    strbuf_fini(&c->in);
+    strbuf_fini(&c->out);
+    strbuf_fini(&c->next);
+    c->magic = 0;
+    free(c);
+}
+
+static void call_fini(struct http_call *call)
+{
+    if (call->late != NULL)
+        late_answer_abandon(&call->late);
+    strbuf_fini(&call->fields);
+    strbuf_fini(&call->out);
+}
+
+/* A join: what is armed is asked to end; the last completion frees the client. */
+static void client_close(struct http_client *c)
+{
+    struct io *io = c->server->loop->io;
+
+    if (c->state == CLIENT_WAITING)
+        call_fini(&c->call);
+    c->state = CLIENT_CLOSING;
+    timer_stop(&c->server->loop->timers, &c->timer);
+    end_stream(c);
+    if (c->recv.armed)
+        io_cancel(io, &c->recv);
+    if (c->send.armed)
+        io_cancel(io, &c->send);
+    if (!c->recv.armed && !c->send.armed)
+        client_free(c);
+}
+
+static void set_deadline(struct http_client *c, uint32_t ms)
+{
+    timer_start(&c->server->loop->timers, &c->timer, loop_now_ms(c->server->loop) + ms);
+}
+
+static void receive(struct http_client *c)
+{
+    io_recv_into(c->server->loop->io, &c->recv, c->fd, c->chunk, sizeof(c->chunk));
+}
+
+static void send_out(struct http_client *c)
+{
+    c->sent = 0;
+    set_deadline(c, SEND_MS);
+    io_send(c->server->loop->io, &c->send, c->fd, c->out.p, c->out.len);
+}
+
+static void read_more(struct http_client *c)
+{
+    c->state = CLIENT_READING;
+    set_deadline(c, c->in.len > 0 ? REQUEST_MS : IDLE_MS);
+    receive(c);
+}
+
+/* The answer is out and nothing more is read of it: but what the peer still sends must not meet a
+ * closed socket before it has read the answer. */
+static void leave(struct http_client *c)
+{
+    c->state = CLIENT_LEAVING;
+    if (c->eof || io_shutdown(c->server->loop->io, c->fd, SHUT_WR) < 0) {
+        client_close(c);
+        return;
+    }
+    set_deadline(c, LEAVE_MS);
+    receive(c);
+}
+
+static void on_timer(struct timer *t)
+{
+    struct http_client *c = container_of(t, struct http_client, timer);
+
+    CHECK_MAGIC(c, CLIENT_MAGIC);
+    if (c->send.armed && c->send.send.done > c->sent) { /* slow, but it reads */
+        c->sent = c->send.send.done;
+        set_deadline(c, SEND_MS);
+        return;
+    }
+    if (c->state == CLIENT_READING && c->in.len > 0) {
+        log_debug("admin: %s: its request did not come in %d s", c->peer, REQUEST_MS / 1000);
+    } else if (c->state == CLIENT_WAITING) {
+        events_log(EVENT_WORKER, LOG_LEVEL_WARN, NULL, "admin: the workers did not answer in %d s",
+                   WAIT_MS / 1000);
+    }
+    client_close(c);
+}
+
+/* ---- answers ---- */
+
+void http_call_fail(struct http_call *call, unsigned status, const char *fmt, ...)
+{
+    va_list ap;
+
+    call->status = status;
+    call->type = "text/plain; charset=utf-8";
+    strbuf_clear(&call->out);
+    va_start(ap, fmt);
+    strbuf_vaddf(&call->out, fmt, ap);
+    va_end(ap);
+    strbuf_add_char(&call->out, '\n');
+}
+
+static void add_head(struct http_client *c, const struct http_call *call)
+{
+    struct strbuf *out = &c->out;
+
+    strbuf_addf(out, "HTTP/1.1 %u %s\r\n", call->status, http_reason(call->status));
+    strbuf_addf(out, "Content-Type: %s\r\n", call->type);
+    if (call->stream == NULL)
+        strbuf_addf(out, "Content-Length: %zu\r\n", call->out.len);
+    strbuf_add(out, call->fields.p, call->fields.len);
+    strbuf_add_cstr(out, "X-Content-Type-Options: nosniff\r\n");
+    if (!str_contains((struct str){call->fields.p, call->fields.len}, STR("Cache-Control:")))
+        strbuf_add_cstr(out, "Cache-Control: no-store\r\n");
+    if (c->last)
+        strbuf_add_cstr(out, "Connection: close\r\n");
+    strbuf_add_cstr(out, "\r\n");
+}
+
+static void answer(struct http_client *c, struct http_call *call)
+{
+    c->stream = call->stream;
+    if (c->stream != NULL) {
+        c->stream->client = c;
+        c->last = true;
+    }
+    add_head(c, call);
+    if (!c->head_only)
+        strbuf_add(&c->out, call->out.p, call->out.len);
+    call_fini(call);
+    c->state = c->stream != NULL ? CLIENT_STREAMING : CLIENT_SENDING;
+    send_out(c);
+    if (c->stream != NULL)
+        receive(c);
+}
+
+static void on_late(void *arg)
+{
+    struct http_client *c = arg;
+
+    CHECK_MAGIC(c, CLIENT_MAGIC);
+    sl_assert(c->state == CLIENT_WAITING);
+    late_answer_take(&c->call.late, &c->call.out);
+    answer(c, &c->call);
+}
+
+void http_call_command(struct http_call *call, const char *command)
+{
+    struct command_session session = {.level = call->level};
+
+    command_run(call->env, &session, str_of(command), &call->out, &call->late);
+}
+
+bool http_call_param(struct str from, const char *name, char *buf, size_t size)
+{
+    char decoded[1024];
+    struct str value;
+    size_t len;
+
+    if (!uri_query_find(from, str_of(name), &value) || value.len > sizeof(decoded) ||
+        !uri_decode(value, true, decoded, &len) || len >= size || memchr(decoded, '\0', len))
+        return false;
+    memcpy(buf, decoded, len);
+    buf[len] = '\0';
+    return true;
+}
+
+/* ---- streams ---- */
+
+void http_call_stream(struct http_call *call, struct http_stream *s)
+{
+    call->stream = s;
+}
+
+/* Its end is told in a later turn. */
+static void stream_fail(struct http_client *c)
+{
+    c->last = true;
+    set_deadline(c, 0);
+    if (c->send.armed)
+        c->sent = c->send.send.done; /* progress does not save it */
+}
+
+bool http_stream_push(struct http_stream *s, struct str data)
+{
+    struct http_client *c = s->client;
+
+    if (c == NULL || c->state != CLIENT_STREAMING)
+        return false;
+    if (!c->send.armed) {
+        strbuf_add_str(&c->out, data);
+        send_out(c);
+    } else if (c->next.len + data.len <= STREAM_MAX) {
+        strbuf_add_str(&c->next, data);
+    } else {
+        log_debug("admin: %s: reads too slowly, its stream is cut", c->peer);
+        stream_fail(c);
+        return false;
+    }
+    return true;
+}
+
+void http_stream_end(struct http_stream *s)
+{
+    struct http_client *c = s->client;
+
+    if (c == NULL || c->state != CLIENT_STREAMING)
+        return;
+    if (!c->send.armed)
+        stream_fail(c);
+    else
+        c->eof = true; /* on_send() closes when all is out */
+}
+
+static void stream_sent(struct http_client *c)
+{
+    struct strbuf sent = c->out;
+
+    timer_stop(&c->server->loop->timers, &c->timer);
+    if (c->next.len == 0) {
+        if (c->eof)
+            client_close(c);
+        return;
+    }
+    c->out = c->next;
+    c->next = sent;
+    strbuf_clear(&c->next);
+    send_out(c);
+}
+
+/* ---- requests ---- */
+
+/* NULL: none; then *out_allowed says for which methods there is one, or is NULL too. */
+static const struct http_route *find_route(const struct http_call *call, const char **out_allowed,
+                                           struct str *out_rest)
+{
+    bool post = call->method == HTTP_POST;
+    const struct http_route *r;
+
+    *out_allowed = NULL;
+    for (uint32_t i = 0; (r = http_routes_row(i)) != NULL; i++) {
+        struct str path = str_of(r->path);
+        bool below = path.len > 1 && path.p[path.len - 1] == '/';
+        if (below ? !str_starts(call->path, path) : !str_eq(call->path, path))
+            continue;
+        *out_allowed = r->post ? "POST" : "GET, HEAD";
+        *out_rest = (struct str){call->path.p + path.len, call->path.len - path.len};
+        if (r->post == post)
+            return r;
+    }
+    return NULL;
+}
+
+static bool may(struct http_client *c, struct http_call *call, const struct http_route *r)
+{
+    const struct http_server_conf *conf = c->server->conf;
+
+    if (r != NULL && r->open)
+        return true;
+    if (!http_access_host(conf, call->head)) {
+        http_call_fail(call, 421,
+                       "The Host of this request is neither an address nor localhost nor one of "
+                       "admin.hosts: pages of others must not read this one.");
+        return false;
+    }
+    if (!http_access_token(conf, call->head)) {
+        strbuf_add_cstr(&call->fields, "WWW-Authenticate: Basic realm=\"sluice\"\r\n");
+        http_call_fail(call, 401,
+                       "This address asks for its token (admin.token), as Authorization: Bearer "
+                       "TOKEN or as the password of Basic.");
+        return false;
+    }
+    if (r != NULL && r->level > call->level) {
+        http_call_fail(call, 403, "This needs a higher admin.level than this address has.");
+        return false;
+    }
+    return true;
+}
+
+static void dispatch(struct http_client *c, struct http_call *call)
+{
+    const struct http_head *h = call->head;
+    char normal[HEAD_MAX];
+    struct uri_path path;
+    const char *allowed;
+
+    call->env = c->server->env;
+    call->server = c->server;
+    call->level = c->server->conf->level;
+    call->peer = c->peer;
+    call->status = 200;
+    call->type = "text/plain; charset=utf-8";
+    call->method = h->method == HTTP_HEAD ? HTTP_GET : (enum http_method)h->method;
+    call->query = http_str(h, h->query);
+    if (uri_normalise(http_str(h, h->path), false, normal, &path) != URI_OK) {
+        http_call_fail(call, 400, "The path of this request is malformed.");
+        return;
+    }
+    call->path = path.text;
+    const struct http_route *r = find_route(call, &allowed, &call->rest);
+    if (!may(c, call, r))
+        return;
+    if (r != NULL && (call->method == HTTP_GET || call->method == HTTP_POST)) {
+        r->run(call);
+    } else if (allowed != NULL) {
+        strbuf_addf(&call->fields, "Allow: %s\r\n", allowed);
+        http_call_fail(call, 405, "This path is for %s.", allowed);
+    } else {
+        http_call_fail(call, 404, "There is nothing here. What there is: /api/v1/");
+    }
+}
+
+static void refuse(struct http_client *c, unsigned status, const char *why)
+{
+    struct http_call call = {.status = status};
+
+    http_call_fail(&call, status, "%s", why);
+    c->last = true;
+    answer(c, &call);
+}
+
+/* Whether all of the body is there; n: bytes of the head. False: it is waited for, or refused. */
+static bool body_there(struct http_client *c, const struct http_head *h, uint32_t n)
+{
+    static const char go[] = "HTTP/1.1 100 Continue\r\n\r\n";
+
+    if (h->body == HTTP_BODY_CHUNKED) {
+        refuse(c, 411, "A body needs a Content-Length here.");
+        return false;
+    }
+    if (h->body == HTTP_BODY_LENGTH && h->content_length > BODY_MAX) {
+        refuse(c, 413, "The body is too large.");
+        return false;
+    }
+    if (h->body != HTTP_BODY_LENGTH || c->in.len - n >= h->content_length)
+        return true;
+    if (h->expect_continue && !c->continued) {
+        c->continued = true;
+        strbuf_add(&c->out, go, sizeof(go) - 1);
+        c->state = CLIENT_SENDING;
+        send_out(c);
+    } else {
+        read_more(c);
+    }
+    return false;
+}
+
+static void run_request(struct http_client *c, struct http_head *h, uint32_t n)
+{
+    struct http_call call = {.head = h};
+
+    if (!body_there(c, h, n))
+        return;
+    if (h->body == HTTP_BODY_LENGTH)
+        call.body = (struct str){c->in.p + n, (size_t)h->content_length};
+    c->last = !h->keep_alive || c->eof || c->server->stopping;
+    c->head_only = h->method == HTTP_HEAD;
+    dispatch(c, &call);
+    strbuf_drop_front(&c->in, n + call.body.len);
+    c->parser = (struct h1_parser){0};
+    c->continued = false;
+    if (call.late == NULL) {
+        answer(c, &call);
+        return;
+    }
+    call.head = NULL; /* the request is gone */
+    call.path = call.query = call.rest = call.body = (struct str){0};
+    c->call = call;
+    c->state = CLIENT_WAITING;
+    set_deadline(c, WAIT_MS);
+    late_answer_wait(c->call.late, on_late, c);
+}
+
+/* Whenever nothing is awaited: the next request, if it is there. */
+static void go_on(struct http_client *c)
+{
+    static const struct h1_limits limits = {HEAD_MAX, HEAD_MAX / 2, FIELDS_MAX, false};
+    struct http_field fields[FIELDS_MAX];
+    struct http_head h = {.fields = fields, .max_fields = FIELDS_MAX};
+
+    if (c->last) {
+        leave(c);
+        return;
+    }
+    if (c->in.len == 0) {
+        if (c->eof || c->server->stopping)
+            client_close(c);
+        else
+            read_more(c);
+        return;
+    }
+    c->parser = (struct h1_parser){0}; /* its beginning may have moved */
+    enum h1_result r = h1_parse_request(&c->parser, c->in.p, (uint32_t)c->in.len, &limits, &h);
+    c->head_only = false;
+    if (r == H1_DONE)
+        run_request(c, &h, c->parser.at);
+    else if (r != H1_MORE)
+        refuse(c, h1_result_status(r), h1_result_text(r));
+    else if (c->eof)
+        client_close(c);
+    else
+        read_more(c);
+}
+
+/* ---- completions ---- */
+
+static void on_recv(struct op *op, int res)
+{
+    struct http_client *c = container_of(op, struct http_client, recv);
+
+    CHECK_MAGIC(c, CLIENT_MAGIC);
+    if (c->state == CLIENT_CLOSING || res < 0) {
+        client_close(c);
+        return;
+    }
+    if (c->state == CLIENT_STREAMING || c->state == CLIENT_LEAVING) {
+        if (res == 0)
+            client_close(c);
+        else
+            receive(c);
+        return;
+    }
+    if (res == 0)
+        c->eof = true;
+    strbuf_add(&c->in, c->chunk, (size_t)res);
+    go_on(c);
+}
+
+static void on_send(struct op *op, int res)
+{
+    struct http_client *c = container_of(op, struct http_client, send);
+
+    CHECK_MAGIC(c, CLIENT_MAGIC);
+    if (c->state == CLIENT_CLOSING || res < 0) {
+        client_close(c);
+        return;
+    }
+    if (c->out.cap > STREAM_MAX) /* a large answer was rare: do not keep its memory */
+        strbuf_fini(&c->out);
+    strbuf_clear(&c->out);
+    if (c->state == CLIENT_STREAMING)
+        stream_sent(c);
+    else
+        go_on(c);
+}
+
+static void client_new(struct http_server *server, int fd)
+{
+    struct sockaddr_storage ss;
+    socklen_t len = sizeof(ss);
+    struct addr peer = {0};
+
+    struct http_client *c = server->n_clients < CLIENTS_MAX ? calloc(1, sizeof(*c)) : NULL;
+    if (c == NULL) {
+        io_close(server->loop->io, fd);
+        return;
+    }
+    c->magic = CLIENT_MAGIC;
+    c->server = server;
+    c->fd = fd;
+    op_init(&c->recv, on_recv);
+    op_init(&c->send, on_send);
+    timer_init(&c->timer, on_timer);
+    list_push_back(&server->clients, &c->node);
+    server->n_clients++;
+    if (io_peer_name(server->loop->io, fd, &ss, &len) == 0)
+        addr_from_sockaddr(&peer, (struct sockaddr *)&ss, len);
+    addr_format_host(&peer, c->peer);
+    c->state = CLIENT_READING;
+    set_deadline(c, REQUEST_MS);
+    receive(c);
+}
+
+static void on_accept(struct op *op, int res)
+{
+    struct http_server *s = container_of(op, struct http_server, accept);
+
+    if (res >= 0) {
+        if (s->stopping)
+            io_close(s->loop->io, res);
+        else
+            client_new(s, res);
+        return;
+    }
+    if (s->stopping || res == -ECANCELED)
+        return;
+    if (res == -EMFILE || res == -ENFILE || res == -ENOBUFS || res == -ENOMEM)
+        timer_start(&s->loop->timers, &s->retry, loop_now_ms(s->loop) + RETRY_MS);
+    else
+        events_log(EVENT_LIMIT, LOG_LEVEL_ERROR, NULL, "admin: accepting ended: %s",
+                   strerror(-res));
+}
+
+static void on_retry(struct timer *t)
+{
+    struct http_server *s = container_of(t, struct http_server, retry);
+
+    io_accept(s->loop->io, &s->accept, s->fd);
+}
+
+/* ---- life ---- */
+
+struct http_server *http_server_new(struct loop *loop, const struct command_env *env,
+                                    const struct http_server_conf *conf)
+{
+    struct http_server *s = xcalloc(1, sizeof(*s));
+
+    s->loop = loop;
+    s->env = env;
+    s->conf = conf;
+    s->fd = -1;
+    list_init(&s->clients);
+    op_init(&s->accept, on_accept);
+    timer_init(&s->retry, on_retry);
+    return s;
+}
+
+const struct http_server_conf *http_server_conf(const struct http_server *s)
+{
+    return s->conf;
+}
+
+void http_server_listen(struct http_server *s, int fd)
+{
+    sl_assert(s->fd < 0);
+    s->fd = fd;
+    io_accept(s->loop->io, &s->accept, fd);
+}
+
+/* Answers that are on their way are sent; so is the last of each stream. */
+void http_server_stop(struct http_server *s)
+{
+    if (s->stopping)
+        return;
+    s->stopping = true;
+    timer_stop(&s->loop->timers, &s->retry);
+    if (s->accept.armed)
+        io_cancel(s->loop->io, &s->accept);
+    list_for_each_safe (it, tmp, &s->clients) {
+        struct http_client *c = list_entry(it, struct http_client, node);
+        if (c->state == CLIENT_SENDING) {
+            c->last = true;
+            set_deadline(c, LEAVE_MS);
+        } else if (c->state != CLIENT_CLOSING) {
+            client_close(c);
+        }
+    }
+}
+
+bool http_server_stopped(const struct http_server *s)
+{
+    return s->stopping && !s->accept.armed && list_empty(&s->clients);
+}
+
+void http_server_free(struct http_server **server)
+{
+    struct http_server *s = *server;
+
+    if (s == NULL)
+        return;
+    sl_assert(http_server_stopped(s));
+    if (s->fd >= 0)
+        io_close(s->loop->io, s->fd);
+    free(s);
+    *server = NULL;
+}

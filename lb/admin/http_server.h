@@ -1,0 +1,29 @@
+/* http_server.h - the admin address: HTTP/1.1 on the control thread's loop, for probes, metrics,
+ * the API and the dashboard. What there is to ask stands in http_routes.c. */
+#ifndef SLUICE_ADMIN_HTTP_SERVER_H
+#define SLUICE_ADMIN_HTTP_SERVER_H
+
+#include "lb/admin/control.h"
+
+struct command_env;
+struct http_server;
+struct loop;
+
+struct http_server_conf {
+    enum control_level level; /* what clients may do */
+    const char *const *hosts; /* names that a Host field may have, beside addresses and localhost */
+    uint32_t n_hosts;
+    const char *token; /* NULL: none is asked for */
+};
+
+/* env, conf and its texts must outlive it. */
+struct http_server *http_server_new(struct loop *loop, const struct command_env *env,
+                                    const struct http_server_conf *conf);
+const struct http_server_conf *http_server_conf(const struct http_server *s);
+/* A listening socket; taken over. */
+void http_server_listen(struct http_server *s, int fd);
+void http_server_stop(struct http_server *s);
+bool http_server_stopped(const struct http_server *s);
+void http_server_free(struct http_server **s);
+
+#endif

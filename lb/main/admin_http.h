@@ -1,0 +1,26 @@
+/* admin_http.h - the admin address of the process: bound with the other sockets, served from when
+ * the control thread serves. */
+#ifndef SLUICE_MAIN_ADMIN_HTTP_H
+#define SLUICE_MAIN_ADMIN_HTTP_H
+
+#include "lb/admin/http_server.h"
+
+struct conf;
+
+struct admin_http {
+    struct http_server_conf conf; /* its texts are copies: configurations come and go */
+    char **hosts;
+    char *token;
+    int fd; /* bound, not served yet; -1: none */
+    struct http_server *server;
+};
+
+void admin_http_init(struct admin_http *a);
+/* Binds, where the configuration has an address. 0 or -errno; what failed was logged. */
+int admin_http_bind(struct admin_http *a, const struct conf *conf) WARN_UNUSED;
+void admin_http_start(struct admin_http *a, struct loop *loop, const struct command_env *env);
+void admin_http_stop(struct admin_http *a);
+bool admin_http_stopped(const struct admin_http *a);
+void admin_http_fini(struct admin_http *a);
+
+#endif
