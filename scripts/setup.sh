@@ -86,6 +86,8 @@ if [[ $level == stacks ]]; then
     want mandoc cmd mandoc
     want man-db cmd man
     want logrotate cmd logrotate
+    want prometheus cmd promtool
+    want python3-prometheus-client file /usr/lib/python3/dist-packages/prometheus_client
     want zsh cmd zsh
     want passwd cmd useradd
     want uwsgi-plugin-python3 file /usr/lib/uwsgi/plugins/python3*_plugin.so

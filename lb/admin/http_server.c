@@ -77,7 +77,7 @@ struct http_server {
     struct op accept;
     struct timer retry;
     int fd; /* -1: none */
-    bool stopping;
+    bool leaving, stopping;
 };
 
 static void go_on(struct http_client *c);
@@ -578,6 +578,12 @@ static void client_new(struct http_server *server, int fd)
     receive(c);
 }
 
+static void close_listening(struct http_server *s)
+{
+    io_close(s->loop->io, s->fd);
+    s->fd = -1;
+}
+
 static void on_accept(struct op *op, int res)
 {
     struct http_server *s = container_of(op, struct http_server, accept);
@@ -589,6 +595,8 @@ static void on_accept(struct op *op, int res)
             client_new(s, res);
         return;
     }
+    if (s->leaving)
+        close_listening(s);
     if (s->stopping || res == -ECANCELED)
         return;
     if (res == -EMFILE || res == -ENFILE || res == -ENOBUFS || res == -ENOMEM)
@@ -632,6 +640,18 @@ void http_server_listen(struct http_server *s, int fd)
     sl_assert(s->fd < 0);
     s->fd = fd;
     io_accept(s->loop->io, &s->accept, fd);
+}
+
+void http_server_leave(struct http_server *s)
+{
+    if (s->leaving || s->stopping || s->fd < 0)
+        return;
+    s->leaving = true;
+    timer_stop(&s->loop->timers, &s->retry);
+    if (s->accept.armed)
+        io_cancel(s->loop->io, &s->accept);
+    else
+        close_listening(s);
 }
 
 /* Answers that are on their way are sent; so is the last of each stream. */

@@ -29,9 +29,9 @@ void admin_http_init(struct admin_http *a)
     *a = (struct admin_http){.fd = -1};
 }
 
-int admin_http_bind(struct admin_http *a, const struct conf *conf)
+int admin_http_bind(struct admin_http *a, const struct conf *conf, bool beside)
 {
-    const struct listener_bind_opts opts = {.sockets = 1, .backlog = BACKLOG};
+    const struct listener_bind_opts opts = {.sockets = 1, .backlog = BACKLOG, .beside = beside};
     struct addr_spec spec;
     const char *why = "";
 
@@ -55,6 +55,12 @@ void admin_http_start(struct admin_http *a, struct loop *loop, const struct comm
     a->server = http_server_new(loop, env, &a->conf);
     http_server_listen(a->server, a->fd);
     a->fd = -1;
+}
+
+void admin_http_leave(struct admin_http *a)
+{
+    if (a->server != NULL)
+        http_server_leave(a->server);
 }
 
 void admin_http_stop(struct admin_http *a)

@@ -16,9 +16,12 @@ struct admin_http {
 };
 
 void admin_http_init(struct admin_http *a);
-/* Binds, where the configuration has an address. 0 or -errno; what failed was logged. */
-int admin_http_bind(struct admin_http *a, const struct conf *conf) WARN_UNUSED;
+/* Binds, where the configuration has an address; beside: a process that we take the place of may
+ * have it still. 0 or -errno; what failed was logged. */
+int admin_http_bind(struct admin_http *a, const struct conf *conf, bool beside) WARN_UNUSED;
 void admin_http_start(struct admin_http *a, struct loop *loop, const struct command_env *env);
+/* Another process has our place: who comes now is its. */
+void admin_http_leave(struct admin_http *a);
 void admin_http_stop(struct admin_http *a);
 bool admin_http_stopped(const struct admin_http *a);
 void admin_http_fini(struct admin_http *a);

@@ -125,6 +125,7 @@ static void step_aside(struct handoff *h, int pid)
 
     events_log(EVENT_LIFE, LOG_LEVEL_INFO, NULL, "handoff: process %d serves now", pid);
     p->handed_over = true;
+    admin_http_leave(&p->admin_http);
     systemd_mute();
     binding_step_aside(&p->binding);
     state_hand_over(p);

@@ -400,7 +400,7 @@ static int bind_all(struct process *p)
     inherit(p);
     rc = binding_stats(&p->binding, &p->privileges);
     if (rc == 0)
-        rc = admin_http_bind(&p->admin_http, p->conf);
+        rc = admin_http_bind(&p->admin_http, p->conf, p->takeover != NULL);
     if (rc < 0)
         return rc;
     rc = privileges_drop(&p->privileges, error);

@@ -10,6 +10,7 @@ struct listener_bind_opts {
     int backlog;
     bool defer_ack;
     uint32_t user_timeout_ms;
+    bool beside; /* another process of ours listens there as well: no probe */
 };
 
 /* Binds and listens; fds[0..sockets-1] receive the descriptors (unix: the same one in all places).
