@@ -140,6 +140,7 @@ def test_a_new_process_that_is_killed_midway_changes_nothing(t):
     check_eq(pid_at(s), s.pid)
     m = begin(t, s, lambda text: re.sub(r" \);\nlisteners", lambda _: slow, text))
     s.wait_log("was given the listening sockets", count=2)
+    m.wait_log("engine ")  # it takes signals by now
     m.terminate()  # the same by a signal: it has nothing to drain
     s.wait_log("process %d has gone before it served" % m.pid)
     ask(t.path("front.sock"))
