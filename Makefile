@@ -232,6 +232,7 @@ INSTALL := etc/man/sluice.8:644:$(SHARE)/man/man8/ etc/man/sluice.conf.5:644:$(S
            etc/sluice.conf:644:$(SYSCONFDIR)/sluice/sluice.conf.sample \
            etc/systemd/sluice.socket:644:$(SHARE)/doc/sluice/ README.md:644:$(SHARE)/doc/sluice/ \
            $(foreach f,$(wildcard etc/docs/*.md),$f:644:$(SHARE)/doc/sluice/) \
+           $(foreach f,$(wildcard etc/docs/stacks/*.md),$f:644:$(SHARE)/doc/sluice/stacks/) \
            $(foreach f,etc/demo.conf $(wildcard etc/examples/*.conf),$f:644:$(SHARE)/doc/sluice/examples/)
 parts       = $(subst :, ,$1)
 installed_as = $(DESTDIR)$(word 3,$(call parts,$1))$(if $(filter %/,$1),$(notdir $(word 1,$(call parts,$1))))
@@ -247,7 +248,7 @@ install-shared:
 
 uninstall: ## removes what install put there; your own configuration stays
 	rm -f $(DESTDIR)$(PREFIX)/sbin/sluice $(foreach i,$(INSTALL),$(call installed_as,$i))
-	-rmdir -p --ignore-fail-on-non-empty $(DESTDIR)$(SHARE)/doc/sluice/examples $(DESTDIR)$(SYSCONFDIR)/sluice 2>/dev/null
+	-rmdir -p --ignore-fail-on-non-empty $(DESTDIR)$(SHARE)/doc/sluice/examples $(DESTDIR)$(SHARE)/doc/sluice/stacks $(DESTDIR)$(SYSCONFDIR)/sluice 2>/dev/null
 
 deb: ## a Debian package in build/, from the release build
 	@+scripts/setup.sh build

@@ -78,6 +78,9 @@ fi
 if [[ $level == stacks ]]; then
     want python3 cmd python3
     want openssl cmd openssl
+    want curl cmd curl
+    want nodejs cmd node
+    want npm cmd npm
     want php-fpm file /usr/sbin/php-fpm*
     want uwsgi-core cmd uwsgi-core
     want dpkg-dev cmd dpkg-shlibdeps
@@ -110,13 +113,20 @@ if [[ $level == fuzz ]]; then
     want libclang-rt-dev file /usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer*
 fi
 
-# Express and ws, as the lock file names them. Without npm's registry everything else can be tested
+# npm's packages, as the lock files name them. Without npm's registry everything else can be tested
 # still: the tests that need them fail and say so.
 node_packages() {
-    local from=tests/e2e/node to=build/node log
-    [[ $level == test ]] && command -v npm >/dev/null || return 0
+    case $level in
+    test) npm_install tests/e2e/node build/node ;;
+    stacks) npm_install tests/stacks/node build/stacks-node ;;
+    esac
+}
+
+npm_install() { # FROM TO
+    local from=$1 to=$2 log
+    command -v npm >/dev/null || return 0
     cmp -s "$from/package-lock.json" "$to/package-lock.json" && [[ -e $to/complete ]] && return
-    echo "setup.sh: installing npm's packages for tests/e2e"
+    echo "setup.sh: installing npm's packages for $from"
     mkdir -p "$to"
     rm -f "$to/complete"
     cp "$from/package.json" "$from/package-lock.json" "$to"

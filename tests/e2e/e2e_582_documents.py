@@ -1,5 +1,7 @@
 """What the documents say is true: pages printed from the code are as the code has them."""
 
+import glob
+
 from harness import *
 
 
@@ -12,7 +14,7 @@ def test_printed_pages_are_what_the_code_prints(t):
             check(status == 0 and out == f.read(), "%s is old: make docs prints it anew" % path)
 
 
-DOCUMENTS = ["README.md", *sorted(os.path.join("etc/docs", name) for name in os.listdir(os.path.join(ROOT, "etc/docs")))]
+DOCUMENTS = ["README.md", *sorted(glob.glob("etc/docs/**/*.md", root_dir=ROOT, recursive=True))]
 SETTING = r"^(pools|listeners|stats|limits|timeouts|log|drain|workers|tests) = [({\[\"0-9]"
 
 
