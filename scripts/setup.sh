@@ -88,6 +88,10 @@ if [[ $level == stacks ]]; then
     want systemd cmd systemd-analyze
     want mandoc cmd mandoc
     want man-db cmd man
+    want chromium cmd chromium
+    want chromium-driver cmd chromedriver
+    want nginx cmd nginx
+    want python3-grpcio file /usr/lib/python3/dist-packages/grpc
     want logrotate cmd logrotate
     want prometheus cmd promtool
     want python3-prometheus-client file /usr/lib/python3/dist-packages/prometheus_client
