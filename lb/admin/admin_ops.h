@@ -7,6 +7,7 @@
 #include "lb/io/io.h"
 #include "lb/net/addr.h"
 #include "lb/obs/metrics.h"
+#include "lb/obs/session_kind.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -25,6 +26,8 @@ struct session_info {
     uint64_t id; /* shown as 0x%016lx; unique in the process: worker in the top byte */
     struct addr client;
     char listener[LIMIT_NAME_LEN + 1], pool[LIMIT_NAME_LEN + 1], backend[LIMIT_NAME_LEN + 1];
+    enum session_kind kind;
+    uint32_t streams;  /* h2: under way */
     const char *state; /* static: "proxy-header" "queued" "connecting" "tunnel" "closing" */
     uint64_t age_ms, idle_ms;
     uint64_t bytes_in, bytes_out;
@@ -49,6 +52,15 @@ struct process_info {
     enum io_engine_kind engine;
     const char *node, *description;
     bool stopping;
+};
+
+/* How the end of the process goes. */
+struct drain_info {
+    const char *state;          /* static: "running" "leaving" "draining" "cutting" */
+    char why[64];               /* "signal TERM", "handed over to process 1"; "": it does not end */
+    bool began;                 /* the rest is meant */
+    uint64_t since_ms, left_ms; /* left: until what is there is cut */
+    uint64_t sessions;          /* at the beginning */
 };
 
 /* A certificate in use. */
@@ -97,6 +109,7 @@ struct admin_ops {
     void (*list_flight)(void *ctx,
                         void (*done)(void *arg, const struct flight_record *rows, uint32_t n),
                         void *arg);
+    void (*drain_info)(void *ctx, struct drain_info *out);
     /* Calls done when picks heed all changes of backends made before. May be NULL. */
     void (*settle)(void *ctx, void (*done)(void *arg), void *arg);
     /* NULL when ready, else why not ("first health checks are running", "draining", "pool app: no

@@ -155,6 +155,7 @@ command_fn cmd_server_enable, cmd_server_disable, cmd_server_enable_health,
     cmd_server_disable_health, cmd_server_set, cmd_server_get_weight, cmd_server_set_weight;
 command_fn cmd_runtime_add_server, cmd_runtime_del_server, cmd_runtime_wait,
     cmd_runtime_set_maxconn, cmd_runtime_mode;
+command_fn cmd_drain_show;
 command_fn cmd_events_show, cmd_events_flight;
 command_fn cmd_sess_show, cmd_sess_shutdown, cmd_sess_shutdown_server;
 command_fn cmd_misc_show_activity, cmd_misc_show_backend, cmd_misc_show_config, cmd_misc_show_env,

@@ -45,6 +45,8 @@ static const struct command_row rows[] = {
      "the configuration in effect, with all defaults"},
     {"show diff", "", OPERATOR, cmd_config_show_diff,
      "what runs in another way than the file says, and what a reload would change"},
+    {"show drain", "[json]", USER, cmd_drain_show,
+     "how the end of the process goes: what is left, of which listener and kind"},
     {"show env", "[<var>] [json]", OPERATOR, cmd_misc_show_env,
      "environment variables of the process"},
     {"show errors", "[json]", OPERATOR, cmd_misc_show_errors,

@@ -7,6 +7,7 @@
 #include "lb/config/conf.h"
 #include "lb/main/checker_thread.h"
 #include "lb/main/diff.h"
+#include "lb/main/drain.h"
 #include "lb/main/edit_ops.h"
 #include "lb/main/explain.h"
 #include "lb/main/handoff.h"
@@ -75,6 +76,8 @@ static void add_row(void *arg, const struct proxy_session_view *v)
         .id = v->id,
         .client = *v->client,
         .state = v->state,
+        .kind = v->kind,
+        .streams = v->streams,
         .age_ms = v->age_ms,
         .idle_ms = v->idle_ms,
         .bytes_in = v->bytes_in,
@@ -397,6 +400,11 @@ static void reload(void *ctx, void (*done)(void *arg, bool good, const char *tex
     reload_request(ctx, "stats socket", done, arg);
 }
 
+static void tell_drain(void *ctx, struct drain_info *out)
+{
+    drain_describe(ctx, out);
+}
+
 static void hand_over(void *ctx, int fd)
 {
     handoff_begin(ctx, fd);
@@ -439,6 +447,7 @@ void admin_glue_init(struct process *p)
         .each_certificate = each_certificate,
         .explain = explain_request,
         .handoff = hand_over,
+        .drain_info = tell_drain,
     };
     edit_ops_init(p);
 }

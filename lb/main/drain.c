@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #define GUARD_MS 5000 /* after cutting: what is not gone then never goes */
+#define LOG_MS   5000 /* how often the log says what is left */
 
 static void start_timer(struct process *p, struct timer *t, uint32_t ms)
 {
@@ -61,9 +62,60 @@ void drain_init(struct process *p)
     timer_init(&p->guard, on_guard);
 }
 
+/* From the signal on. */
+static uint64_t left_ms(const struct process *p)
+{
+    uint64_t until = p->draining.began_ms + p->conf->drain.deadline_ms;
+    uint64_t now = loop_now_ms(&p->loop);
+
+    return now < until && p->phase < PHASE_CUTTING ? until - now : 0;
+}
+
+static void tell_systemd(const struct process *p)
+{
+    systemd_status("draining: %llu of %llu connections left, cut in %llu s",
+                   (unsigned long long)process_sessions(p),
+                   (unsigned long long)p->draining.sessions,
+                   (unsigned long long)(left_ms(p) + 999) / 1000);
+}
+
+void drain_tick(struct process *p)
+{
+    uint64_t now = loop_now_ms(&p->loop), left = process_sessions(p);
+
+    if (p->phase != PHASE_LEAVING && p->phase != PHASE_DRAINING)
+        return;
+    tell_systemd(p);
+    if (now < p->draining.logged_ms + LOG_MS)
+        return;
+    p->draining.logged_ms = now;
+    log_info("drain: %llu of %llu sessions left, cut in %.1f s", (unsigned long long)left,
+             (unsigned long long)p->draining.sessions, (double)left_ms(p) / 1000);
+}
+
+void drain_describe(const struct process *p, struct drain_info *out)
+{
+    *out = (struct drain_info){
+        .state = p->phase < PHASE_LEAVING     ? "running"
+                 : p->phase == PHASE_LEAVING  ? "leaving"
+                 : p->phase == PHASE_DRAINING ? "draining"
+                                              : "cutting",
+        .began = p->phase >= PHASE_LEAVING,
+        .sessions = p->draining.sessions,
+    };
+    snprintf(out->why, sizeof(out->why), "%s", p->draining.why);
+    if (!out->began)
+        return;
+    out->since_ms = loop_now_ms(&p->loop) - p->draining.began_ms;
+    out->left_ms = left_ms(p);
+}
+
 static void leave(struct process *p)
 {
-    systemd_notify("STOPPING=1\nSTATUS=draining");
+    p->draining.began_ms = p->draining.logged_ms = loop_now_ms(&p->loop);
+    p->draining.sessions = process_sessions(p);
+    systemd_notify("STOPPING=1");
+    tell_systemd(p);
     start_timer(p, &p->deadline, p->conf->drain.deadline_ms);
     start_timer(p, &p->delay, p->conf->drain.delay_ms);
     for (uint32_t i = 0; i < p->n_started; i++)
@@ -154,6 +206,7 @@ static void on_end_signal(struct process *p, int signo)
         }
         return;
     }
+    snprintf(p->draining.why, sizeof(p->draining.why), "signal %s", name);
     if (signo == SIGINT && sessions == 0) {
         events_log(EVENT_LIFE, LOG_LEVEL_INFO, NULL, "signal INT with nothing in flight: ending");
         drain_enter(p, PHASE_DRAINING);
@@ -167,7 +220,7 @@ static void on_end_signal(struct process *p, int signo)
     drain_enter(p, p->conf->drain.delay_ms == 0 ? PHASE_DRAINING : PHASE_LEAVING);
 }
 
-void drain_hand_over(struct process *p)
+void drain_hand_over(struct process *p, int to)
 {
     uint64_t sessions = process_sessions(p);
 
@@ -175,6 +228,7 @@ void drain_hand_over(struct process *p)
                "handed over: draining: %llu session%s open, cut after %.1f s",
                (unsigned long long)sessions, sessions == 1 ? "" : "s",
                p->conf->drain.deadline_ms / 1000.0);
+    snprintf(p->draining.why, sizeof(p->draining.why), "handed over to process %d", to);
     drain_enter(p, PHASE_DRAINING);
 }
 

@@ -13,7 +13,10 @@ void drain_step(struct process *p);
 /* True when the control loop has nothing of ours any more. */
 bool drain_over(const struct process *p);
 /* Another process serves in our place. */
-void drain_hand_over(struct process *p);
+void drain_hand_over(struct process *p, int to);
+/* Once a second: how it goes, for systemd and the log. */
+void drain_tick(struct process *p);
+void drain_describe(const struct process *p, struct drain_info *out);
 void drain_enter(struct process *p, enum process_phase next);
 
 #endif

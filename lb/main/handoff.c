@@ -132,7 +132,7 @@ static void step_aside(struct handoff *h, int pid)
     if (say_state(p, h->fd) < 0 || say(h->fd, "leaving\n", NULL, 0) < 0)
         log_warn("handoff: process %d does not hear that this one leaves", pid);
     end(h);
-    drain_hand_over(p);
+    drain_hand_over(p, pid);
 }
 
 /* ---- hearing ---- */

@@ -214,6 +214,7 @@ static void on_second(struct timer *t)
     check_ready(p);
     tell_status(p);
     state_tick(p);
+    drain_tick(p);
     timer_start(&p->loop.timers, t, loop_now_ms(&p->loop) + 1000);
 }
 

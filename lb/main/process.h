@@ -57,6 +57,11 @@ struct process {
     struct epoch_reader epoch;
     struct signals signals;
     struct timer delay, deadline, guard, second, watchdog;
+    struct {
+        char why[64]; /* "": not begun */
+        uint64_t began_ms, sessions;
+        uint64_t logged_ms;
+    } draining;
 
     const char *from; /* where the configuration came from: a file, or words for the log */
     bool reloadable;  /* a file */

@@ -475,6 +475,9 @@ static void view(struct http_session *s, struct proxy_session_view *out)
     if (s->h1.state == H1_IDLE)
         out->idle_ms = (http_session_now_us(s) - s->h1.since_us) / 1000;
     out->state = x != NULL ? exchange_state_name(x) : state_names[s->h1.state];
+    out->kind = s->h1.state == H1_IDLE              ? SESSION_HTTP_IDLE
+                : x != NULL && x->state == X_TUNNEL ? SESSION_UPGRADED
+                                                    : SESSION_HTTP;
     if (x == NULL)
         return;
     out->bytes_in = x->in_bytes;

@@ -770,8 +770,14 @@ static void view(struct http_session *s, struct proxy_session_view *out)
         return;
     out->idle_ms = h2->n_streams == 0 ? (http_session_now_us(s) - h2->since_us) / 1000 : 0;
     out->state = x != NULL ? exchange_state_name(x) : h2->n_streams > 0 ? "reading" : "idle";
-    list_for_each (node, &h2->streams)
-        out->bytes_in += list_entry(node, struct h2_front, node)->x->in_bytes;
+    out->streams = h2->n_streams;
+    out->kind = h2->n_streams > 0 ? SESSION_H2 : SESSION_H2_IDLE;
+    list_for_each (node, &h2->streams) {
+        const struct exchange *each = list_entry(node, struct h2_front, node)->x;
+        out->bytes_in += each->in_bytes;
+        if (each->state == X_TUNNEL)
+            out->kind = SESSION_UPGRADED;
+    }
 }
 
 const struct http_protocol h2_protocol = {

@@ -319,10 +319,13 @@ static void view(struct session *base, struct proxy_session_view *out)
     out->client_fd = s->stream.fd;
     out->bytes_out = s->stream.sent;
     out->state = "open";
+    out->kind = SESSION_OPENING;
     if (s->protocol->view != NULL)
         s->protocol->view(s, out);
-    if (s->phase != HTTP_OPEN)
-        out->state = s->phase == HTTP_LINGER ? "linger" : "closing";
+    if (s->phase == HTTP_OPEN)
+        return;
+    out->state = s->phase == HTTP_LINGER ? "linger" : "closing";
+    out->kind = SESSION_CLOSING;
 }
 
 static const struct session_ops http_session_ops = {

@@ -7,6 +7,7 @@
 
 #include "lb/obs/access_log.h"
 #include "lb/obs/metrics.h"
+#include "lb/obs/session_kind.h"
 #include "lb/proxy/listener_conf.h"
 
 #include <stdatomic.h>
@@ -124,6 +125,8 @@ struct proxy_session_view {
     uint64_t id, age_ms, idle_ms, bytes_in, bytes_out;
     const struct addr *client;
     const char *listener, *pool, *backend, *state; /* backend may be NULL */
+    enum session_kind kind;
+    uint32_t streams; /* h2: under way */
     bool in_spliced, out_spliced;
     int client_fd, backend_fd;
 };
