@@ -51,6 +51,10 @@
  */
 #define LIMIT_TURN_SPLICE (1u << 20)
 
+/* Datagrams. */
+#define LIMIT_UDP_FLOWS (1u << 20) /* of one socket: what udp.flows may be set to */
+#define LIMIT_DGRAM     65536      /* bytes; the longest payload of UDP over IPv4 has 65507 */
+
 /* Sessions. */
 #define LIMIT_IOV            16          /* buffers gathered in one send */
 #define LIMIT_PROXY_V2_BYTES (16 + 4096) /* longest PROXY v2 header that is accepted */

@@ -500,6 +500,31 @@ static int accept_now(struct io *io, int fd)
     return c;
 }
 
+/* ---- watch: level-triggered, and not after room, of which each datagram sent would tell ---- */
+
+static void end_watch(struct ep *e, int fd, int res)
+{
+    struct fd_state *f = &e->fds[fd];
+
+    (void)control(e, EPOLL_CTL_DEL, fd, 0);
+    f->flags &= (uint8_t)~FD_ADDED;
+    end_reader(e, f, res);
+}
+
+static void arm_watch(struct io *io, struct op *op)
+{
+    struct ep *e = of(io);
+
+    if (!occupy(e, op, false))
+        return;
+    int r = add_again(e, op->fd, EPOLLIN);
+    if (r < 0) {
+        end_reader(e, &e->fds[op->fd], r);
+        return;
+    }
+    e->fds[op->fd].flags |= FD_ADDED;
+}
+
 /* ---- poll ---- */
 
 /* True: it already shows, and is noted. */
@@ -668,6 +693,8 @@ static void cancel(struct io *io, struct op *op)
     } else if (f->reader == op) {
         if (op->kind == OP_ACCEPT) {
             end_accept(e, op->fd, -ECANCELED);
+        } else if (op->kind == OP_WATCH) {
+            end_watch(e, op->fd, -ECANCELED);
         } else if (op->kind == OP_SPLICE) {
             end_splice(e, op, -ECANCELED);
         } else {
@@ -738,6 +765,8 @@ static void run_waiting(struct ep *e, struct fd_state *f, int fd, uint32_t event
         return;
     if (f->reader->kind == OP_ACCEPT)
         accept_some(e, fd);
+    else if (f->reader->kind == OP_WATCH)
+        io_note_shows(&e->io, f->reader);
     else if (f->reader->kind == OP_SPLICE && f->reader->state == SPLICE_ON_OUT && events & EPOLLERR)
         on_splice_error(e, f->reader);
 }
@@ -856,6 +885,7 @@ static const struct io_engine engine = {
     .send = arm_send,
     .poll = arm_poll,
     .splice = arm_splice,
+    .watch = arm_watch,
     .cancel = cancel,
     .close = close_fd,
     .accept_now = accept_now,

@@ -121,6 +121,9 @@ uint64_t io_random(struct io *io)
     return io->engine->random ? io->engine->random(io) : rng_next(&io->rng);
 }
 
+/* op->aux of a watch: what is to be delivered. */
+enum { WATCH_SHOWS = 1, WATCH_OVER = 2 };
+
 /* ---- notes: from the reap pass to the run pass ---- */
 
 static void make_ready(struct io *io, struct op *op)
@@ -143,6 +146,8 @@ void io_note(struct io *io, struct op *op, int res)
         op->recv.end = res;
     else if (op->kind == OP_SPLICE)
         op->splice.pipe->noted = true;
+    else if (op->kind == OP_WATCH)
+        op->aux |= WATCH_OVER;
     op->res = res;
     make_ready(io, op);
 }
@@ -173,6 +178,12 @@ void io_note_moved(struct io *io, struct op *op, uint32_t bytes)
 {
     op->splice.pipe->moved += bytes;
     counter_add(&io->stats.bytes_spliced, bytes);
+    make_ready(io, op);
+}
+
+void io_note_shows(struct io *io, struct op *op)
+{
+    op->aux |= WATCH_SHOWS;
     make_ready(io, op);
 }
 
@@ -220,6 +231,18 @@ static void deliver_splice(struct op *op)
     }
 }
 
+static void deliver_watch(struct op *op)
+{
+    bool over = op->aux & WATCH_OVER;
+
+    if (op->aux & WATCH_SHOWS) {
+        op->aux &= (uint16_t)~WATCH_SHOWS;
+        op->fn(op, 1); /* still armed, so it lives */
+    }
+    if (over)
+        deliver_last(op, op->res);
+}
+
 static void deliver(struct op *op)
 {
     switch ((enum op_kind)op->kind) {
@@ -228,6 +251,9 @@ static void deliver(struct op *op)
         return;
     case OP_SPLICE:
         deliver_splice(op);
+        return;
+    case OP_WATCH:
+        deliver_watch(op);
         return;
     default:
         deliver_last(op, op->res);
@@ -381,6 +407,12 @@ void io_poll(struct io *io, struct op *op, int fd, uint32_t events)
     io->engine->poll(io, op);
 }
 
+void io_watch(struct io *io, struct op *op, int fd)
+{
+    arm(op, OP_WATCH, fd);
+    io->engine->watch(io, op);
+}
+
 void io_splice(struct io *io, struct op *op, int in, int out, struct io_pipe *pipe)
 {
     io_splice_n(io, op, in, out, pipe, UINT64_MAX);
@@ -408,6 +440,8 @@ static bool end_is_noted(const struct op *op)
         return op->recv.end != RECV_OPEN;
     case OP_SPLICE:
         return op->splice.pipe->noted;
+    case OP_WATCH:
+        return op->aux & WATCH_OVER;
     default:
         return op->ready;
     }
@@ -469,10 +503,11 @@ int io_socket(struct io *io, int family, const struct io_sock_opts *opts)
 {
     if (io->engine->socket != NULL)
         return io->engine->socket(io, family, opts);
-    int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd =
+        socket(family, (opts->dgram ? SOCK_DGRAM : SOCK_STREAM) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
-    if (family != AF_INET && family != AF_INET6)
+    if ((family != AF_INET && family != AF_INET6) || opts->dgram)
         return fd;
     if (opts->nodelay)
         set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);

@@ -11,6 +11,7 @@
 #include "lb/base/counter.h"
 #include "lb/io/op.h"
 
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -23,6 +24,7 @@ enum io_engine_kind { IO_AUTO, IO_URING, IO_EPOLL, IO_SIM };
 /* Counters an engine keeps; any thread may read them with counter_get(). */
 struct io_stats {
     counter turns, syscalls, completions, recvs, sends, sends_blocked, accepts, connects;
+    counter dgrams_in, dgrams_out;
     counter no_buffers; /* receives that had to wait for a buffer */
     counter cq_overflows, bytes_spliced, batch_max;
     counter bufs_total, bufs_used, pipes_open, pipes_used;
@@ -135,10 +137,50 @@ uint64_t io_pipe_left(const struct io_pipe *pipe);
  * happened before. No effect on an idle or stopping op. A cancelled send may have sent a part. */
 void io_cancel(struct io *io, struct op *op);
 
+/* ---- datagrams ---- */
+
+/* Stream, on a datagram socket on which nothing else is armed: fn(op, 1) in each turn in which some
+ * wait, or an error does; last call fn(op, -errno): -ECANCELED after io_cancel. */
+void io_watch(struct io *io, struct op *op, int fd);
+
+struct io_dgram_addr {
+    socklen_t len;
+    union {
+        struct sockaddr sa;
+        struct sockaddr_in in;
+        struct sockaddr_in6 in6;
+    };
+};
+
+/* One datagram, or several of one size from one sender to one receiver that the kernel has joined
+ * (or is to split): `segment` bytes each, the last one may be shorter. */
+struct io_dgram {
+    uint8_t *data;
+    uint32_t len;     /* bytes; may be 0 */
+    uint16_t segment; /* 0: one datagram */
+    bool cut;         /* received: it was longer than its memory, the rest is lost */
+    /* The other end, and the own one, without a port (family AF_UNSPEC: the socket's). Not used on
+     * connected sockets. */
+    struct io_dgram_addr peer, local;
+};
+#define IO_DGRAMS_MAX 32 /* in one call */
+
+/* A non-blocking datagram socket that is connected to addr, or -errno. */
+int io_dgram_connect(struct io *io, const struct sockaddr *addr, socklen_t len);
+/* Up to n <= IO_DGRAMS_MAX that wait; room: bytes at each one's data. How many; or -errno: -EAGAIN
+ * when none waits, of a connected socket also what became of one sent before (-ECONNREFUSED). With
+ * from, peers and local addresses are asked for. */
+int io_dgrams_recv(struct io *io, int fd, struct io_dgram *d, int n, uint32_t room, bool from);
+/* How many of n <= IO_DGRAMS_MAX the kernel has taken, or why not even the first: -EAGAIN when the
+ * socket's buffer is full; -EINVAL, -EMSGSIZE, -EIO and others may mean that it cannot split. to:
+ * they have addresses. */
+int io_dgrams_send(struct io *io, int fd, const struct io_dgram *d, int n, bool to);
+
 /* ---- immediate calls ---- */
 
 struct io_sock_opts {
     bool nodelay;
+    bool dgram;     /* a datagram socket instead: to be connected, then used like a stream */
     bool defer_ack; /* the first acknowledgement rides on data where possible */
 };
 /* A non-blocking, close-on-exec stream socket, or -errno. Options that the family lacks are

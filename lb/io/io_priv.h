@@ -28,6 +28,7 @@ struct io_engine {
     void (*send)(struct io *io, struct op *op);
     void (*poll)(struct io *io, struct op *op);
     void (*splice)(struct io *io, struct op *op);
+    void (*watch)(struct io *io, struct op *op);
     void (*cancel)(struct io *io, struct op *op); /* op->stopping is set already */
     void (*buf_returned)(struct io *io,
                          struct io_buf *buf); /* to post it again; NULL: nothing to do */
@@ -38,6 +39,9 @@ struct io_engine {
     void (*close)(struct io *io, int fd, bool reset);
     int (*sock_name)(struct io *io, int fd, bool peer, struct sockaddr_storage *out,
                      socklen_t *out_len);
+    int (*dgram_connect)(struct io *io, const struct sockaddr *addr, socklen_t len);
+    int (*dgrams_recv)(struct io *io, int fd, struct io_dgram *d, int n, uint32_t room, bool from);
+    int (*dgrams_send)(struct io *io, int fd, const struct io_dgram *d, int n, bool to);
     struct io_pipe *(*pipe_take)(struct io *io);
     void (*pipe_give)(struct io *io, struct io_pipe *pipe);
     uint64_t (*random)(struct io *io);
@@ -108,6 +112,7 @@ void io_note(struct io *io, struct op *op, int res);
 void io_note_accepted(struct io *io, struct op *op, int fd);
 void io_note_buf(struct io *io, struct op *op, struct io_buf *buf); /* a stream receive got it */
 void io_note_moved(struct io *io, struct op *op, uint32_t bytes);   /* a splice moved bytes */
+void io_note_shows(struct io *io, struct op *op); /* a watch: there is something */
 static inline bool io_has_ready(const struct io *io)
 {
     return io->ready_first != NULL || io->accepted_at != io->accepted_n;

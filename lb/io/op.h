@@ -31,6 +31,7 @@ enum op_kind {
     OP_SEND,
     OP_POLL,
     OP_SPLICE,
+    OP_WATCH,
 };
 
 struct op {

@@ -210,6 +210,23 @@ static void on_poll(struct uring *u, struct op *op, const struct io_uring_cqe *c
         submit_watch(u, op);
 }
 
+/* Armed again and again: what still waits then completes at once, so nothing is missed, and arming
+ * costs no system call. */
+static void arm_watch(struct io *io, struct op *op)
+{
+    add_poll(of(io), op->fd, POLLIN, op);
+}
+
+static void on_watch(struct uring *u, struct op *op, const struct io_uring_cqe *cqe)
+{
+    if (op->stopping || cqe->res < 0) {
+        io_note(&u->io, op, op->stopping ? -ECANCELED : cqe->res);
+        return;
+    }
+    io_note_shows(&u->io, op);
+    arm_watch(&u->io, op);
+}
+
 static void arm_recv_into(struct io *io, struct op *op)
 {
     struct io_uring_sqe *sqe = get_sqe(of(io));
@@ -599,6 +616,9 @@ static void on_cqe(struct uring *u, const struct io_uring_cqe *cqe)
     case OP_POLL:
         on_poll(u, op, cqe);
         return;
+    case OP_WATCH:
+        on_watch(u, op, cqe);
+        return;
     default:
         io_note(&u->io, op, cqe->res);
         return;
@@ -728,6 +748,7 @@ static const struct io_engine engine = {
     .send = arm_send,
     .poll = arm_poll,
     .splice = arm_splice,
+    .watch = arm_watch,
     .cancel = cancel,
 };
 

@@ -125,6 +125,36 @@ struct sim_server {
 struct sim_server *sim_serve(struct sim *s, const struct sockaddr *addr, socklen_t len,
                              sim_peer_fn *fn, void *arg);
 
+/* ---- datagrams ---- */
+
+/* Chances in a thousand, of each datagram. */
+struct sim_dgram_faults {
+    uint16_t lost, twice;
+    uint16_t blocked; /* a send says -EAGAIN */
+};
+struct sim_dgram_faults *sim_dgram_faults(struct sim *s);
+
+/* A near socket, bound. */
+int sim_dgram_bind(struct sim *s, const struct sockaddr *addr, socklen_t len);
+/* A far socket; lives until sim_free(). Each datagram has a latency of its own, so they overtake
+ * each other. */
+struct sim_dgram_end {
+    struct sim *sim;
+    void (*got)(struct sim_dgram_end *e, const struct sockaddr_in *from, const void *data,
+                size_t len);
+    void *arg;
+    struct sockaddr_in addr;
+    bool refuses; /* nobody is there, and who sends is told so */
+    uint64_t received;
+};
+struct sim_dgram_end *sim_dgram_end(struct sim *s, const struct sockaddr *addr,
+                                    void (*got)(struct sim_dgram_end *e,
+                                                const struct sockaddr_in *from, const void *data,
+                                                size_t len),
+                                    void *arg);
+void sim_dgram_send(struct sim_dgram_end *e, const struct sockaddr_in *to, const void *data,
+                    size_t len);
+
 /* ---- many seeds ---- */
 
 /* Calls fn for SIM_ROUNDS seeds (environment; default `rounds`), or for SIM_SEED alone. A seed that

@@ -36,7 +36,7 @@ static struct sim *of(struct io *io)
 static const char *const kind_names[] = {
     [OP_NONE] = "none", [OP_ACCEPT] = "accept",       [OP_CONNECT] = "connect",
     [OP_RECV] = "recv", [OP_RECV_INTO] = "recv_into", [OP_SEND] = "send",
-    [OP_POLL] = "poll", [OP_SPLICE] = "splice",
+    [OP_POLL] = "poll", [OP_SPLICE] = "splice",       [OP_WATCH] = "watch",
 };
 
 _Noreturn void sim_fail(const struct sim *s, const char *format, ...)
@@ -59,7 +59,7 @@ _Noreturn void sim_fail(const struct sim *s, const char *format, ...)
 
 static bool reads(enum op_kind k)
 {
-    return k == OP_RECV || k == OP_RECV_INTO || k == OP_SPLICE || k == OP_ACCEPT;
+    return k == OP_RECV || k == OP_RECV_INTO || k == OP_SPLICE || k == OP_ACCEPT || k == OP_WATCH;
 }
 
 static bool uses(const struct armed *a, int fd)
@@ -498,6 +498,8 @@ static bool possible(struct sim *s, const struct armed *a)
         return poll_shows(s, a) != 0;
     case OP_SPLICE:
         return splice_possible(s, a);
+    case OP_WATCH:
+        return k->error != 0 || !list_empty(&k->dgrams);
     case OP_NONE:
         break;
     }
@@ -506,7 +508,7 @@ static bool possible(struct sim *s, const struct armed *a)
 
 static void perform(struct sim *s, struct armed *a)
 {
-    if (a->kind != OP_ACCEPT && a->kind != OP_POLL)
+    if (a->kind != OP_ACCEPT && a->kind != OP_POLL && a->kind != OP_WATCH)
         inject(s, sim_sock(s, a->fd));
     switch (a->kind) {
     case OP_ACCEPT:
@@ -529,6 +531,9 @@ static void perform(struct sim *s, struct armed *a)
         return;
     case OP_SPLICE:
         do_splice(s, a);
+        return;
+    case OP_WATCH:
+        io_note_shows(&s->io, a->op);
         return;
     case OP_NONE:
         return;
@@ -783,6 +788,7 @@ static const struct io_engine engine = {
     .send = arm_send,
     .poll = arm,
     .splice = arm,
+    .watch = arm,
     .cancel = cancel,
     .buf_returned = buf_returned,
     .socket = sim_socket,
@@ -790,6 +796,9 @@ static const struct io_engine engine = {
     .close = sim_close,
     .accept_now = sim_accept_now,
     .sock_name = sim_name,
+    .dgram_connect = sim_dgram_connect,
+    .dgrams_recv = sim_dgrams_recv,
+    .dgrams_send = sim_dgrams_send,
     .pipe_take = pipe_take,
     .pipe_give = pipe_give,
     .random = sim_random,
@@ -827,6 +836,8 @@ struct sim *sim_new(const struct sim_conf *conf)
     list_init(&s->peers);
     list_init(&s->servers);
     list_init(&s->afters);
+    list_init(&s->dgrams);
+    list_init(&s->dgram_ends);
     draw_temper(s);
     io_common_init(&s->io, &engine, &io_conf);
     return s;

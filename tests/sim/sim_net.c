@@ -276,6 +276,7 @@ struct sock *sim_sock_new(struct sim *s, enum sock_kind kind, int family)
     k->kind = kind;
     k->family = family;
     list_init(&k->backlog);
+    list_init(&k->dgrams);
     list_init(&k->node);
     list_push_back(&s->open, &k->node);
     s->socks[at] = k;
@@ -338,6 +339,7 @@ void sim_sock_close(struct sim *s, struct sock *k, bool reset)
         k->peer->near = NULL;
         k->peer->near_closed = true;
     }
+    sim_dgrams_forget(k);
     list_remove(&k->node);
     s->socks[k->fd - SIM_FD_BASE] = NULL;
     s->n_open--;
@@ -529,6 +531,7 @@ void sim_net_step(struct sim *s)
     }
     list_for_each (node, &s->peers)
         step_peer(s, list_entry(node, struct peer, node));
+    sim_dgrams_step(s);
 }
 
 static uint64_t earlier(uint64_t a, uint64_t b)
@@ -538,7 +541,7 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 
 uint64_t sim_net_next(const struct sim *s)
 {
-    uint64_t next = SIM_NEVER;
+    uint64_t next = sim_dgrams_next(s);
 
     list_for_each (node, &s->afters)
         next = earlier(next, list_entry(node, struct after, node)->at_us);
@@ -556,6 +559,7 @@ void sim_net_free(struct sim *s)
 {
     struct list *node;
 
+    sim_dgrams_free(s);
     while ((node = list_pop_front(&s->open)) != NULL)
         free(list_entry(node, struct sock, node));
     while ((node = list_pop_front(&s->peers)) != NULL) {

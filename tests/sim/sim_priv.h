@@ -34,7 +34,7 @@ struct peer {
     enum sim_mood doom; /* SIM_RESETS, SIM_CLOSES: right after connecting */
 };
 
-enum sock_kind { SOCK_NEW, SOCK_LISTENING, SOCK_CONNECTING, SOCK_OPEN };
+enum sock_kind { SOCK_NEW, SOCK_LISTENING, SOCK_CONNECTING, SOCK_OPEN, SOCK_DATAGRAMS };
 
 /* A near descriptor. */
 struct sock {
@@ -46,6 +46,9 @@ struct sock {
     int error; /* pending: told to the first operation that asks */
     bool dead; /* reset or timed out */
     bool write_shut;
+    struct list dgrams; /* that have arrived: struct dgram */
+    uint32_t n_dgrams;
+    struct sockaddr_in to;        /* of a connected datagram socket */
     struct list backlog;          /* of a listener: struct peer */
     struct sockaddr_storage addr; /* of a listener and, once known, of the near end */
     socklen_t addr_len;
@@ -76,6 +79,16 @@ struct after {
     void *arg;
 };
 
+/* On its way, or in a near socket's queue. */
+struct dgram {
+    struct list node;
+    uint64_t at_us; /* when it arrives */
+    struct sockaddr_in from, to;
+    bool refusal; /* of one sent before */
+    size_t len;
+    uint8_t data[];
+};
+
 struct sim {
     struct io io; /* first: a struct io * is a struct sim * */
     struct sim_conf conf;
@@ -85,6 +98,9 @@ struct sim {
     uint32_t eager_percent, cancel_wins_percent, whole_percent, latency_max_us, window_max;
     struct sock *socks[SIM_FDS];
     struct list open, peers, servers, afters;
+    struct list dgrams, dgram_ends; /* on their way; far sockets */
+    struct sim_dgram_faults dgram_faults;
+    uint16_t last_port; /* of connected datagram sockets */
     uint32_t n_open, n_peers;
     struct armed armed[SIM_FDS];
     uint32_t n_armed;
@@ -117,5 +133,14 @@ size_t flow_take(struct sim *s, struct flow *f, void *data, size_t len); /* of w
 void sim_net_step(struct sim *s);           /* lets happen what is due */
 uint64_t sim_net_next(const struct sim *s); /* when the next thing is */
 void sim_net_free(struct sim *s);
+
+/* sim_dgram.c */
+void sim_dgrams_step(struct sim *s);
+uint64_t sim_dgrams_next(const struct sim *s);
+void sim_dgrams_forget(struct sock *k); /* what waits in a socket that is closed */
+void sim_dgrams_free(struct sim *s);
+int sim_dgram_connect(struct io *io, const struct sockaddr *addr, socklen_t len);
+int sim_dgrams_recv(struct io *io, int fd, struct io_dgram *d, int n, uint32_t room, bool from);
+int sim_dgrams_send(struct io *io, int fd, const struct io_dgram *d, int n, bool to);
 
 #endif
