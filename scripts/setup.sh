@@ -97,6 +97,12 @@ if [[ $level == stacks ]]; then
     want python3-prometheus-client file /usr/lib/python3/dist-packages/prometheus_client
     want zsh cmd zsh
     want passwd cmd useradd
+    want python3-flask file /usr/lib/python3/dist-packages/flask
+    want python3-django file /usr/lib/python3/dist-packages/django
+    want python3-fastapi file /usr/lib/python3/dist-packages/fastapi
+    want python3-uvicorn file /usr/lib/python3/dist-packages/uvicorn
+    want python3-gunicorn file /usr/lib/python3/dist-packages/gunicorn
+    want python3-websockets file /usr/lib/python3/dist-packages/websockets
     want uwsgi-plugin-python3 file /usr/lib/uwsgi/plugins/python3*_plugin.so
     want postgresql file /usr/lib/postgresql/*/bin/initdb
     want mariadb-server cmd mariadbd
