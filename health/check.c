@@ -40,6 +40,10 @@ const struct check_kind *check_kind_of(enum check_type type)
         return &check_kind_redis;
     case CHECK_TYPE_SMTP:
         return &check_kind_smtp;
+    case CHECK_TYPE_UDP:
+        return &check_kind_udp;
+    case CHECK_TYPE_DNS:
+        return &check_kind_dns;
     case CHECK_TYPE_NONE:
         break;
     }
@@ -237,6 +241,11 @@ static void on_deadline(struct timer *t)
     if (ck->decided)
         return;
     format_timeout(ck->conf->health.timeout_ms, limit);
+    if (check_type_is_dgram(ck->conf->health.type)) { /* nobody knows how far it came */
+        check_say(ck, CHECK_FAILED, CHECK_L7TOUT, 0, "no answer within %s", limit);
+        end(ck);
+        return;
+    }
     bool begun = ck->seen.len > 0 || ck->http.line_len > 0 || ck->http.status != 0;
     if (ck->state == CHECK_RECEIVING && begun)
         check_say(ck, CHECK_FAILED, CHECK_L7TOUT, ck->http.status,
@@ -256,7 +265,7 @@ static void failed(struct check *ck, int error)
 
     if (shortage(error))
         check_say(ck, CHECK_UNABLE, CHECK_SOCKERR, (uint32_t)error, "%s", text);
-    else if (ck->state == CHECK_CONNECTING)
+    else if (ck->state == CHECK_CONNECTING || check_type_is_dgram(ck->conf->health.type))
         check_say(ck, CHECK_FAILED, CHECK_L4CON, (uint32_t)error, "%s", text);
     else if (ck->state == CHECK_SECURING)
         check_say(ck, CHECK_FAILED, CHECK_L6RSP, 0, "tls: %s%s", text,
@@ -465,8 +474,8 @@ static void on_event(struct stream *s)
 void check_start(struct check *ck, struct stream_env *streams, const struct checker_pool_conf *conf,
                  const struct addr *backend, check_done_fn *done, void *owner)
 {
-    static const struct io_sock_opts opts = {.nodelay = true};
     const struct health_conf *h = &conf->health;
+    const struct io_sock_opts opts = {.nodelay = true, .dgram = check_type_is_dgram(h->type)};
     struct loop *loop = streams->loop;
 
     sl_assert(ck->state == CHECK_IDLE && ck->magic == 0);

@@ -17,11 +17,18 @@ enum check_type {
     CHECK_TYPE_MYSQL,
     CHECK_TYPE_REDIS,
     CHECK_TYPE_SMTP,
+    CHECK_TYPE_UDP,
+    CHECK_TYPE_DNS,
 };
 /* Those that ask for a path and judge a status. */
 static inline bool check_type_asks(enum check_type t)
 {
     return t == CHECK_TYPE_HTTP || (t >= CHECK_TYPE_FASTCGI && t <= CHECK_TYPE_SCGI);
+}
+/* Those that speak by datagrams. */
+static inline bool check_type_is_dgram(enum check_type t)
+{
+    return t == CHECK_TYPE_UDP || t == CHECK_TYPE_DNS;
 }
 /* Those that can tell a primary from a replica. */
 static inline bool check_type_knows_role(enum check_type t)
@@ -59,5 +66,8 @@ struct health_conf {
     struct tls_client_conf *tls;            /* merged with the pool's; NULL: in clear */
     bool plain;                             /* that was said, whatever the pool has */
 };
+
+/* Whether a name can be asked for: labels of at most 63 bytes, 253 in all; "." is the root. */
+bool check_dns_is_name(struct str name);
 
 #endif

@@ -78,6 +78,8 @@ static const struct command_row rows[] = {
      "days until each certificate in use expires, the first ones first"},
     {"show stat", "[<filter>] [json|typed] [...]", USER, cmd_show_stat,
      "counters of each proxy and server; [{<iid>|<name>} <type> <sid>] [up|no-maint]"},
+    {"show udp", "[json]", USER, cmd_show_udp,
+     "flows and datagrams of listeners of mode udp, dropped ones by reason"},
     {"show version", "[json]", USER, cmd_misc_show_version, "version of the process"},
     {"shutdown session", "<id>", ADMIN, cmd_sess_shutdown, "end a session"},
     {"shutdown sessions server", "<bk>/<srv>", ADMIN, cmd_sess_shutdown_server,

@@ -180,6 +180,7 @@ struct bound {
     const char *list, *name, *setting;
     uint32_t line;
     uint32_t order; /* in the file's lists: the later one is the mistake */
+    bool dgram;     /* its ports are others than those of connections */
 };
 
 static bool is_wildcard(const struct addr *a)
@@ -195,6 +196,8 @@ static int by_address(const void *a, const void *b)
     const struct bound *x = a, *y = b;
     int order = addr_family(&x->addr) - addr_family(&y->addr);
 
+    if (order == 0)
+        order = (int)x->dgram - (int)y->dgram;
     if (order == 0)
         order = (int)addr_port(&x->addr) - (int)addr_port(&y->addr);
     if (order == 0)
@@ -239,7 +242,7 @@ static uint32_t collect_binds(const struct check *c, struct bound *out)
         const char *ignored, *path = conf->stats[i].socket;
         char *text = path != NULL ? xasprintf("unix:%s", path) : NULL;
         if (text != NULL && addr_parse(str_of(text), false, false, &spec, &ignored) == 0) {
-            out[n] = (struct bound){spec.addr, path, "stats", NULL, "socket", 0, n};
+            out[n] = (struct bound){spec.addr, path, "stats", NULL, "socket", 0, n, false};
             out[n++].line = check_line(check_element(c->root, "stats", i), "socket");
         }
         free(text);
@@ -248,7 +251,8 @@ static uint32_t collect_binds(const struct check *c, struct bound *out)
         struct addr_spec spec;
         const char *ignored;
         if (addr_parse(str_of(conf->admin->bind), false, true, &spec, &ignored) == 0) {
-            out[n] = (struct bound){spec.addr, conf->admin->bind, "admin", NULL, "bind", 0, n};
+            out[n] =
+                (struct bound){spec.addr, conf->admin->bind, "admin", NULL, "bind", 0, n, false};
             out[n++].line = check_line(c->root, "admin.bind");
         }
     }
@@ -259,7 +263,8 @@ static uint32_t collect_binds(const struct check *c, struct bound *out)
             l->n_binds > 0 ? config_setting_get_member((config_setting_t *)setting, "bind") : NULL;
         for (uint32_t b = 0; b < l->n_binds; b++) {
             out[n] = (struct bound){
-                l->binds[b].addr, l->bind_texts[b], "listeners", l->name, "bind", 0, n};
+                l->binds[b].addr,   l->bind_texts[b], "listeners", l->name, "bind", 0, n,
+                l->mode == MODE_UDP};
             out[n++].line = config_setting_is_aggregate(bind)
                                 ? check_line(config_setting_get_elem(bind, b), "")
                                 : check_line(bind, "");
@@ -283,10 +288,11 @@ static void check_binds(const struct check *c)
         qsort(binds, n, sizeof(*binds), by_address);
     for (uint32_t i = 0; i < n; i++) {
         const struct bound *b = &binds[i];
-        if (wildcard != NULL && (addr_family(&wildcard->addr) != addr_family(&b->addr) ||
-                                 addr_port(&wildcard->addr) != addr_port(&b->addr)))
+        if (wildcard != NULL &&
+            (addr_family(&wildcard->addr) != addr_family(&b->addr) || wildcard->dgram != b->dgram ||
+             addr_port(&wildcard->addr) != addr_port(&b->addr)))
             wildcard = NULL;
-        if (i > 0 && addr_eq(&binds[i - 1].addr, &b->addr))
+        if (i > 0 && binds[i - 1].dgram == b->dgram && addr_eq(&binds[i - 1].addr, &b->addr))
             conflict(c, &binds[i - 1], b);
         else if (wildcard != NULL)
             conflict(c, wildcard, b);
@@ -321,19 +327,22 @@ void check_idle(const struct check *c, uint32_t p, const char *setting, bool wor
 static void check_idle_settings(const struct check *c, uint32_t p)
 {
     const struct pool_conf *pool = &c->own->conf.pools[p];
-    bool tcp = pool->health.type == CHECK_TYPE_TCP, http = check_type_asks(pool->health.type);
-    const char *need_tcp = "health.type = \"tcp\"",
+    bool bytes = pool->health.type == CHECK_TYPE_TCP || pool->health.type == CHECK_TYPE_UDP,
+         http = check_type_asks(pool->health.type);
+    const char *need_bytes = "health.type = \"tcp\" or \"udp\"",
                *need_http = "health.type = \"http\", \"fastcgi\", \"uwsgi\" or \"scgi\"";
     const char *need_check = "a health.type other than \"none\"";
     bool any = pool->health.type != CHECK_TYPE_NONE;
 
     check_idle(c, p, "hash.key", pool->balance.kind == BALANCE_HASH, "balance = \"hash\"");
     check_idle(c, p, "hash.load_bound", pool->balance.kind == BALANCE_HASH, "balance = \"hash\"");
-    check_idle(c, p, "health.send", tcp, need_tcp);
-    check_idle(c, p, "health.expect", tcp, need_tcp);
+    check_idle(c, p, "health.send", bytes, need_bytes);
+    check_idle(c, p, "health.expect", bytes, need_bytes);
     check_idle(c, p, "health.method", http, need_http);
     check_idle(c, p, "health.path", http, need_http);
-    check_idle(c, p, "health.host", http || pool->health.type == CHECK_TYPE_SMTP, need_http);
+    check_idle(c, p, "health.host",
+               http || pool->health.type == CHECK_TYPE_SMTP || pool->health.type == CHECK_TYPE_DNS,
+               need_http);
     check_idle(c, p, "health.status", http, need_http);
     check_idle(c, p, "health.body", http, need_http);
     bool role = check_type_knows_role(pool->health.type);
@@ -379,11 +388,47 @@ static void check_weights(const struct check *c, uint32_t p)
         pool_warning(c, p, "backends", "all backends have weight 0, so none gets a connection");
 }
 
+static bool is_unix(const struct backend_conf *b)
+{
+    return b->address.addr.len > 0 && addr_family(&b->address.addr) == AF_UNIX;
+}
+
+static void check_udp_pool(const struct check *c, uint32_t p)
+{
+    struct pool_conf *pool = &c->own->conf.pools[p];
+    const config_setting_t *health = check_member(check_pool_setting(c, p), "health");
+    struct health_conf *h = &pool->health;
+
+    for (uint32_t i = 0; i < pool->n_backends && pool->mode == MODE_UDP; i++)
+        if (is_unix(&pool->backends[i]))
+            pool_error(c, p, "backends",
+                       "found the unix socket of \"%s\", expected addresses with ports in mode "
+                       "\"udp\"",
+                       pool->backends[i].name);
+    if (pool->mode == MODE_UDP && pool->hash_key != HASH_SOURCE)
+        pool_error(c, p, "hash.key",
+                   "found a key of requests, expected \"source\" in mode \"udp\"");
+    /* Connecting says nothing of who takes datagrams only. */
+    if (pool->mode == MODE_UDP && (health == NULL || check_member(health, "type") == NULL) &&
+        h->port == 0 && h->address.len == 0)
+        h->type = CHECK_TYPE_NONE;
+    if (h->type == CHECK_TYPE_UDP && h->send == NULL)
+        pool_error(c, p, "health.send", "not found, expected the datagram that is answered");
+    if (h->type == CHECK_TYPE_DNS && h->host != NULL && !check_dns_is_name(str_of(h->host)))
+        pool_error(c, p, "health.host", "found \"%s\", expected the name to ask for", h->host);
+    if (check_type_is_dgram(h->type) && pool->mode != MODE_UDP)
+        pool_error(c, p, "health.type", "found a check by datagrams, expected it in mode \"udp\"");
+    if (check_type_is_dgram(h->type) && h->address.len > 0 && addr_family(&h->address) == AF_UNIX)
+        pool_error(c, p, "health.address",
+                   "found a unix socket, expected an address with a port for this check");
+}
+
 static void check_pool(const struct check *c, uint32_t p)
 {
     if (c->own->conf.pools[p].name == NULL)
         return; /* its mistakes are said; without a name there is no way to speak of others */
     check_backend_names(c, p);
+    check_udp_pool(c, p);
     check_idle_settings(c, p);
     check_health(c, p);
     check_weights(c, p);
@@ -422,7 +467,8 @@ bool check_find_pool(const struct check *c, const config_setting_t *group, const
                      const char *name, const char *setting, const char *pool_name,
                      enum pool_mode mode, uint32_t *out_index)
 {
-    static const char *const modes[] = {[MODE_TCP] = "tcp", [MODE_HTTP] = "http"};
+    static const char *const modes[] = {
+        [MODE_TCP] = "tcp", [MODE_HTTP] = "http", [MODE_UDP] = "udp"};
     const struct conf *conf = &c->own->conf;
     const struct named *found = conf->n_pools > 0 ? bsearch(pool_name, c->pools, conf->n_pools,
                                                             sizeof(*c->pools), name_against)
@@ -568,6 +614,13 @@ static void check_tcp_listener(const struct check *c, uint32_t i)
     bool known = l->pool_name != NULL && check_find_pool(c, setting, "listeners", l->name, "pool",
                                                          l->pool_name, l->mode, &l->pool);
 
+    if (l->mode == MODE_UDP && check_member(setting, "pool") == NULL)
+        listener_error(c, i, "pool", "not found, expected the name of a pool");
+    for (uint32_t b = 0; b < l->n_binds && l->mode == MODE_UDP; b++)
+        if (addr_family(&l->binds[b].addr) == AF_UNIX)
+            listener_error(c, i, "bind",
+                           "found \"%s\", expected an address with a port in mode \"udp\"",
+                           l->bind_texts[b]);
     if (l->mode == MODE_TCP && check_member(setting, "pool") == NULL &&
         check_member(setting, "sni") == NULL)
         listener_error(c, i, "pool", "not found, expected the name of a pool, or sni");

@@ -78,7 +78,7 @@ static void dump_settings(const char *parent, const void *base, enum pool_mode m
          row = schema_next(parent, row)) {
         if ((row->flags & SCHEMA_IS_MODE) != 0)
             memcpy(&mode, (const char *)base + row->offset, sizeof(mode));
-        if (schema_fits_mode(row, mode == MODE_HTTP))
+        if (schema_fits_mode(row, mode))
             dump_row(row, base, mode, indent, out);
     }
 }

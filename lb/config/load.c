@@ -533,10 +533,12 @@ static void load_setting(struct load *l, const struct schema_row *row,
 {
     size_t before = push(l, schema_name(row));
 
-    if (l->mode_known && !schema_fits_mode(row, l->mode == MODE_HTTP)) {
+    if (l->mode_known && !schema_fits_mode(row, l->mode)) {
         mistake(l, node_of(setting)->line,
-                "found a setting of mode \"%s\", expected it with that mode only",
-                row->mode == SCHEMA_HTTP_ONLY ? "http" : "tcp");
+                row->mode == SCHEMA_NOT_UDP
+                    ? "found a setting of %s, expected it with mode \"tcp\" or \"http\" only"
+                    : "found a setting of %s, expected it with that mode only",
+                schema_mode_text(row));
     } else if (row->type == SCHEMA_GROUPS) {
         load_groups(l, row, setting, base);
     } else if (!schema_is_group(row)) {

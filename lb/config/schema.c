@@ -44,7 +44,8 @@ static const struct schema_word log_levels[] = {{"error", LOG_LEVEL_ERROR},
                                                 {"info", LOG_LEVEL_INFO},
                                                 {"debug", LOG_LEVEL_DEBUG},
                                                 {0}};
-static const struct schema_word modes[] = {{"http", MODE_HTTP}, {"tcp", MODE_TCP}, {0}};
+static const struct schema_word modes[] = {
+    {"http", MODE_HTTP}, {"tcp", MODE_TCP}, {"udp", MODE_UDP}, {0}};
 static const struct schema_word protocols[] = {
     {"http1", PROTOCOL_HTTP1}, {"http2", PROTOCOL_HTTP2}, {"fastcgi", PROTOCOL_FASTCGI},
     {"uwsgi", PROTOCOL_UWSGI}, {"scgi", PROTOCOL_SCGI},   {0}};
@@ -68,10 +69,13 @@ static const struct schema_word balances[] = {{"round_robin", BALANCE_ROUND_ROBI
                                               {"first", BALANCE_FIRST},
                                               {0}};
 static const struct schema_word check_types[] = {
-    {"tcp", CHECK_TYPE_TCP},           {"tls", CHECK_TYPE_TLS},     {"http", CHECK_TYPE_HTTP},
-    {"fastcgi", CHECK_TYPE_FASTCGI},   {"uwsgi", CHECK_TYPE_UWSGI}, {"scgi", CHECK_TYPE_SCGI},
-    {"postgres", CHECK_TYPE_POSTGRES}, {"mysql", CHECK_TYPE_MYSQL}, {"redis", CHECK_TYPE_REDIS},
-    {"smtp", CHECK_TYPE_SMTP},         {"none", CHECK_TYPE_NONE},   {0}};
+    {"tcp", CHECK_TYPE_TCP},           {"tls", CHECK_TYPE_TLS},
+    {"http", CHECK_TYPE_HTTP},         {"fastcgi", CHECK_TYPE_FASTCGI},
+    {"uwsgi", CHECK_TYPE_UWSGI},       {"scgi", CHECK_TYPE_SCGI},
+    {"postgres", CHECK_TYPE_POSTGRES}, {"mysql", CHECK_TYPE_MYSQL},
+    {"redis", CHECK_TYPE_REDIS},       {"smtp", CHECK_TYPE_SMTP},
+    {"udp", CHECK_TYPE_UDP},           {"dns", CHECK_TYPE_DNS},
+    {"none", CHECK_TYPE_NONE},         {0}};
 static const struct schema_word check_roles[] = {
     {"any", CHECK_ROLE_ANY}, {"primary", CHECK_ROLE_PRIMARY}, {"replica", CHECK_ROLE_REPLICA}, {0}};
 static const struct schema_word initials[] = {
@@ -531,10 +535,9 @@ const struct schema_row schema_rows[] = {
      OWN,
      .flags = SCHEMA_REQUIRED | SCHEMA_IS_MODE,
      .words = modes,
-     .later = " udp ",
      KEEP(pool_conf, mode),
      .example = "http",
-     .help = "What its backends speak; tcp is any byte stream."},
+     .help = "What its backends speak; tcp is any byte stream, udp any datagrams."},
     {.path = "pools.protocol",
      .type = SCHEMA_ENUM,
      .mode = SCHEMA_HTTP_ONLY,
@@ -546,6 +549,7 @@ const struct schema_row schema_rows[] = {
              "fastcgi, uwsgi and scgi are those of application servers (see cgi)."},
     {.path = "pools.tls",
      .type = SCHEMA_OBJECT,
+     .mode = SCHEMA_NOT_UDP,
      OWN,
      .flags = SCHEMA_OPTIONAL | SCHEMA_OR_BOOL,
      .offset = offsetof(struct pool_conf, tls),
@@ -893,7 +897,8 @@ const struct schema_row schema_rows[] = {
          "tcp connects (and may send and expect bytes), tls wants a TLS handshake, http sends a "
          "request, fastcgi, uwsgi and scgi do so in these protocols, postgres, mysql, redis and "
          "smtp "
-         "speak these, none is always up. They do as "
+         "speak these, udp sends a datagram and expects an answer, dns asks for the name in host, "
+         "none is always up. They do as "
          "the pool does: over TLS where it has tls, in "
          "HTTP/2 where protocol is http2 (with an address or port of their own: as agreed there, "
          "in clear HTTP/1.1)."},
@@ -1034,7 +1039,7 @@ const struct schema_row schema_rows[] = {
      ALSO(pool_conf, health.send_len),
      .absent = "nothing is sent",
      .example = "PING\r\n",
-     .help = "type tcp: bytes to send once connected; \\r \\n \\t \\xHH are understood."},
+     .help = "type tcp and udp: bytes to send; \\r \\n \\t \\xHH are understood."},
     {.path = "pools.health.expect",
      .type = SCHEMA_STRING,
      OWN,
@@ -1043,9 +1048,9 @@ const struct schema_row schema_rows[] = {
      .check = text_has_no_nul,
      .expected = "1 to 4096 bytes without a NUL",
      KEEP(pool_conf, health.expect),
-     .absent = "connecting is enough",
+     .absent = "connecting is enough; udp: any answer is",
      .example = "+PONG",
-     .help = "type tcp: bytes that the answer must contain."},
+     .help = "type tcp and udp: bytes that the answer must contain."},
     {.path = "pools.health.method",
      .type = SCHEMA_STRING,
      OWN,
@@ -1074,9 +1079,9 @@ const struct schema_row schema_rows[] = {
      .check = text_is_host,
      .expected = "a host name, with a port if need be",
      KEEP(pool_conf, health.host),
-     .absent = "the backend's address",
+     .absent = "the backend's address; dns: the root",
      .example = "app.example.com",
-     .help = "type http: the Host of the request."},
+     .help = "type http: the Host of the request; dns: the name to ask for."},
     {.path = "pools.health.status",
      .type = SCHEMA_STATUSES,
      OWN,
@@ -1213,6 +1218,7 @@ const struct schema_row schema_rows[] = {
      .help = "Ciphers of TLS 1.3."},
     {.path = "pools.queue",
      .type = SCHEMA_GROUP,
+     .mode = SCHEMA_NOT_UDP,
      OWN,
      NOT_KEPT,
      .help = "Where clients wait while all backends are at their max_connections."},
@@ -1242,6 +1248,7 @@ const struct schema_row schema_rows[] = {
      .help = "What becomes of established sessions when their backend goes down."},
     {.path = "pools.send_proxy",
      .type = SCHEMA_ENUM,
+     .mode = SCHEMA_NOT_UDP,
      OWN,
      .words = proxy_sends,
      .def = "off",
@@ -1404,6 +1411,7 @@ const struct schema_row schema_rows[] = {
      .help = "With fewer than this share of backends up, health is ignored; 0 is off."},
     {.path = "pools.timeouts",
      .type = SCHEMA_GROUP,
+     .mode = SCHEMA_NOT_UDP,
      OWN,
      .flags = SCHEMA_OPTIONAL,
      NOT_KEPT,
@@ -1481,10 +1489,9 @@ const struct schema_row schema_rows[] = {
      OWN,
      .flags = SCHEMA_REQUIRED | SCHEMA_IS_MODE,
      .words = modes,
-     .later = " udp ",
      KEEP(listener_conf, mode),
      .example = "http",
-     .help = "What its clients speak; tcp is any byte stream."},
+     .help = "What its clients speak; tcp is any byte stream, udp any datagrams."},
     {.path = "listeners.bind",
      .type = SCHEMA_BINDS,
      OWN,
@@ -1496,6 +1503,7 @@ const struct schema_row schema_rows[] = {
      .help = "An address, or an array of them."},
     {.path = "listeners.tls",
      .type = SCHEMA_OBJECT,
+     .mode = SCHEMA_NOT_UDP,
      OWN,
      .flags = SCHEMA_OPTIONAL | SCHEMA_ASIDE,
      .offset = offsetof(struct listener_conf, tls),
@@ -1754,8 +1762,45 @@ const struct schema_row schema_rows[] = {
      .absent = "routes say it",
      .example = "app",
      .help = "Where its connections go; in mode http instead of routes, for all requests."},
+    {.path = "listeners.udp",
+     .type = SCHEMA_GROUP,
+     .mode = SCHEMA_UDP_ONLY,
+     OWN,
+     .flags = SCHEMA_ASIDE,
+     NOT_KEPT,
+     .help = "Flows: datagrams of one client address, which go to one backend."},
+    {.path = "listeners.udp.timeout",
+     .type = SCHEMA_DURATION,
+     OWN,
+     .min = 10,
+     .max = LONGEST,
+     .def = "60s",
+     KEEP(listener_conf, udp.timeout_ms),
+     .help = "A flow ends when it was quiet for so long."},
+    {.path = "listeners.udp.responses",
+     .type = SCHEMA_INT,
+     OWN,
+     .min = 0,
+     .max = 65535,
+     .unit = "datagrams",
+     .def = "0",
+     KEEP(listener_conf, udp.responses),
+     .help =
+         "What a backend answers to one datagram (DNS: 1): a flow ends when all of them came, "
+         "and one that ends without is a failure of its backend in the counters; 0: not known."},
+    {.path = "listeners.udp.flows",
+     .type = SCHEMA_INT,
+     OWN,
+     .min = 1,
+     .max = LIMIT_UDP_FLOWS,
+     .unit = "flows",
+     .def = "16384",
+     KEEP(listener_conf, udp.flows),
+     .help = "At most, of one address on one worker; the one that was quiet longest makes place "
+             "for a new one. Each holds a descriptor."},
     {.path = "listeners.proxy_protocol",
      .type = SCHEMA_ENUM,
+     .mode = SCHEMA_NOT_UDP,
      OWN,
      .words = proxy_accepts,
      .def = "off",
@@ -1763,6 +1808,7 @@ const struct schema_row schema_rows[] = {
      .help = "The PROXY protocol header that every client must send."},
     {.path = "listeners.proxy_from",
      .type = SCHEMA_NETWORKS,
+     .mode = SCHEMA_NOT_UDP,
      OWN,
      .min = 0,
      .max = 256,
@@ -1898,6 +1944,7 @@ const struct schema_row schema_rows[] = {
              "folder of the main file."},
     {.path = "listeners.timeouts",
      .type = SCHEMA_GROUP,
+     .mode = SCHEMA_NOT_UDP,
      OWN,
      .flags = SCHEMA_OPTIONAL,
      NOT_KEPT,
@@ -2763,9 +2810,31 @@ const char *schema_name(const struct schema_row *row)
     return dot != NULL ? dot + 1 : row->path;
 }
 
-bool schema_fits_mode(const struct schema_row *row, bool http)
+bool schema_fits_mode(const struct schema_row *row, enum pool_mode mode)
 {
-    return row->mode == SCHEMA_ANY_MODE || (row->mode == SCHEMA_HTTP_ONLY) == http;
+    switch (row->mode) {
+    case SCHEMA_HTTP_ONLY:
+        return mode == MODE_HTTP;
+    case SCHEMA_TCP_ONLY:
+        return mode == MODE_TCP;
+    case SCHEMA_UDP_ONLY:
+        return mode == MODE_UDP;
+    case SCHEMA_NOT_UDP:
+        return mode != MODE_UDP;
+    case SCHEMA_ANY_MODE:
+        break;
+    }
+    return true;
+}
+
+const char *schema_mode_text(const struct schema_row *row)
+{
+    static const char *const texts[] = {
+        [SCHEMA_ANY_MODE] = "any mode",     [SCHEMA_HTTP_ONLY] = "mode \"http\"",
+        [SCHEMA_TCP_ONLY] = "mode \"tcp\"", [SCHEMA_UDP_ONLY] = "mode \"udp\"",
+        [SCHEMA_NOT_UDP] = "connections",
+    };
+    return texts[row->mode];
 }
 
 bool schema_is_later(const char *parent, struct str name)

@@ -6,6 +6,7 @@
 #define SLUICE_CONFIG_SCHEMA_H
 
 #include "lb/base/str.h"
+#include "lb/upstream/pool_conf.h"
 
 enum schema_type {
     SCHEMA_GROUP,  /* { name = value; ... } stored in the same object as what is around it */
@@ -52,7 +53,13 @@ enum schema_flags {
 };
 
 /* Where a setting of a pool or listener may stand. */
-enum schema_mode { SCHEMA_ANY_MODE, SCHEMA_HTTP_ONLY, SCHEMA_TCP_ONLY };
+enum schema_mode {
+    SCHEMA_ANY_MODE,
+    SCHEMA_HTTP_ONLY,
+    SCHEMA_TCP_ONLY,
+    SCHEMA_UDP_ONLY,
+    SCHEMA_NOT_UDP, /* where there are connections: tcp, http */
+};
 
 enum schema_reload { SCHEMA_RELOAD, SCHEMA_RESTART }; /* how a change takes effect */
 
@@ -98,7 +105,9 @@ const struct schema_row *schema_at(const char *path);  /* it must be there */
 bool schema_is_group(const struct schema_row *row);    /* of any of the three kinds */
 const char *schema_name(const struct schema_row *row); /* the last part of its path */
 /* Whether it may stand in a pool or listener of this mode. */
-bool schema_fits_mode(const struct schema_row *row, bool http);
+bool schema_fits_mode(const struct schema_row *row, enum pool_mode mode);
+/* In words, for "found a setting of mode ...". */
+const char *schema_mode_text(const struct schema_row *row);
 /* Whether the design has this setting for a version to come. */
 bool schema_is_later(const char *parent, struct str name);
 

@@ -333,7 +333,7 @@ static const struct pool *pool_without_backend(const struct process *p)
 {
     for (uint32_t i = 0; i < p->conf->n_listeners; i++) {
         const struct listener_conf *l = &p->conf->listeners[i];
-        if (l->mode == MODE_TCP && has_no_backend(p->pools[l->pool]))
+        if (l->mode != MODE_HTTP && has_no_backend(p->pools[l->pool]))
             return p->pools[l->pool];
         for (uint32_t r = 0; l->mode == MODE_HTTP && r < l->http.n_routes; r++) {
             const struct pool *pool = routed_pool_without_backend(p, &l->http.routes[r].route);

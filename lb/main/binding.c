@@ -201,19 +201,19 @@ int binding_take_stats(struct binding *b, uint32_t i)
 
 /* ---- listeners ---- */
 
-/* The first `has` are there; each worker gets one at least. A group (TCP) is enlarged, where that
- * is allowed: it is one user's. Else, and for unix sockets, descriptors of what is there: each
+/* The first `has` are there; each worker gets one at least. A group (TCP, UDP) is enlarged, where
+ * that is allowed: it is one user's. Else, and for unix sockets, descriptors of what is there: each
  * worker closes what it has. */
 static int share_out(struct binding_row *row, uint32_t has)
 {
     int fds[LIMIT_WORKERS];
     uint32_t more = row->n - has;
-    bool tcp = addr_family(&row->addr) != AF_UNIX;
+    bool group = addr_family(&row->addr) != AF_UNIX;
 
     sl_assert(has > 0 && more < LIMIT_WORKERS);
-    if (tcp && more > 0 && listener_bind_more(&row->addr, fds, more) == 0) {
+    if (group && more > 0 && listener_bind_more(&row->addr, row->dgram, fds, more) == 0) {
         for (uint32_t i = 0; i < more; i++)
-            row->fds[has + i] = (struct binding_fd){.fd = fds[i], .quiet = true};
+            row->fds[has + i] = (struct binding_fd){.fd = fds[i], .quiet = !row->dgram};
         return 0;
     }
     for (uint32_t i = has; i < row->n; i++) {
@@ -230,27 +230,29 @@ static const char *path_of(const struct addr *addr)
     return addr_family(addr) == AF_UNIX && addr->un.sun_path[0] != '\0' ? addr->un.sun_path : NULL;
 }
 
-static struct binding_row *new_row(struct binding *b, const struct addr *addr, uint32_t n)
+static struct binding_row *new_row(struct binding *b, const struct addr *addr, bool dgram,
+                                   uint32_t n)
 {
     b->rows = xrealloc(b->rows, (b->n + 1) * sizeof(b->rows[0]));
     struct binding_row *row = &b->rows[b->n++];
 
-    *row = (struct binding_row){.id = ++b->last_id, .addr = *addr, .n = n};
+    *row = (struct binding_row){.id = ++b->last_id, .addr = *addr, .dgram = dgram, .n = n};
     row->fds = xcalloc(n, sizeof(row->fds[0]));
     for (uint32_t i = 0; i < n; i++)
         row->fds[i].fd = -1;
     return row;
 }
 
-static int bind_anew(struct binding *b, const struct addr *addr, const char **out_why)
+static int bind_anew(struct binding *b, const struct addr *addr, bool dgram, const char **out_why)
 {
-    const struct listener_bind_opts opts = {.sockets = b->sockets, .backlog = BACKLOG};
+    const struct listener_bind_opts opts = {
+        .sockets = b->sockets, .backlog = BACKLOG, .dgram = dgram};
     int fds[LIMIT_WORKERS];
     int rc = listener_bind(addr, &opts, fds, out_why);
 
     if (rc < 0)
         return rc;
-    struct binding_row *row = new_row(b, addr, b->sockets);
+    struct binding_row *row = new_row(b, addr, dgram, b->sockets);
     bool shared = addr_family(addr) == AF_UNIX;
     for (uint32_t i = 0; i < (shared ? 1 : b->sockets); i++)
         row->fds[i].fd = fds[i];
@@ -264,7 +266,7 @@ static int bind_anew(struct binding *b, const struct addr *addr, const char **ou
 static int take_inherited(struct binding *b, struct inherit_row *from, const struct addr *addr)
 {
     uint32_t n = from->n > b->sockets ? from->n : b->sockets;
-    struct binding_row *row = new_row(b, addr, n);
+    struct binding_row *row = new_row(b, addr, from->dgram, n);
     uint32_t has = 0;
 
     row->addr = from->addr; /* for those that join it */
@@ -285,13 +287,14 @@ int binding_add(struct binding *b, const struct listener_conf *l, uint32_t bind,
                 struct strbuf *errors)
 {
     const struct addr *addr = &l->binds[bind].addr;
-    struct inherit_row *from = inherit_find(&b->inherit, addr, l->name);
+    bool dgram = l->mode == MODE_UDP;
+    struct inherit_row *from = inherit_find(&b->inherit, addr, dgram, l->name);
     char text[ADDR_TEXT_MAX];
     const char *why = "";
     int rc;
 
     if (from == NULL) {
-        rc = bind_anew(b, addr, &why);
+        rc = bind_anew(b, addr, dgram, &why);
     } else {
         rc = take_inherited(b, from, addr);
         why = rc < 0 ? strerror(-rc) : "";
@@ -332,10 +335,14 @@ static struct binding_row *row_of(const struct binding *b, uint32_t id)
     return NULL;
 }
 
-const struct binding_row *binding_find(const struct binding *b, const struct addr *addr)
+const struct binding_row *binding_find(const struct binding *b, const struct listener_conf *l,
+                                       uint32_t bind)
 {
+    const struct addr *addr = &l->binds[bind].addr;
+    bool dgram = l->mode == MODE_UDP;
+
     for (uint32_t i = 0; i < b->n; i++)
-        if (addr_eq(&b->rows[i].addr, addr))
+        if (b->rows[i].dgram == dgram && addr_eq(&b->rows[i].addr, addr))
             return &b->rows[i];
     return NULL;
 }

@@ -34,6 +34,7 @@ struct binding {
     struct binding_row {
         uint32_t id; /* nobody else's, ever */
         struct addr addr;
+        bool dgram; /* of mode udp */
         struct binding_fd {
             int fd;     /* stays as long as it is listened on, for binding_each() */
             bool taken; /* its taker closes it */
@@ -63,8 +64,10 @@ int binding_listeners(struct binding *b) WARN_UNUSED;
 /* One more address of a listener; 0 or -errno, what failed is appended to errors. */
 int binding_add(struct binding *b, const struct listener_conf *l, uint32_t bind,
                 struct strbuf *errors) WARN_UNUSED;
-/* The row of this address; NULL: it is not bound. Valid until the next binding_add(). */
-const struct binding_row *binding_find(const struct binding *b, const struct addr *addr);
+/* The row of this address of the listener; NULL: it is not bound. Valid until the next
+ * binding_add(). */
+const struct binding_row *binding_find(const struct binding *b, const struct listener_conf *l,
+                                       uint32_t bind);
 /* It is not listened on any more: what nobody has taken is closed, a unix socket's path removed. */
 void binding_remove(struct binding *b, uint32_t id);
 /* How many sockets the address has. */

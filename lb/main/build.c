@@ -237,7 +237,7 @@ static void list_uses(struct live_listener *ll, const struct snapshot *s)
     const struct listener_conf *conf = ll->l.conf;
 
     ll->pools = xcalloc(s->conf->conf->n_pools + 1, sizeof(struct live_pool *));
-    if (conf->mode == MODE_TCP && conf->pool_name != NULL)
+    if (conf->mode != MODE_HTTP && conf->pool_name != NULL)
         add_use(ll, s->pools[conf->pool]);
     for (uint32_t i = 0; i < conf->n_sni; i++)
         if (conf->sni[i].pool_name != NULL)
@@ -288,7 +288,7 @@ static struct listener_kept *kept_new(struct process *p, const struct listener_c
     k->stats = stats;
     snprintf(stats->name, sizeof(stats->name), "%s", conf->name);
     stats->iid = iid;
-    stats->mode = conf->mode == MODE_HTTP ? "http" : "tcp";
+    stats->mode = conf->mode == MODE_HTTP ? "http" : conf->mode == MODE_UDP ? "udp" : "tcp";
     stats->rows = xaligned(p->n_workers * sizeof(stats->rows[0]));
     stats->n_rows = p->n_workers;
     if (conf->mode == MODE_HTTP)
@@ -464,7 +464,7 @@ static bool make_listener(struct process *p, struct snapshot *s, struct live_lis
     if (!take_kept(p, s, ll, old, errors))
         return false;
     ll->l.locals = xaligned(p->n_workers * sizeof(*ll->l.locals));
-    if (conf->mode == MODE_TCP && conf->pool_name != NULL)
+    if (conf->mode != MODE_HTTP && conf->pool_name != NULL)
         ll->l.pool = s->run_pools[conf->pool];
     if (conf->n_sni > 0)
         ll->l.sni = sni_table_new(conf->sni, conf->n_sni, s->run_pools);

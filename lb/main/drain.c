@@ -229,6 +229,7 @@ void drain_hand_over(struct process *p, int to)
                (unsigned long long)sessions, sessions == 1 ? "" : "s",
                p->conf->drain.deadline_ms / 1000.0);
     snprintf(p->draining.why, sizeof(p->draining.why), "handed over to process %d", to);
+    atomic_store(&p->shared.handed_over, true);
     drain_enter(p, PHASE_DRAINING);
 }
 

@@ -19,7 +19,7 @@ static int get_int(int fd, int level, int name, int *out)
     return getsockopt(fd, level, name, out, &len) < 0 ? -errno : 0;
 }
 
-static const char *check(int fd, struct addr *out_addr)
+static const char *check(int fd, struct addr *out_addr, bool *out_dgram)
 {
     struct sockaddr_storage ss;
     socklen_t len = sizeof(ss);
@@ -27,7 +27,9 @@ static const char *check(int fd, struct addr *out_addr)
 
     if (get_int(fd, SOL_SOCKET, SO_TYPE, &type) < 0)
         return "it is no socket";
-    if (type != SOCK_STREAM || get_int(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens) < 0 || !listens)
+    *out_dgram = type == SOCK_DGRAM;
+    if (type != SOCK_DGRAM &&
+        (type != SOCK_STREAM || get_int(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens) < 0 || !listens))
         return "it does not listen for streams";
     if (getsockname(fd, (struct sockaddr *)&ss, &len) < 0)
         return "its address cannot be found out";
@@ -35,17 +37,18 @@ static const char *check(int fd, struct addr *out_addr)
     switch (addr_family(out_addr)) {
     case AF_INET:
     case AF_INET6:
-    case AF_UNIX:
         return NULL;
+    case AF_UNIX:
+        return *out_dgram ? "it is a unix socket for datagrams" : NULL;
     default:
         return "its family is none of inet, inet6 and unix";
     }
 }
 
-static struct inherit_row *row_of(struct inherit *in, const struct addr *addr)
+static struct inherit_row *row_of(struct inherit *in, const struct addr *addr, bool dgram)
 {
     for (uint32_t i = 0; i < in->n; i++)
-        if (addr_eq(&in->rows[i].addr, addr))
+        if (in->rows[i].dgram == dgram && addr_eq(&in->rows[i].addr, addr))
             return &in->rows[i];
     return NULL;
 }
@@ -54,7 +57,8 @@ int inherit_add(struct inherit *in, int fd, const char *name, const char **out_e
 {
     struct addr addr;
     int only_v6 = 1, flags = fcntl(fd, F_GETFL);
-    const char *why = check(fd, &addr);
+    bool dgram = false;
+    const char *why = check(fd, &addr, &dgram);
 
     if (why != NULL || flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
         fcntl(fd, F_SETFD, FD_CLOEXEC) < 0) {
@@ -62,11 +66,11 @@ int inherit_add(struct inherit *in, int fd, const char *name, const char **out_e
         close(fd);
         return -EINVAL;
     }
-    struct inherit_row *row = row_of(in, &addr);
+    struct inherit_row *row = row_of(in, &addr, dgram);
     if (row == NULL) {
         in->rows = xrealloc(in->rows, (in->n + 1) * sizeof(in->rows[0]));
         row = &in->rows[in->n++];
-        *row = (struct inherit_row){.addr = addr};
+        *row = (struct inherit_row){.addr = addr, .dgram = dgram};
         snprintf(row->name, sizeof(row->name), "%s", name);
         if (addr_family(&addr) == AF_INET6)
             row->dual_stack = get_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only_v6) == 0 && !only_v6;
@@ -111,25 +115,26 @@ void inherit_from_systemd(struct inherit *in, struct strbuf *errors)
 }
 
 /* [::]:80 of systemd takes IPv4 too, and nobody else can have 0.0.0.0:80 then. */
-static bool covers(const struct inherit_row *row, const struct addr *addr)
+static bool covers(const struct inherit_row *row, const struct addr *addr, bool dgram)
 {
     static const struct in6_addr any6 = IN6ADDR_ANY_INIT;
 
-    return row->dual_stack && addr_family(addr) == AF_INET &&
+    return row->dual_stack && row->dgram == dgram && addr_family(addr) == AF_INET &&
            addr->in.sin_addr.s_addr == htonl(INADDR_ANY) &&
            memcmp(&row->addr.in6.sin6_addr, &any6, sizeof(any6)) == 0 &&
            addr_port(addr) == addr_port(&row->addr);
 }
 
-struct inherit_row *inherit_find(struct inherit *in, const struct addr *addr, const char *name)
+struct inherit_row *inherit_find(struct inherit *in, const struct addr *addr, bool dgram,
+                                 const char *name)
 {
-    struct inherit_row *row = row_of(in, addr);
+    struct inherit_row *row = row_of(in, addr, dgram);
 
     for (uint32_t i = 0; row == NULL && i < in->n; i++)
-        if (covers(&in->rows[i], addr))
+        if (covers(&in->rows[i], addr, dgram))
             row = &in->rows[i];
     for (uint32_t i = 0; row == NULL && i < in->n; i++)
-        if (!in->rows[i].used && strcmp(in->rows[i].name, name) == 0)
+        if (!in->rows[i].used && in->rows[i].dgram == dgram && strcmp(in->rows[i].name, name) == 0)
             row = &in->rows[i];
     return row;
 }

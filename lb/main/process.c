@@ -575,7 +575,9 @@ static void log_listener(const struct listener_conf *l)
 {
     for (uint32_t i = 0; i < l->n_binds; i++) {
         const char *tls = l->tls != NULL ? ", tls" : "";
-        if (l->mode == MODE_TCP)
+        if (l->mode == MODE_UDP)
+            log_info("listener %s: %s, udp, to pool %s", l->name, l->bind_texts[i], l->pool_name);
+        else if (l->mode == MODE_TCP)
             log_info("listener %s: %s%s, to %s%s%s", l->name, l->bind_texts[i], tls,
                      l->n_sni > 0 ? "pools by SNI" : "",
                      l->pool_name == NULL ? ""

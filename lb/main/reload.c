@@ -240,11 +240,12 @@ static void list_listeners(struct adoption *a, const struct snapshot *old,
     }
 }
 
-static bool binds_addr(const struct conf *conf, const struct addr *addr)
+static bool binds_addr(const struct conf *conf, const struct binding_row *row)
 {
     for (uint32_t i = 0; i < conf->n_listeners; i++)
         for (uint32_t j = 0; j < conf->listeners[i].n_binds; j++)
-            if (addr_eq(&conf->listeners[i].binds[j].addr, addr))
+            if ((conf->listeners[i].mode == MODE_UDP) == row->dgram &&
+                addr_eq(&conf->listeners[i].binds[j].addr, &row->addr))
                 return true;
     return false;
 }
@@ -263,15 +264,14 @@ static bool bind_new(struct process *p, struct adoption *a, const struct snapsho
     a->new_binds = xcalloc(n + 1, sizeof(*a->new_binds));
     for (uint32_t i = 0; i < conf->n_listeners; i++) {
         for (uint32_t j = 0; j < conf->listeners[i].n_binds; j++) {
-            const struct addr *addr = &conf->listeners[i].binds[j].addr;
-            const struct binding_row *row = binding_find(&p->binding, addr);
+            const struct binding_row *row = binding_find(&p->binding, &conf->listeners[i], j);
             if (row != NULL) {
                 a->change.binds[a->change.n_binds++] =
                     (struct proxy_bind){row->id, new->run_listeners[i]};
                 continue;
             }
             good = binding_add(&p->binding, &conf->listeners[i], j, errors) == 0 && good;
-            row = binding_find(&p->binding, addr);
+            row = binding_find(&p->binding, &conf->listeners[i], j);
             if (row != NULL)
                 a->new_binds[a->n_new_binds++] = (struct new_bind){row->id, new->run_listeners[i]};
         }
@@ -286,7 +286,7 @@ static void unbind_old(struct process *p)
 {
     for (uint32_t i = 0; i < p->binding.n;) {
         uint32_t id = p->binding.rows[i].id;
-        if (binds_addr(p->conf, &p->binding.rows[i].addr))
+        if (binds_addr(p->conf, &p->binding.rows[i]))
             i++;
         else
             binding_remove(&p->binding, id);
@@ -659,8 +659,7 @@ void reload_begin(struct process *p)
     a->new_binds = xcalloc(p->binding.n + 1, sizeof(*a->new_binds));
     for (uint32_t i = 0; i < p->conf->n_listeners; i++) {
         for (uint32_t j = 0; j < p->conf->listeners[i].n_binds; j++) {
-            const struct binding_row *row =
-                binding_find(&p->binding, &p->conf->listeners[i].binds[j].addr);
+            const struct binding_row *row = binding_find(&p->binding, &p->conf->listeners[i], j);
             a->new_binds[a->n_new_binds++] = (struct new_bind){row->id, p->proxy_listeners[i]};
         }
     }

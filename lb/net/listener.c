@@ -4,10 +4,17 @@
 
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <netinet/udp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define DGRAM_BUFFER (4 << 20) /* bytes, of a socket */
+
+#ifndef UDP_GRO
+#define UDP_GRO 104
+#endif
 
 /* The port 1024 is the usual bound; net.ipv4.ip_unprivileged_port_start may lower it. */
 static const char *advice(const struct addr *addr, int error)
@@ -57,17 +64,18 @@ static int set_int(int fd, int level, int name, int value)
     return setsockopt(fd, level, name, &value, sizeof(value)) < 0 ? -errno : 0;
 }
 
-/* ---- TCP ---- */
+/* ---- TCP and UDP ---- */
 
 /* A bound socket, or -errno. Address reuse is for connections of a former process that linger; it
  * never lets a port be taken from one that listens. */
-static int bind_tcp(const struct addr *addr, bool group)
+static int bind_inet(const struct addr *addr, bool dgram, bool group)
 {
     int family = addr_family(addr), error = 0;
-    int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd = socket(family, (dgram ? SOCK_DGRAM : SOCK_STREAM) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
-    error = set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    /* Among datagram sockets it would let others have the port too. */
+    error = dgram ? 0 : set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
     if (error == 0 && group)
         error = set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1);
     if (error == 0 && family == AF_INET6)
@@ -82,13 +90,29 @@ static int bind_tcp(const struct addr *addr, bool group)
 
 /* With SO_REUSEPORT a bind succeeds beside another process of the same user, which then gets a
  * part of the connections. Without it, it fails. */
-static int probe(const struct addr *addr)
+static int probe(const struct addr *addr, bool dgram)
 {
-    int fd = bind_tcp(addr, false);
+    int fd = bind_inet(addr, dgram, false);
     if (fd < 0)
         return fd;
     close(fd);
     return 0;
+}
+
+/* A client wants its answer from the address that it has asked: that is known of each datagram
+ * where the socket has no address of its own. */
+static int open_dgram(int fd, const struct addr *addr)
+{
+    /* Bursts wait here; the kernel caps it. Without, and without joined datagrams, it works. */
+    (void)set_int(fd, SOL_SOCKET, SO_RCVBUF, DGRAM_BUFFER);
+    (void)set_int(fd, SOL_SOCKET, SO_SNDBUF, DGRAM_BUFFER);
+    (void)set_int(fd, IPPROTO_UDP, UDP_GRO, 1);
+    if (addr_family(addr) == AF_INET6)
+        return IN6_IS_ADDR_UNSPECIFIED(&addr->in6.sin6_addr)
+                   ? set_int(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)
+                   : 0;
+    return addr->in.sin_addr.s_addr == htonl(INADDR_ANY) ? set_int(fd, IPPROTO_IP, IP_PKTINFO, 1)
+                                                         : 0;
 }
 
 static int listen_tcp(int fd, const struct listener_bind_opts *opts)
@@ -107,11 +131,11 @@ static int bind_group(const struct addr *addr, const struct listener_bind_opts *
                       const char **out_error)
 {
     struct addr where = *addr;
-    int rc = addr_port(addr) != 0 && !opts->beside ? probe(addr) : 0;
+    int rc = addr_port(addr) != 0 && !opts->beside ? probe(addr, opts->dgram) : 0;
     if (rc < 0)
         return explain(addr, "bind", rc, out_error);
     for (uint32_t i = 0; i < opts->sockets; i++) {
-        fds[i] = bind_tcp(&where, true);
+        fds[i] = bind_inet(&where, opts->dgram, true);
         if (fds[i] < 0)
             return explain(addr, "bind", fds[i], out_error);
         if (i == 0 && addr_port(addr) == 0) { /* the kernel chose: the others go to the same */
@@ -123,7 +147,7 @@ static int bind_group(const struct addr *addr, const struct listener_bind_opts *
         }
     }
     for (uint32_t i = 0; i < opts->sockets; i++) {
-        rc = listen_tcp(fds[i], opts);
+        rc = opts->dgram ? open_dgram(fds[i], addr) : listen_tcp(fds[i], opts);
         if (rc < 0)
             return explain(addr, "listen", rc, out_error);
     }
@@ -206,10 +230,14 @@ int listener_bind(const struct addr *addr, const struct listener_bind_opts *opts
     return rc;
 }
 
-int listener_bind_more(const struct addr *addr, int *fds, uint32_t sockets)
+int listener_bind_more(const struct addr *addr, bool dgram, int *fds, uint32_t sockets)
 {
     for (uint32_t i = 0; i < sockets; i++) {
-        int fd = bind_tcp(addr, true);
+        int fd = bind_inet(addr, dgram, true);
+        if (fd >= 0 && dgram && open_dgram(fd, addr) < 0) {
+            close(fd);
+            fd = -EINVAL;
+        }
         if (fd < 0) {
             while (i-- > 0)
                 close(fds[i]);

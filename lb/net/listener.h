@@ -8,6 +8,7 @@
 struct listener_bind_opts {
     uint32_t sockets; /* how many of the group: one per worker */
     int backlog;
+    bool dgram; /* a UDP socket: bound only; tells the local address of what it receives */
     bool defer_ack;
     uint32_t user_timeout_ms;
     bool beside; /* another process of ours listens there as well: no probe */
@@ -20,9 +21,10 @@ struct listener_bind_opts {
  * 0, or -errno with *out_error (static or thread-local text: what failed and what to do). */
 int listener_bind(const struct addr *addr, const struct listener_bind_opts *opts, int *fds,
                   const char **out_error) WARN_UNUSED;
-/* More sockets for a group (TCP) that is there already, fds[0..sockets-1]; they do not listen yet.
+/* More sockets for a group (TCP, UDP) that is there already, fds[0..sockets-1]; those of TCP do not
+ * listen yet.
  * 0, or -errno: there is none of them. */
-int listener_bind_more(const struct addr *addr, int *fds, uint32_t sockets) WARN_UNUSED;
+int listener_bind_more(const struct addr *addr, bool dgram, int *fds, uint32_t sockets) WARN_UNUSED;
 /* They listen, and get their part of the connections from now on. */
 int listener_listen(int fd, int backlog) WARN_UNUSED;
 /* Closes the group and removes a unix socket's path. */

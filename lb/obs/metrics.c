@@ -9,6 +9,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+const char *udp_drop_name(enum udp_drop d)
+{
+    static const char *const names[UDP_DROPS] = {
+        [UDP_DROP_LEAVING] = "leaving",   [UDP_DROP_LIMIT] = "limit",
+        [UDP_DROP_RESOURCE] = "resource", [UDP_DROP_NO_BACKEND] = "no-backend",
+        [UDP_DROP_FULL] = "full",         [UDP_DROP_REFUSED] = "refused",
+        [UDP_DROP_TOO_LONG] = "too-long", [UDP_DROP_BLOCKED] = "blocked",
+        [UDP_DROP_FAILED] = "failed",
+    };
+    return names[d];
+}
+
 static void sum_add(counter *sum, const counter *c)
 {
     counter_add(sum, counter_get(c));
@@ -58,6 +70,10 @@ void listener_counters_sum(const struct listener_stats *l, struct listener_count
         sum_add(&out->tls_failures, &row->tls_failures);
         sum_add(&out->requests, &row->requests);
         sum_add_all(out->responses, row->responses, RESPONSE_CLASSES);
+        sum_add(&out->dgrams_in, &row->dgrams_in);
+        sum_add(&out->dgrams_out, &row->dgrams_out);
+        sum_add_all(out->dgrams_dropped, row->dgrams_dropped, UDP_DROPS);
+        sum_add(&out->flows_evicted, &row->flows_evicted);
         sum_add(&out->denied_requests, &row->denied_requests);
         sum_add(&out->denied_responses, &row->denied_responses);
         sum_add(&out->intercepted, &row->intercepted);

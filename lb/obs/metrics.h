@@ -33,6 +33,21 @@ static inline enum response_class response_class_of(unsigned status)
                                          : RESPONSES_OTHER;
 }
 
+/* Why a datagram went no further. */
+enum udp_drop {
+    UDP_DROP_LEAVING,    /* of a client without a flow, while the listener is being closed */
+    UDP_DROP_LIMIT,      /* limits.connections or limits.per_source */
+    UDP_DROP_RESOURCE,   /* no memory, no descriptor */
+    UDP_DROP_NO_BACKEND, /* none is usable */
+    UDP_DROP_FULL,       /* all backends have max_connections flows */
+    UDP_DROP_REFUSED,    /* the backend cannot be reached, nor another one */
+    UDP_DROP_TOO_LONG,   /* for the way that it would have to take */
+    UDP_DROP_BLOCKED,    /* the socket's buffer was full */
+    UDP_DROP_FAILED,     /* sending failed in another way */
+    UDP_DROPS,
+};
+const char *udp_drop_name(enum udp_drop d); /* "leaving", "limit", ... */
+
 /* Of a listener (FRONTEND row). */
 struct listener_counters {
     alignas(CACHE_LINE) counter sessions; /* accepted and admitted */
@@ -49,6 +64,10 @@ struct listener_counters {
     counter intercepted;                       /* answered by sluice itself on purpose */
     counter client_aborts, server_aborts;
     counter internal_errors;
+    /* Mode udp; a session is a flow. */
+    counter dgrams_in, dgrams_out; /* from and to clients */
+    counter dgrams_dropped[UDP_DROPS];
+    counter flows_evicted; /* quiet longest when udp.flows was reached */
 };
 
 /* Of a backend, and (same shape, what belongs to no single backend) of a pool. */

@@ -133,7 +133,10 @@ void acceptor_new(struct proxy *p, struct proxy_listener *l, int fd, uint32_t bi
     timer_init(&a->resume, on_resume);
     list_init(&a->node);
     list_push_back(&p->acceptors, &a->node);
-    resume(a);
+    if (l->conf->mode == MODE_UDP)
+        udp_open(a);
+    else
+        resume(a);
 }
 
 void acceptor_move(struct acceptor *a, struct proxy_listener *to)
@@ -145,6 +148,8 @@ void acceptor_move(struct acceptor *a, struct proxy_listener *to)
     a->listener = proxy_hold(a->proxy, to);
     a->row = &to->stats->rows[a->proxy->worker];
     proxy_release(a->proxy, old);
+    if (a->udp != NULL)
+        udp_moved(a);
 }
 
 void acceptor_stop(struct acceptor *a)
@@ -152,6 +157,10 @@ void acceptor_stop(struct acceptor *a)
     if (a->stopping)
         return;
     a->stopping = true;
+    if (a->udp != NULL) {
+        udp_close(a);
+        return;
+    }
     timer_stop(&a->proxy->loop->timers, &a->resume);
     if (a->op.armed)
         io_cancel(a->proxy->loop->io, &a->op);

@@ -11,7 +11,7 @@
 
 struct listener_conf {
     char *name;
-    enum pool_mode mode; /* MODE_TCP: pool; MODE_HTTP: http, and pool is not used */
+    enum pool_mode mode; /* MODE_HTTP: http, and pool is not used; else pool */
     struct http_listener_conf http;
     struct addr_spec *binds;
     char **bind_texts;
@@ -23,6 +23,11 @@ struct listener_conf {
      * the hello is looked at and passed on unchanged. No host stands in two rules. */
     struct sni_rule *sni;
     uint32_t n_sni;
+    struct {
+        uint32_t timeout_ms;         /* of a quiet flow */
+        uint32_t responses;          /* to each datagram; 0: not known */
+        uint32_t flows;              /* of one socket */
+    } udp;                           /* mode udp */
     enum proxy_proto proxy_protocol; /* PROXY_OFF: not accepted */
     struct addr_net *proxy_from;     /* empty: from anybody */
     uint32_t n_proxy_from;

@@ -95,6 +95,7 @@ void proxy_free(struct proxy **proxy)
     slab_fini(&p->prefaces);
     http_fini(p);
     flight_free(&p->flight);
+    udp_fini(p);
     free(p);
     *proxy = NULL;
 }
@@ -260,7 +261,7 @@ uint32_t proxy_sessions(const struct proxy *p)
 bool proxy_stopped(const struct proxy *p)
 {
     return p->n_sessions == 0 && list_empty(&p->acceptors) && !list_linked(&p->reaper.node) &&
-           h2_conns_stopped(&p->h2) && conn_cache_stopped(&p->cache);
+           udp_closed(p) && h2_conns_stopped(&p->h2) && conn_cache_stopped(&p->cache);
 }
 
 void proxy_end_all(struct proxy *p, enum session_end why)

@@ -65,6 +65,9 @@ struct proxy_shared {
     _Atomic(struct proxy *) *proxies;
     uint32_t n_workers;
     struct tls_contexts **tls; /* by worker; NULL: no listener and no pool has TLS */
+    /* Set before the workers stop accepting: another process has the same sockets, and answers whom
+     * it reads of. */
+    _Atomic bool handed_over;
     /* Client connections at most; accepting pauses there. 0: no limit. */
     _Atomic uint32_t max_connections;
     alignas(CACHE_LINE) _Atomic uint32_t connections; /* now */

@@ -25,6 +25,7 @@ struct acceptor {
     int fd;
     uint16_t port; /* that clients have connected to; 0: a unix socket */
     bool stopping;
+    struct udp_door *udp; /* mode udp: its flows; else NULL */
 };
 
 struct h2_shared;
@@ -55,6 +56,7 @@ struct proxy {
     struct list all;           /* sessions */
     struct list closing;       /* sessions that only wait to be freed, at the end of the turn */
     struct loop_task reaper;
+    struct udp_env *udp; /* NULL: no listener of mode udp yet */
     struct list acceptors;
     struct rng rng;
     struct flight *flight;
@@ -101,6 +103,14 @@ void tcp_session_start(struct proxy *p, struct acceptor *a, int fd);
 /* http_session.c: sessions of mode http (http_session.h). Takes the descriptor over as above. */
 size_t http_session_size(void);
 void http_session_start(struct proxy *p, struct acceptor *a, int fd);
+
+/* udp_door.c: sockets of mode udp (udp_priv.h) */
+void udp_open(struct acceptor *a);
+/* New clients are turned away; it is freed with its last flow. */
+void udp_close(struct acceptor *a);
+void udp_moved(struct acceptor *a);     /* another listener has it */
+bool udp_closed(const struct proxy *p); /* none of those lives on */
+void udp_fini(struct proxy *p);
 
 /* h2_session.c */
 void h2_init(struct proxy *p);

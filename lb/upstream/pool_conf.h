@@ -28,7 +28,7 @@ struct backend_conf {
     int line;
 };
 
-enum pool_mode { MODE_TCP, MODE_HTTP };
+enum pool_mode { MODE_TCP, MODE_HTTP, MODE_UDP };
 
 /* What its backends speak, mode http. */
 enum pool_protocol {

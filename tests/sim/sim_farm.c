@@ -107,7 +107,9 @@ void farm_start(struct farm *f)
     if (f->contexts != NULL)
         f->shared.tls = &f->contexts;
     f->proxy = proxy_new(&f->loop, &f->shared, 0, &f->counters);
-    proxy_listen(f->proxy, &f->listener, sim_listen(f->sim, &f->front.sa, f->front.len), 0);
+    int fd = f->listener_conf.mode == MODE_UDP ? sim_dgram_bind(f->sim, &f->front.sa, f->front.len)
+                                               : sim_listen(f->sim, &f->front.sa, f->front.len);
+    proxy_listen(f->proxy, &f->listener, fd, 0);
 }
 
 static void print_session(void *arg, const struct proxy_session_view *v)

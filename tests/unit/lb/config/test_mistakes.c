@@ -106,11 +106,10 @@ static const struct mistake mistakes[] = {
      ERR(1, "drain.zzzzzzzz: found an unknown setting, expected delay or deadline")},
     {"a setting of a version to come", "hardening = { };\n" POOL LISTENER,
      ERR(1, "hardening: found a setting that is not available in this version yet")},
-    {"a mode of a version to come",
-     "pools = ( { name = \"app\"; mode = \"udp\"; backends = ( { name = "
+    {"a mode that is none",
+     "pools = ( { name = \"app\"; mode = \"sctp\"; backends = ( { name = "
      "\"a\"; address = \"127.0.0.1:1\"; } ); } );\n" LISTENER,
-     ERR(1, "pools[app].mode: found \"udp\", which is not available in this version yet, expected "
-            "\"http\" or \"tcp\"")},
+     ERR(1, "pools[app].mode: found \"sctp\", expected \"http\", \"tcp\" or \"udp\"")},
     {"a protocol that is none", HTTP_POOL_WITH("protocol = \"fastcg\";") HTTP_LISTENER,
      ERR(2, "pools[app].protocol: found \"fastcg\", expected \"http1\", \"http2\", \"fastcgi\", "
             "\"uwsgi\" or \"scgi\" (did you mean \"fastcgi\"?)")},
@@ -128,7 +127,7 @@ static const struct mistake mistakes[] = {
      ERR(2, "pools[app].hash.key: found a key of requests, expected \"source\" in mode \"tcp\"")},
     {"a missing mode",
      POOL "listeners = (\n { name = \"web\"; bind = \"127.0.0.1:80\"; pool = \"app\"; } );",
-     ERR(3, "listeners[web].mode: not found, expected \"http\" or \"tcp\"")},
+     ERR(3, "listeners[web].mode: not found, expected \"http\", \"tcp\" or \"udp\"")},
     {"a missing name",
      POOL "listeners = (\n { mode = \"tcp\"; bind = \"127.0.0.1:80\"; pool = \"app\"; } );",
      ERR(3,
@@ -298,7 +297,7 @@ static const struct mistake mistakes[] = {
      "1;}}}}}}}}}}}}}}}};\n",
      ERR(1, "q: found an unknown setting, expected workers, io, pin, user, group, "
             "state_file, state_max_age, encoded_slash, "
-            "stats, log, drain, limits, resolver, timeouts, pools, listeners or tests")
+            "stats, admin, log, drain, limits, resolver, timeouts, pools, listeners or tests")
          ERR(1, "listeners: not found, expected a list of groups: ( { ... }, { ... } )")},
     {"groups one deeper than that",
      "a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = "
@@ -406,9 +405,11 @@ static const struct mistake mistakes[] = {
      "\"127.0.0.1:2\"; }\n ); }\n);\n",
      ERR(1, "workers: found 300, expected a whole number from 0 to 256")
          ERR(2, "drain.dealy: found an unknown setting (did you mean \"delay\"?)") ERR(
-             5, "listeners[web].pool: found \"ap\", which is no pool, expected the name of one "
-                "(did you mean \"app\"?)") ERR(8, "pools[app].mode: found \"tpc\", expected "
-                                                  "\"http\" or \"tcp\" (did you mean \"tcp\"?)")
+             5,
+             "listeners[web].pool: found \"ap\", which is no pool, expected the name of one "
+             "(did you mean \"app\"?)") ERR(8,
+                                            "pools[app].mode: found \"tpc\", expected "
+                                            "\"http\", \"tcp\" or \"udp\" (did you mean \"tcp\"?)")
              ERR(9,
                  "pools[app].backends[a].weight: found 1000, expected a whole number from 0 to 256")
                  ERR(10, "pools[app].backends[a].name: found \"a\" a second time, expected a name "
@@ -441,9 +442,8 @@ static const struct mistake warnings[] = {
              "\"http\", \"fastcgi\", \"uwsgi\" or \"scgi\"")},
     {"warning: bytes that no check sends",
      POOL_WITH("health = { type = \"http\"; send = \"x\"; };") LISTENER,
-     WARN(
-         2,
-         "pools[app].health.send: found \"x\", which has no effect without health.type = \"tcp\"")},
+     WARN(2, "pools[app].health.send: found \"x\", which has no effect without health.type = "
+             "\"tcp\" or \"udp\"")},
     {"warning: a port that no check uses",
      POOL_WITH("health = { type = \"none\"; port = 9; };") LISTENER,
      WARN(2, "pools[app].health.port: found 9, which has no effect without a health.type other "
