@@ -5,13 +5,13 @@ from applications import *
 STACKS = os.path.join(ROOT, "build", "stacks-node", "node_modules")  # scripts/setup.sh stacks fills it
 
 
-def node(t, script, name):
+def node(t, script, name, **env):
     for package in ("ws", script.removesuffix(".js")):
         check(package == "http" or os.path.isdir(os.path.join(STACKS, package)),
               "the npm package %s is not in build/stacks-node: run scripts/setup.sh stacks" % package)
     address = t.address()
     return Server(t, name, ["node", os.path.join(HERE, "node", script), address[0], str(address[1])], address,
-                  env={"NODE_PATH": STACKS, "APP_NAME": name})
+                  env={"NODE_PATH": STACKS, "APP_NAME": name, **env})
 
 
 def site(t, script):

@@ -30,7 +30,7 @@ def test_flask_by_gunicorn(t):
     site = Site(t, "gunicorn.conf", [gunicorn(t, "one", "flask_app", t.address()),
                                      gunicorn(t, "two", "flask_app", t.path("two.sock"))])
     goes_through_everything(site, websockets=False)
-    survives_a_kill(site, websockets=False)
+    survives_a_kill(site, websockets=False, two_writes=True)
 
 
 def test_django_by_gunicorn(t):
@@ -38,14 +38,14 @@ def test_django_by_gunicorn(t):
     site = Site(t, "gunicorn.conf", [gunicorn(t, "one", "django_app", t.address()),
                                      gunicorn(t, "two", "django_app", t.path("two.sock"))])
     goes_through_everything(site, websockets=False)
-    survives_a_kill(site, websockets=False)
+    survives_a_kill(site, websockets=False, two_writes=True)
 
 
 def test_fastapi_by_uvicorn(t):
     want("fastapi, websockets")
     site = Site(t, "uvicorn.conf", [uvicorn(t, "one", t.address()), uvicorn(t, "two", t.path("two.sock"))])
     goes_through_everything(site)
-    survives_a_kill(site)
+    survives_a_kill(site, two_writes=True)
 
 
 def test_flask_by_uwsgi_in_http(t):
@@ -54,4 +54,4 @@ def test_flask_by_uwsgi_in_http(t):
         uwsgi(t, name, kind="http11-socket", address=address, module="flask_app", more=("--threads", "4"))
         for name, address in (("one", t.address()), ("two", t.path("two.sock")))])
     goes_through_everything(site, websockets=False)
-    survives_a_kill(site, websockets=False)
+    survives_a_kill(site, websockets=False, two_writes=True)

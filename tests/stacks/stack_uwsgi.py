@@ -88,7 +88,7 @@ def test_an_application_that_is_mounted_sees_its_own_paths(t):
 
 def test_a_killed_instance_costs_no_request(t):
     site = Site(t)
-    kill_and_restart(site.front, site.servers, site.sluice, "app", ["a", "b"])
+    kill_and_restart(site.front, site.servers, site.sluice, "app", ["a", "b"], two_writes=True)
 
 
 def test_a_head_that_the_protocol_cannot_carry_is_refused(t):

@@ -2,6 +2,7 @@
 // framework has found who asks, and a WebSocket at /ws that echoes (package ws, beside any of them).
 'use strict';
 const crypto = require('node:crypto');
+const fs = require('node:fs');
 const { Readable } = require('node:stream');
 const { WebSocketServer } = require('ws');
 
@@ -26,11 +27,11 @@ exports.big = (n) => Readable.from((function* () {
   for (let i = 0; i < n; i++) yield Buffer.alloc(65536, 97 + i % 26);
 })());
 
-// Three server-sent events; each comes when the client may have had the one before.
-exports.events = () => Readable.from((async function* () {
+// Three server-sent events; the one after I comes when the file GATE.I is there: its client has had I.
+exports.events = (gate) => Readable.from((async function* () {
   for (let i = 1; i <= 3; i++) {
     yield `id: ${i}\ndata: event ${i}\n\n`;
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    while (i < 3 && !fs.existsSync(`${gate}.${i}`)) await new Promise((go) => setTimeout(go, 10));
   }
 })());
 

@@ -5,7 +5,7 @@ const express = require('express');
 const common = require('./common.js');
 
 const app = express();
-app.set('trust proxy', 'loopback');
+app.set('trust proxy', process.env.TRUST || 'loopback');
 app.use((req, res, next) => {
   res.set('X-Instance', common.name);
   next();
@@ -14,8 +14,9 @@ app.post('/upload', async (req, res) => res.send(await common.receive(req)));
 app.get('/big', (req, res) => common.big(Number(req.query.n)).pipe(res));
 app.get('/events', (req, res) => {
   res.set('Content-Type', 'text/event-stream');
-  common.events().pipe(res);
+  common.events(req.query.gate).pipe(res);
 });
 app.use((req, res) =>
-  res.send(common.text({ client: req.ip, scheme: req.protocol, host: req.get('host') })));
+  res.send(common.text({ client: req.ip, scheme: req.protocol, host: req.get('host'),
+    cf: req.get('cf-connecting-ip') || '-' })));
 common.listen(http.createServer(app));

@@ -16,7 +16,8 @@ app.addHook('onRequest', async (req, reply) => {
 });
 app.post('/upload', async (req) => common.receive(req.raw));
 app.get('/big', (req, reply) => reply.send(common.big(Number(req.query.n))));
-app.get('/events', (req, reply) => reply.type('text/event-stream').send(common.events()));
+app.get('/events', (req, reply) =>
+  reply.type('text/event-stream').send(common.events(req.query.gate)));
 app.get('/*', async (req) =>
   common.text({ client: req.ip, scheme: req.protocol, host: req.headers.host }));
 app.ready().then(() => common.listen(server));

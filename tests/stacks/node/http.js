@@ -12,7 +12,7 @@ const server = http.createServer(async (req, res) => {
     common.big(Number(url.searchParams.get('n'))).pipe(res);
   } else if (url.pathname === '/events') {
     res.setHeader('Content-Type', 'text/event-stream');
-    common.events().pipe(res);
+    common.events(url.searchParams.get('gate')).pipe(res);
   } else {
     // Only sluice can connect, so the last address is the one that it saw; its checks have none.
     const from = req.headers['x-forwarded-for'] || '';

@@ -14,7 +14,7 @@ app.use(async (ctx) => {
     ctx.body = common.big(Number(ctx.query.n));
   } else if (ctx.path === '/events') {
     ctx.type = 'text/event-stream';
-    ctx.body = common.events();
+    ctx.body = common.events(ctx.query.gate);
   } else {
     ctx.body = common.text({ client: ctx.ip, scheme: ctx.protocol, host: ctx.host });
   }

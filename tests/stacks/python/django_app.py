@@ -45,10 +45,13 @@ def big(request):
 
 
 def events(request):
+    gate = request.GET["gate"]
+
     def produce():
         for i in (1, 2, 3):
             yield "id: %d\ndata: event %d\n\n" % (i, i)
-            time.sleep(0.1)
+            while i < 3 and not os.path.exists("%s.%d" % (gate, i)):
+                time.sleep(0.01)
     return StreamingHttpResponse(produce(), content_type="text/event-stream")
 
 

@@ -34,11 +34,12 @@ async def big(n: int):
 
 
 @application.get("/events")
-async def events():
+async def events(gate: str):
     async def produce():
         for i in (1, 2, 3):
             yield "id: %d\ndata: event %d\n\n" % (i, i)
-            await asyncio.sleep(0.1)
+            while i < 3 and not os.path.exists("%s.%d" % (gate, i)):
+                await asyncio.sleep(0.01)
     return StreamingResponse(produce(), media_type="text/event-stream")
 
 

@@ -39,8 +39,11 @@ def big():
 
 @application.get("/events")
 def events():
+    gate = request.args["gate"]
+
     def produce():
         for i in (1, 2, 3):
             yield "id: %d\ndata: event %d\n\n" % (i, i)
-            time.sleep(0.1)
+            while i < 3 and not os.path.exists("%s.%d" % (gate, i)):
+                time.sleep(0.01)
     return Response(produce(), mimetype="text/event-stream")
