@@ -97,6 +97,11 @@ if [[ $level == stacks ]]; then
     want python3-prometheus-client file /usr/lib/python3/dist-packages/prometheus_client
     want zsh cmd zsh
     want passwd cmd useradd
+    want nginx cmd nginx
+    want libnginx-mod-stream file /usr/lib/nginx/modules/ngx_stream_module.so
+    want apache2 cmd apache2
+    want haproxy cmd haproxy
+    want caddy cmd caddy
     want python3-flask file /usr/lib/python3/dist-packages/flask
     want python3-django file /usr/lib/python3/dist-packages/django
     want python3-fastapi file /usr/lib/python3/dist-packages/fastapi
