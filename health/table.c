@@ -416,6 +416,7 @@ static void start_afresh(struct backend_table *t, struct backend_slot *s, const 
     s->initial_weight = 1;
     s->maint_reason[0] = '\0';
     s->admin_reason[0] = '\0';
+    memset(&s->said, 0, sizeof(s->said));
     slot_set_info(s, &info);
     atomic_store_explicit(&s->word, backend_word_pack(w), memory_order_release);
 }

@@ -127,7 +127,14 @@ struct backend_slot {
     _Atomic uint32_t sequence; /* seqlock of info */
     _Atomic uint32_t refs;     /* of the checker: a removed slot waits for them */
     _Atomic uint64_t info_words[BACKEND_INFO_WORDS]; /* see slot_info() */
-    /* Control thread only: why its name does not resolve, and why an admin took it out. */
+    /* Control thread only: what the configuration, with its overlay, says; what is in force can
+     * be another value, set at run time. */
+    struct {
+        uint32_t weight, max_connections;
+        uint8_t state;    /* enum admin_state */
+        uint64_t address; /* hash of its text */
+    } said;
+    /* Likewise: why its name does not resolve, and why an admin took it out. */
     char maint_reason[LIMIT_MAINT_REASON + 1];
     char admin_reason[LIMIT_MAINT_REASON + 1];
 };

@@ -122,6 +122,8 @@ struct admin_ops {
                         void (*done)(void *arg, bool good, const char *text), void *arg);
     void (*remove_backend)(void *ctx, struct str pool, struct str name,
                            void (*done)(void *arg, bool good, const char *text), void *arg);
+    /* `save`: false when it could not. */
+    bool (*save)(void *ctx, struct strbuf *answer);
     /* Asks over() now and then; calls done when it said yes, after ms, or when the process ends. */
     void (*wait)(void *ctx, uint64_t ms, bool (*over)(void *arg),
                  void (*done)(void *arg, bool in_time), void *arg);

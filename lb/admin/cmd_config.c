@@ -7,6 +7,16 @@ void cmd_config_show_diff(struct command *c)
     c->env->ops->diff(c->env->ops->ctx, c->out);
 }
 
+void cmd_config_save(struct command *c)
+{
+    struct strbuf answer = {0};
+    bool good = c->env->ops->save(c->env->ops->ctx, &answer);
+
+    strbuf_add_str(c->out, strbuf_str(&answer));
+    c->severity = good ? SEVERITY_INFO : SEVERITY_ERROR;
+    strbuf_fini(&answer);
+}
+
 struct reload_answer {
     struct late_answer late; /* first: freed as one */
 };

@@ -149,7 +149,7 @@ void commands_unknown(struct command *c);
 
 command_fn cmd_show_info, cmd_show_stat, cmd_show_servers_state, cmd_show_servers_conn;
 command_fn cmd_show_ssl_cert, cmd_show_ssl_expiry;
-command_fn cmd_config_reload, cmd_config_show_diff, cmd_config_handoff;
+command_fn cmd_config_reload, cmd_config_save, cmd_config_show_diff, cmd_config_handoff;
 command_fn cmd_show_routes, cmd_show_latency, cmd_show_refused, cmd_show_udp;
 command_fn cmd_server_enable, cmd_server_disable, cmd_server_enable_health,
     cmd_server_disable_health, cmd_server_set, cmd_server_get_weight, cmd_server_set_weight;

@@ -27,6 +27,8 @@ static const struct command_row rows[] = {
      "lower the level of the current session to operator"},
     {"reload", "", ADMIN, cmd_config_reload,
      "read the configuration again and put it in force, or say what is wrong with it"},
+    {"save", "", ADMIN, cmd_config_save,
+     "write what was changed at run time to the overlay file, for the next start"},
     {"set maxconn server", "<bk>/<srv> <n>", ADMIN, cmd_runtime_set_maxconn,
      "change how many connections a server gets at the same time (0: no limit)"},
     {"set server", "<bk>/<srv> [opts]", ADMIN, cmd_server_set,

@@ -712,6 +712,7 @@ void check_conf(struct conf_own *own, const config_setting_t *root, struct probl
                       .problems = problems,
                       .pool_used = xcalloc(conf->n_pools + 1, sizeof(bool))};
 
+    conf->overlay = check_absolute(&c, conf->overlay);
     check_drain(&c);
     check_totals(&c);
     check_pool_names(&c);

@@ -63,6 +63,7 @@ struct conf {
     struct {
         uint32_t delay_ms, deadline_ms;
     } drain;
+    char *overlay;            /* its path; NULL: none */
     uint32_t max_connections; /* of the process; 0: by the limits found at start */
     struct pool_conf *pools;
     uint32_t n_pools;

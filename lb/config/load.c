@@ -11,6 +11,7 @@
 #include "lb/config/check_priv.h"
 #include "lb/config/conf_own.h"
 #include "lb/config/env.h"
+#include "lb/config/overlay.h"
 #include "lb/config/problems.h"
 #include "lb/config/scan.h"
 #include "lb/config/schema.h"
@@ -143,6 +144,24 @@ struct conf *conf_load_backend(const char *name, const char *text,
         conf_free(&result);
     else
         *out_backend = b;
+    return result;
+}
+
+struct conf *overlay_read(const char *path, const char *text, struct overlay *out,
+                          struct strbuf *errors)
+{
+    struct load l;
+    config_t cfg;
+
+    begin(&l);
+    struct conf *result = &l.own->conf;
+    config_init(&cfg);
+    bool readable = text != NULL ? conf_source_set(&l.source, path, str_of(text), &l.problems)
+                                 : conf_source_read(&l.source, path, &l.problems);
+    if (readable && parse(&l, &cfg))
+        load_group(&l, config_root_setting(&cfg), SCHEMA_OVERLAY, out);
+    if (end(&l, &cfg, errors) > 0)
+        conf_free(&result);
     return result;
 }
 
@@ -385,6 +404,11 @@ static void store_place(struct load *l, const char *path, void *object, uint32_t
     } else if (strcmp(path, "listeners.sni") == 0) {
         ((struct sni_rule *)object)->file = place.file;
         ((struct sni_rule *)object)->line = (int)place.line;
+    } else if (strcmp(path, SCHEMA_OVERLAY ".backends") == 0) {
+        struct overlay_entry *e = object;
+        overlay_entry_init(e);
+        e->b.file = place.file;
+        e->b.line = (int)place.line;
     } else if (strcmp(path, "tests") == 0) {
         ((struct conf_test *)object)->file = place.file;
         ((struct conf_test *)object)->line = (int)place.line;

@@ -167,6 +167,18 @@ const struct schema_row schema_rows[] = {
      .def = "refuse",
      KEEP(conf_own, keep_encoded_slash),
      .help = "What becomes of requests with %2F or %5C in their path: refuse answers 400."},
+    {.path = "overlay",
+     .type = SCHEMA_STRING,
+     OWN,
+     .min = 1,
+     .max = 4096,
+     .check = text_has_no_nul,
+     .expected = "the path of a file",
+     KEEP(conf, overlay),
+     .absent = "changes at run time are forgotten when the process ends",
+     .example = "/var/lib/sluice/overlay.conf",
+     .help = "Where `save` on the stats socket writes what was changed at run time, and where it is "
+             "read behind this file at start and reload."},
 
     {.path = "stats",
      .type = SCHEMA_GROUPS,
@@ -2744,7 +2756,7 @@ const size_t schema_n = ARRAY_LEN(schema_rows);
 
 /* Settings of the design that later versions bring: told apart from typing errors. */
 static const char *const later_paths[] = {
-    "admin.tls", "overlay", "hardening", "listeners.routes.files",
+    "admin.tls", "hardening", "listeners.routes.files",
 };
 
 /* The part of path behind `parent.`, or NULL when path is not directly below it. */
@@ -2760,18 +2772,34 @@ static const char *below(const char *path, const char *parent)
     return strchr(path, '.') == NULL ? path : NULL;
 }
 
+/* The table that a path is in, and its end. */
+static const struct schema_row *table_of(const char *path, const struct schema_row **out_end)
+{
+    if (strncmp(path, SCHEMA_OVERLAY, strlen(SCHEMA_OVERLAY)) == 0) {
+        *out_end = schema_overlay_rows + schema_overlay_n;
+        return schema_overlay_rows;
+    }
+    *out_end = schema_rows + schema_n;
+    return schema_rows;
+}
+
 /* Rows of thousands of routes are looked for, so only those behind the parent's are looked at. */
 const struct schema_row *schema_next(const char *parent, const struct schema_row *after)
 {
-    const struct schema_row *row = after != NULL ? after + 1 : schema_rows;
+    const struct schema_row *end, *row = table_of(parent, &end);
     size_t len = strlen(parent);
 
-    if (after == NULL && len > 0) {
-        while (row < schema_rows + schema_n && row->path != parent)
+    if (after != NULL) {
+        row = after + 1;
+    } else if (len > 0) {
+        const struct schema_row *first = row;
+        while (row < end && row->path != parent)
             row++;
-        row = row < schema_rows + schema_n ? row + 1 : schema_at(parent) + 1;
+        for (row = row < end ? row : first; strcmp(row->path, parent) != 0; row++)
+            sl_assert(row + 1 < end);
+        row++;
     }
-    for (; row < schema_rows + schema_n; row++) {
+    for (; row < end; row++) {
         if (len > 0 && (strncmp(row->path, parent, len) != 0 || row->path[len] != '.'))
             return NULL;
         if (below(row->path, parent) != NULL)
@@ -2791,11 +2819,11 @@ const struct schema_row *schema_find(const char *parent, struct str name)
 
 const struct schema_row *schema_at(const char *path)
 {
-    const struct schema_row *row = schema_rows;
+    const struct schema_row *end, *row = table_of(path, &end);
 
-    while (row < schema_rows + schema_n && strcmp(row->path, path) != 0)
+    while (row < end && strcmp(row->path, path) != 0)
         row++;
-    sl_assert(row < schema_rows + schema_n);
+    sl_assert(row < end);
     return row;
 }
 

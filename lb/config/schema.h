@@ -97,6 +97,11 @@ struct schema_row {
 extern const struct schema_row schema_rows[];
 extern const size_t schema_n;
 
+/* The overlay is a file of its own: its rows are behind this path, in a table of their own. */
+#define SCHEMA_OVERLAY "overlay:"
+extern const struct schema_row schema_overlay_rows[];
+extern const size_t schema_overlay_n;
+
 /* Settings of `parent` ("" for the top, else the path of a row) are found in table order: start
  * with NULL. The rows below a group stand right behind it. */
 const struct schema_row *schema_next(const char *parent, const struct schema_row *after);

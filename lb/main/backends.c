@@ -2,6 +2,7 @@
 #include "lb/main/backends.h"
 
 #include "health/checker.h"
+#include "lb/base/hash.h"
 #include "lb/base/log.h"
 #include "lb/config/conf.h"
 #include "lb/main/checker_thread.h"
@@ -103,6 +104,15 @@ enum admin_state backends_state(const struct backend_slot *s)
     return admin & ADMIN_FDRAIN ? BACKEND_DRAIN : BACKEND_READY;
 }
 
+void backends_running(const struct pool_member *m, struct backend_conf *out)
+{
+    *out = *m->conf;
+    out->weight = slot_word(m->slot).set_weight;
+    out->max_connections = atomic_load(&m->slot->max_connections);
+    out->state = backends_state(m->slot);
+    out->reason = m->slot->admin_reason[0] != '\0' ? m->slot->admin_reason : NULL;
+}
+
 bool backends_address_set(const struct pool_member *m)
 {
     const struct addr *now = atomic_load(&m->slot->address);
@@ -153,7 +163,7 @@ void backends_settle(struct backends_changes *out, const struct backend_slot *s,
     else if (was != is && now != was && now != is)
         snprintf(what, sizeof(what),
                  "%s is %u as the file says now, in place of %u set at run time", name, is, now);
-    else if (was != is)
+    else if (was != is && now != is)
         snprintf(what, sizeof(what), "%s is %u, was %u", name, is, was);
     else
         return;
@@ -165,7 +175,7 @@ static void settle_address(struct process *p, struct backends_changes *out, stru
 {
     char what[320];
 
-    if (strcmp(was->address_text, is->address_text) == 0) {
+    if (s->said.address == hash_bytes(is->address_text, strlen(is->address_text), 0)) {
         if (is_name(is))
             resolve_keep(p->resolve, s, is);
         return;
@@ -181,6 +191,14 @@ static void settle_address(struct process *p, struct backends_changes *out, stru
         slot_set_address(p->table, s, &is->address.addr);
 }
 
+void backends_said(struct backend_slot *s, const struct backend_conf *b)
+{
+    s->said.weight = b->weight;
+    s->said.max_connections = b->max_connections;
+    s->said.state = (uint8_t)b->state;
+    s->said.address = hash_bytes(b->address_text, strlen(b->address_text), 0);
+}
+
 static bool same_reason(const char *a, const char *b)
 {
     return strcmp(a != NULL ? a : "", b != NULL ? b : "") == 0;
@@ -189,24 +207,24 @@ static bool same_reason(const char *a, const char *b)
 static void settle_state(struct backends_changes *out, struct backend_slot *s,
                          const struct backend_conf *was, const struct backend_conf *is)
 {
-    enum admin_state now = backends_state(s);
+    enum admin_state now = backends_state(s), said = (enum admin_state)s->said.state;
     const char *name = backends_state_name(is->state), *before = backends_state_name(now);
     char what[160];
 
-    if (was->state == is->state && now != was->state)
+    if (said == is->state && now != said)
         snprintf(what, sizeof(what),
                  "state stays %s as set at run time; the file says %s as before", before, name);
-    else if (was->state != is->state && now != was->state && now != is->state)
+    else if (said != is->state && now != said && now != is->state)
         snprintf(what, sizeof(what),
                  "state is %s as the file says now, in place of %s set at run time", name, before);
-    else if (was->state != is->state)
-        snprintf(what, sizeof(what), "state is %s, was %s", name, backends_state_name(was->state));
+    else if (said != is->state && now != is->state)
+        snprintf(what, sizeof(what), "state is %s, was %s", name, backends_state_name(said));
     else
         what[0] = '\0';
     if (what[0] != '\0')
         backends_tell(out, s, what);
-    if (was->state != is->state || (now == is->state && same_reason(s->admin_reason, was->reason) &&
-                                    !same_reason(was->reason, is->reason)))
+    if (said != is->state || (now == is->state && same_reason(s->admin_reason, was->reason) &&
+                              !same_reason(was->reason, is->reason)))
         backends_set_state(s, is->state, is->reason);
 }
 
@@ -217,17 +235,18 @@ static void change_member(struct process *p, struct backends_changes *out,
     struct backend_slot *s = m->slot;
     bool set;
 
-    backends_settle(out, s, "weight", was->weight, is->weight, slot_word(s).set_weight, &set);
+    backends_settle(out, s, "weight", s->said.weight, is->weight, slot_word(s).set_weight, &set);
     if (set)
         slot_set_weight(s, (uint16_t)is->weight);
     s->initial_weight = (uint16_t)is->weight;
-    backends_settle(out, s, "max_connections", was->max_connections, is->max_connections,
+    backends_settle(out, s, "max_connections", s->said.max_connections, is->max_connections,
                     atomic_load(&s->max_connections), &set);
     if (set)
         atomic_store(&s->max_connections, is->max_connections);
     s->backup = is->backup;
     settle_state(out, s, was, is);
     settle_address(p, out, s, was, is);
+    backends_said(s, is);
 }
 
 /* A new one, or one that comes back while connections of its former life are not over. */
@@ -239,6 +258,7 @@ static void add_member(struct process *p, struct backends_changes *out, const st
     slot_set_admin(s, 0xff, 0);
     s->maint_reason[0] = '\0';
     backends_set_state(s, b->state, b->reason);
+    backends_said(s, b);
     slot_set_weight(s, (uint16_t)b->weight);
     s->initial_weight = (uint16_t)b->weight;
     s->backup = b->backup;

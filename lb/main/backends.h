@@ -23,9 +23,14 @@ void backends_check(struct process *p);
 void backends_set_state(struct backend_slot *s, enum admin_state state, const char *reason);
 /* The state that it has, whoever set it. */
 enum admin_state backends_state(const struct backend_slot *s);
+/* What runs, in place of what was read, but for its address. What it points to is the member's. */
+void backends_running(const struct pool_member *m, struct backend_conf *out);
 /* Whether it has another literal address than it was read with, set at run time. */
 bool backends_address_set(const struct pool_member *m);
 const char *backends_state_name(enum admin_state state); /* as in a file */
+
+/* Notes what the configuration says of a backend by now, whatever is in force. */
+void backends_said(struct backend_slot *s, const struct backend_conf *b);
 
 struct backends_changes {
     uint32_t added, removed, changed;

@@ -93,6 +93,7 @@ static struct backend_slot *take_slot(struct process *p, struct snapshot *s,
     atomic_store_explicit(&slot->max_connections, b->max_connections, memory_order_relaxed);
     slot_set_weight(slot, (uint16_t)b->weight);
     backends_set_state(slot, b->state, b->reason);
+    backends_said(slot, b);
     if (b->address.addr.len != 0)
         slot_set_address(p->table, slot, &b->address.addr);
     s->new_slots[s->n_new_slots++] = slot;

@@ -26,26 +26,30 @@ static void diff_number(struct strbuf *out, const struct pool *pool, const struc
     strbuf_addf(out, "loaded %u, running %u\n", file, running);
 }
 
-static void diff_address(struct strbuf *out, const struct pool *pool, const struct pool_member *m)
+static void diff_address(struct strbuf *out, const struct pool *pool, const struct pool_member *m,
+                         const struct backend_conf *file)
 {
-    const struct addr *running = atomic_load(&m->slot->address);
-    char text[ADDR_TEXT_MAX];
+    char room[ADDR_TEXT_MAX];
+    const char *running = backends_address_set(m)
+                              ? addr_format(atomic_load(&m->slot->address), room)
+                              : m->conf->address_text; /* where a name leads is the resolver's */
 
-    if (!backends_address_set(m))
-        return; /* where a name leads is the resolver's to say */
+    if (strcmp(running, file->address_text) == 0)
+        return;
     begin(out, pool, m, "address");
-    strbuf_addf(out, "loaded %s, running %s\n", m->conf->address_text, addr_format(running, text));
+    strbuf_addf(out, "loaded %s, running %s\n", file->address_text, running);
 }
 
-static void diff_state(struct strbuf *out, const struct pool *pool, const struct pool_member *m)
+static void diff_state(struct strbuf *out, const struct pool *pool, const struct pool_member *m,
+                       const struct backend_conf *file)
 {
     enum admin_state now = backends_state(m->slot);
     const char *reason = m->slot->admin_reason;
 
-    if (now == m->conf->state)
+    if (now == file->state)
         return;
     begin(out, pool, m, "state");
-    strbuf_addf(out, "loaded %s, running %s%s%s\n", backends_state_name(m->conf->state),
+    strbuf_addf(out, "loaded %s, running %s%s%s\n", backends_state_name(file->state),
                 backends_state_name(now), reason[0] != '\0' ? ": " : "", reason);
 }
 
@@ -69,13 +73,14 @@ static void diff_run_time(const struct process *p, struct strbuf *out)
         const struct pool *pool = p->pools[i];
         for (uint32_t j = 0; j < pool->n_members; j++) {
             const struct pool_member *m = &pool->members[j];
-            if (edits_find(p, EDIT_ADD, pool->name, m->conf->name) != NULL)
+            const struct backend_conf *file = edits_of_file(p, pool->name, m->conf->name);
+            if (file == NULL || edits_find(p, EDIT_ADD, pool->name, m->conf->name) != NULL)
                 continue;
-            diff_number(out, pool, m, "weight", m->conf->weight, slot_word(m->slot).set_weight);
-            diff_number(out, pool, m, "max_connections", m->conf->max_connections,
+            diff_number(out, pool, m, "weight", file->weight, slot_word(m->slot).set_weight);
+            diff_number(out, pool, m, "max_connections", file->max_connections,
                         atomic_load(&m->slot->max_connections));
-            diff_address(out, pool, m);
-            diff_state(out, pool, m);
+            diff_address(out, pool, m, file);
+            diff_state(out, pool, m, file);
         }
     }
 }

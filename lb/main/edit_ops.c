@@ -8,6 +8,7 @@
 #include "lb/main/edits.h"
 #include "lb/main/process.h"
 #include "lb/main/reload.h"
+#include "lb/main/save.h"
 #include "lb/main/snapshot.h"
 #include "lb/upstream/pool.h"
 
@@ -224,14 +225,9 @@ static void wait_for(void *ctx, uint64_t ms, bool (*over)(void *arg),
 
 /* ---- show config ---- */
 
-/* What runs, in place of what was read. */
-static void run_values(const struct pool_member *m, struct backend_conf *b)
+static bool save_overlay(void *ctx, struct strbuf *answer)
 {
-    *b = *m->conf;
-    b->weight = slot_word(m->slot).set_weight;
-    b->max_connections = atomic_load(&m->slot->max_connections);
-    b->state = backends_state(m->slot);
-    b->reason = m->slot->admin_reason[0] != '\0' ? m->slot->admin_reason : NULL;
+    return save(ctx, answer);
 }
 
 static void dump_config(void *ctx, struct strbuf *out)
@@ -251,7 +247,7 @@ static void dump_config(void *ctx, struct strbuf *out)
         lists[i] = (struct backend_list){&all[at], pool->n_members};
         for (uint32_t k = 0; k < pool->n_members; k++, at++) {
             const struct addr *now = atomic_load(&pool->members[k].slot->address);
-            run_values(&pool->members[k], &all[at]);
+            backends_running(&pool->members[k], &all[at]);
             if (backends_address_set(&pool->members[k]))
                 all[at].address_text = (char *)addr_format(now, texts[at]);
         }
@@ -272,6 +268,7 @@ void edit_ops_init(struct process *p)
     p->ops.remove_backend = remove_backend;
     p->ops.wait = wait_for;
     p->ops.dump_config = dump_config;
+    p->ops.save = save_overlay;
 }
 
 void edit_ops_stop(struct process *p)

@@ -2,6 +2,7 @@
 #include "lb/admin/commands_manual.h"
 #include "lb/base/str.h"
 #include "lb/config/conf.h"
+#include "lb/config/overlay.h"
 #include "lb/main/conf_tests.h"
 #include "lb/main/ctl.h"
 #include "lb/main/explain.h"
@@ -41,6 +42,19 @@ static struct conf *load(const char *path)
     return conf;
 }
 
+/* It keeps nobody from starting. */
+static void check_overlay(const struct conf *conf, struct strbuf *problems)
+{
+    struct strbuf errors = {0};
+    struct overlay *o = conf->overlay != NULL ? overlay_load(conf->overlay, &errors) : NULL;
+
+    if (o == NULL && errors.len > 0)
+        strbuf_addf(problems, STR_FMT "%s: warning: the overlay would be left out at the start\n",
+                    STR_ARG(errors), conf->overlay);
+    overlay_free(&o);
+    strbuf_fini(&errors);
+}
+
 static int check(const char *path)
 {
     struct conf *conf = load(path);
@@ -48,6 +62,7 @@ static int check(const char *path)
 
     if (conf == NULL)
         return EXIT_FAILED;
+    check_overlay(conf, &problems);
     uint32_t tests = conf->n_tests, failed = conf_tests_run(conf, &problems);
     print_problems(&problems);
     conf_free(&conf);

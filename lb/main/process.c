@@ -460,13 +460,11 @@ static struct snapshot *build_edited(struct process *p, struct conf_held *base,
 static int build(struct process *p)
 {
     struct strbuf errors = {0};
-    struct conf_held *conf = conf_held_new(p->conf, NULL);
 
     p->table = table_new(p->epochs);
     live_init(p);
     state_load(p);
-    struct snapshot *s = build_edited(p, conf, &errors);
-    conf_held_unref(&conf);
+    struct snapshot *s = build_edited(p, p->edits.base, &errors);
     log_lines(LOG_LEVEL_ERROR, &errors);
     strbuf_fini(&errors);
     if (s == NULL)
@@ -683,12 +681,13 @@ int process_run(const struct conf *conf, const char *from, bool is_file, struct 
     struct process *p = xaligned(sizeof(*p));
 
     mallopt(M_TRIM_THRESHOLD, HEAP_TRIM_BYTES);
-    p->conf = conf;
     p->from = from;
     p->reloadable = is_file;
     p->takeover = takeover;
     p->sweep_msg.fn = on_sweep_msg;
     edits_init(p);
+    p->first = edits_start(p, conf);
+    p->conf = p->first->conf;
     list_init(&p->waiters);
     admin_http_init(&p->admin_http);
     reload_init(p);
@@ -709,6 +708,7 @@ int process_run(const struct conf *conf, const char *from, bool is_file, struct 
     if (rc == 0)
         events_log(EVENT_LIFE, LOG_LEVEL_INFO, NULL, "ended");
     finish(p);
+    conf_held_unref(&p->first);
     free(p);
     crash_thread_end();
     return rc == 0 ? EXIT_DONE : EXIT_FAILED;

@@ -76,8 +76,9 @@ struct process {
     struct pool **pools;
     struct listener_stats **listeners;
     struct proxy_listener **proxy_listeners;
-    struct edits edits;    /* between what was read and what is in force */
-    struct reload *reload; /* reload.c's */
+    struct conf_held *first; /* what it started with */
+    struct edits edits;      /* between what was read and what is in force */
+    struct reload *reload;   /* reload.c's */
     struct proxy_shared shared;
     struct worker_counters *worker_rows; /* n_workers */
     const struct io_stats **engines; /* n_workers; each set by its worker before it is `started` */

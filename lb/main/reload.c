@@ -495,8 +495,11 @@ static void run_reload(struct process *p)
 
     tell_reloading(p);
     struct conf_held *base = read_file(p, &errors);
-    struct snapshot *s = base != NULL ? build(p, base, NULL, &errors) : NULL;
+    struct snapshot *s = NULL;
+    if (base != NULL && edits_read(p, base->conf, &errors))
+        s = build(p, base, NULL, &errors);
     if (s == NULL) {
+        edits_rollback(p);
         if (base != NULL)
             conf_held_unref(&base);
         refuse(p, &errors);
@@ -512,6 +515,7 @@ static void run_reload(struct process *p)
     } else if (!plan_tls(p, a, s, &errors) || !bind_new(p, a, s, &errors)) {
         free_adoption(a);
         snapshot_drop(p, &s);
+        edits_rollback(p);
         refuse(p, &errors);
     } else {
         log_errors(&errors); /* warnings */

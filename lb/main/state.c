@@ -64,10 +64,10 @@ static void print_member(const struct pool *pool, const struct pool_member *m, s
     struct backend_word w = slot_word(m->slot);
     struct state_backend b = {
         .oper = w.oper,
-        .conf_admin = (enum state_admin)m->conf->state,
+        .conf_admin = (enum state_admin)m->slot->said.state,
         .admin = (enum state_admin)backends_state(m->slot),
-        .weight = {m->conf->weight, w.set_weight},
-        .max_connections = {m->conf->max_connections, atomic_load(&m->slot->max_connections)},
+        .weight = {m->slot->said.weight, w.set_weight},
+        .max_connections = {m->slot->said.max_connections, atomic_load(&m->slot->max_connections)},
     };
 
     snprintf(b.pool, sizeof(b.pool), "%s", pool->name);
@@ -299,8 +299,14 @@ static void take_edit(struct process *p, const struct state_edit *row, const cha
     } else {
         e = edit_remove(row->pool, row->name, row->text[0] != '\0' ? row->text : NULL);
     }
-    if (e != NULL)
-        list_push_back(&p->edits.list, &e->node);
+    if (e == NULL)
+        return;
+    struct edit *saved = edits_find(p, e->kind, e->pool, e->name); /* the overlay has it too */
+    if (saved != NULL) {
+        saved->replaced = true;
+        e->saved = true;
+    }
+    list_push_back(&p->edits.list, &e->node);
 }
 
 static void take_text(struct process *p, const struct strbuf *text, const char *from, bool fresh)

@@ -296,7 +296,7 @@ static const struct mistake mistakes[] = {
      "q = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = "
      "1;}}}}}}}}}}}}}}}};\n",
      ERR(1, "q: found an unknown setting, expected workers, io, pin, user, group, "
-            "state_file, state_max_age, encoded_slash, "
+            "state_file, state_max_age, encoded_slash, overlay, "
             "stats, admin, log, drain, limits, resolver, timeouts, pools, listeners or tests")
          ERR(1, "listeners: not found, expected a list of groups: ( { ... }, { ... } )")},
     {"groups one deeper than that",
