@@ -66,6 +66,7 @@ if [[ $level == test ]]; then
     want nghttp2-client cmd h2load
     want nghttp2-server cmd nghttpd
     want python3-grpcio file /usr/lib/python3/dist-packages/grpc
+    want dnsmasq-base cmd dnsmasq
     want hatop cmd hatop
     want prometheus-haproxy-exporter cmd prometheus-haproxy-exporter
     want spin cmd spin

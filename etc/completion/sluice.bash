@@ -70,7 +70,7 @@ _sluice() {
             ;;
         top) options="-s --interval --once --help" ;;
         healthcheck) options="-s --help" ;;
-        origin) options="--name --bytes --delay --fail-rate --help" ;;
+        origin) options="--name --bytes --delay --fail-rate --udp --help" ;;
         esac
     fi
     mapfile -t COMPREPLY < <(compgen -W "$options" -- "$cur")

@@ -14,6 +14,7 @@
 #include "lb/io/loop.h"
 #include "lb/main/args.h"
 #include "lb/main/options.h"
+#include "lb/main/origin_udp.h"
 #include "lb/main/signals.h"
 #include "lb/net/addr.h"
 #include "lb/net/listener.h"
@@ -30,7 +31,9 @@
 #define BYTES_MAX      (1u << 30)
 #define ACCEPT_WAIT_MS 100 /* after running out of descriptors */
 
-#define USAGE "usage: sluice origin LISTEN [--name N] [--bytes N] [--delay D] [--fail-rate P]\n"
+#define USAGE                                                                                      \
+    "usage: sluice origin LISTEN [--name N] [--bytes N] [--delay D] [--fail-rate P]\n"             \
+    "       sluice origin --udp LISTEN\n"
 
 struct origin_conf {
     const char *name;
@@ -39,6 +42,7 @@ struct origin_conf {
     bool has_bytes;
     uint32_t delay_ms;
     uint32_t fail_permille;
+    bool udp; /* datagrams are echoed; nothing else */
 };
 
 enum answer { ANSWER_OK, ANSWER_HEALTHY, ANSWER_FAILURE, ANSWER_BAD, ANSWER_TOO_LONG, N_ANSWERS };
@@ -55,6 +59,7 @@ struct origin {
     struct slab slab;
     struct list conns;
     struct op accept;
+    struct echo *echo; /* NULL: connections are accepted */
     struct timer accept_again;
     struct signals signals;
     struct rng rng;
@@ -462,6 +467,8 @@ static void on_signal(void *arg, int signo)
         return;
     o->stopping = true;
     io_cancel(o->loop.io, &o->accept);
+    if (o->echo != NULL)
+        echo_stop(o->echo);
     timer_stop(&o->loop.timers, &o->accept_again);
     list_for_each_safe (it, next, &o->conns) {
         struct conn *c = list_entry(it, struct conn, node);
@@ -512,18 +519,21 @@ static int read_words(int argc, char **argv, struct origin_conf *out)
     const char *name = "origin", *bytes = NULL, *delay = NULL, *fail_rate = NULL, *why;
     char error[ARGS_ERROR_MAX];
     const struct arg_row rows[] = {
-        {"--name", 0, &name, NULL},
-        {"--bytes", 0, &bytes, NULL},
-        {"--delay", 0, &delay, NULL},
-        {"--fail-rate", 0, &fail_rate, NULL},
+        {"--name", 0, &name, NULL},    {"--bytes", 0, &bytes, NULL},
+        {"--delay", 0, &delay, NULL},  {"--fail-rate", 0, &fail_rate, NULL},
+        {"--udp", 0, NULL, &out->udp},
     };
     int words;
 
+    *out = (struct origin_conf){0};
     if (args_parse(rows, ARRAY_LEN(rows), ARGS_MIXED, argc - 1, argv + 1, &words, error) < 0)
         return usage_error(error, NULL);
     if (words != 1)
         return usage_error("one address to listen on is needed", NULL);
-    *out = (struct origin_conf){.name = name, .has_bytes = bytes != NULL};
+    out->name = name;
+    out->has_bytes = bytes != NULL;
+    if (out->udp && (bytes != NULL || delay != NULL || fail_rate != NULL))
+        return usage_error("--udp echoes and has no other options", NULL);
     if (!good_name(name))
         return usage_error("--name takes visible characters without spaces", name);
     if (bytes != NULL && args_size(bytes, BYTES_MAX, &out->bytes) < 0)
@@ -534,6 +544,8 @@ static int read_words(int argc, char **argv, struct origin_conf *out)
         return usage_error("--fail-rate takes a part like 0.25 or 25%", fail_rate);
     if (addr_parse(str_of(argv[1]), false, true, &out->listen, &why) < 0)
         return usage_error(why, argv[1]);
+    if (out->udp && addr_family(&out->listen.addr) == AF_UNIX)
+        return usage_error("--udp takes an address with a port", argv[1]);
     return EXIT_DONE;
 }
 
@@ -547,13 +559,19 @@ static void serve(struct origin *o)
     timer_init(&o->accept_again, on_accept_again);
     rng_seed(&o->rng, io_random(o->loop.io));
     make_answers(o);
-    io_accept(o->loop.io, &o->accept, o->fd);
-    fprintf(stderr, "sluice origin: %s listens on %s (%s)\n", o->conf.name,
+    if (o->conf.udp)
+        o->echo = echo_new(&o->loop, o->fd);
+    else
+        io_accept(o->loop.io, &o->accept, o->fd);
+    fprintf(stderr, "sluice origin: %s %s %s (%s)\n", o->conf.name,
+            o->conf.udp ? "echoes datagrams to" : "listens on",
             addr_format(&o->conf.listen.addr, text), io_engine_name(o->loop.io));
-    while (!o->stopping || o->accept.armed || !list_empty(&o->conns) ||
-           !signals_stopped(&o->signals))
+    while (!o->stopping || o->accept.armed || (o->echo != NULL && !echo_stopped(o->echo)) ||
+           !list_empty(&o->conns) || !signals_stopped(&o->signals))
         sl_assert(loop_turn(&o->loop, -1) >= 0);
     signals_fini(&o->signals);
+    if (o->echo != NULL)
+        echo_free(&o->echo);
     slab_fini(&o->slab);
     free_answers(o);
 }
@@ -564,13 +582,14 @@ int origin_main(int argc, char **argv)
     /* Not io_uring: its ring keeps the sockets of a killed process open for a moment, and a backend
      * that is killed here is to look dead at once. */
     const struct io_conf engine = {.engine = IO_EPOLL};
-    const struct listener_bind_opts opts = {.sockets = 1, .backlog = 4096};
+    struct listener_bind_opts opts = {.sockets = 1, .backlog = 4096};
     const char *why;
     char text[ADDR_TEXT_MAX];
     int err, rc = read_words(argc, argv, &o.conf);
 
     if (rc != EXIT_DONE)
         return rc;
+    opts.dgram = o.conf.udp;
     if (listener_bind(&o.conf.listen.addr, &opts, &o.fd, &why) < 0) {
         fprintf(stderr, "sluice origin: %s: %s\n", addr_format(&o.conf.listen.addr, text), why);
         return EXIT_FAILED;

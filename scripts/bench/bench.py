@@ -192,7 +192,7 @@ class Proxy:
                                             preexec_fn=pinned(PROXY_CORE))
         bench.processes.append(self.process)
         deadline = time.monotonic() + 10
-        while True:
+        while kw.get("mode") != "udp":
             with contextlib.closing(socket.socket()) as s:
                 if s.connect_ex(("127.0.0.1", self.port)) == 0:
                     break
@@ -200,7 +200,7 @@ class Proxy:
                 with open(os.path.join(self.dir, "err")) as f:
                     die("%s does not start: %s" % (name, f.read()[-2000:]))
             time.sleep(0.02)
-        time.sleep(0.2)
+        time.sleep(1 if kw.get("mode") == "udp" else 0.2)
         self.pids = children(self.process.pid)
 
     def write(self, name, text):
@@ -222,6 +222,9 @@ class Proxy:
         if mode == "tcp":
             return [bench.sluice, "-c", self.write("sluice.conf", confs.sluice_conf(
                 engine, self.port, backends, **kw))]
+        if mode == "udp":
+            return [bench.sluice, "-c", self.write("sluice.conf", confs.SLUICE_UDP % {
+                "engine": engine, "port": self.port, "backend": backends[0]})]
         rows = ",\n".join('    { name = "b%d"; address = "%s"; }' % (i, b)
                           for i, b in enumerate(backends))
         tls = confs.SLUICE_TLS % {"dir": self.dir} if self.certificate(bench, mode) else ""
@@ -242,7 +245,7 @@ class Proxy:
     def start_nginx(self, bench, backends, buffer="64k", buffering="on", mode="tcp"):
         servers = " ".join("server %s;" % b for b in backends)
         tls = ""
-        conf = confs.NGINX if mode == "tcp" else confs.NGINX_HTTP
+        conf = {"tcp": confs.NGINX, "udp": confs.NGINX_UDP}.get(mode, confs.NGINX_HTTP)
         if self.certificate(bench, mode):
             tls = " ssl http2"
             conf = conf.replace("http {", "http {\n  ssl_certificate %(dir)s/cert.pem;\n"
@@ -346,8 +349,8 @@ class Bench(secure.Scenarios):
         time.sleep(0.2)
         return "127.0.0.1:%d" % port
 
-    def load(self, proxy, *args, seconds=None):
-        command = [self.tool("load"), "-t", str(seconds or self.seconds)]
+    def load(self, proxy, *args, seconds=None, tool="load"):
+        command = [self.tool(tool), "-t", str(seconds or self.seconds)]
         if proxy.pids:
             command += ["-p", ",".join(map(str, proxy.pids))]
         command += [str(a) for a in args] + ["127.0.0.1:%d" % proxy.port]
@@ -433,6 +436,18 @@ class Bench(secure.Scenarios):
         self.stop(proxies)
         self.keep(prefix(mode) + "small", self.cpu_table(prefix(mode) + "small: 64 connections, 13-byte bodies", rows, "request",
                                           AIMS[mode, "small"]))
+
+    def udp_echo(self):
+        port = free_port()
+        self.processes.append(subprocess.Popen(
+            [self.sluice, "origin", "--udp", "127.0.0.1:%d" % port], stderr=subprocess.DEVNULL,
+            preexec_fn=pinned(LOAD_CORE)))
+        time.sleep(0.5)
+        proxies = self.start(self.sluices() + ["nginx"], ["127.0.0.1:%d" % port], "udp")
+        rows = self.interleave(proxies, "-c", 64, "-b", 64, tool="udp_load")
+        self.stop(proxies)
+        self.keep("udp_echo", self.cpu_table("udp_echo: 64 clients, 64 bytes there and back", rows,
+                                             "echo", "aim: 0.80"))
 
     def bulk(self, mode="tcp"):
         origin = self.origin(MIB)
@@ -607,7 +622,7 @@ class Bench(secure.Scenarios):
         self.keep("checks", out)
 
 
-SCENARIOS = ("small", "bulk", "conn", "latency", "memory", "idle", "pool", "checks",
+SCENARIOS = ("small", "bulk", "conn", "latency", "memory", "idle", "pool", "checks", "udp_echo",
              "http_small", "http_bulk", "http_conn", "http_latency", "http_memory", "http_uploads",
              "http_user") + secure.SCENARIOS
 

@@ -50,6 +50,27 @@ stream {
 }
 """
 
+SLUICE_UDP = """workers = 1;
+io = "%(engine)s";
+log = { level = "warn"; access = "off"; };
+pools = ( { name = "app"; mode = "udp"; backends = ( { name = "b"; address = "%(backend)s"; } ); } );
+listeners = ( { name = "front"; mode = "udp"; bind = "127.0.0.1:%(port)d"; pool = "app"; } );
+"""
+
+NGINX_UDP = """worker_processes 1;
+daemon off;
+pid %(dir)s/nginx.pid;
+error_log %(dir)s/nginx.log crit;
+worker_rlimit_nofile 20000;
+load_module %(module)s;
+events { worker_connections 12000; use epoll; multi_accept on; }
+stream {
+  access_log off;
+  upstream app { %(servers)s }
+  server { listen 127.0.0.1:%(port)d udp reuseport; proxy_pass app; proxy_timeout 60s; }
+}
+"""
+
 # Mode http: keep-alive on both sides, connections to the origin reused by any client.
 SLUICE_HTTP = """workers = %(workers)d;
 io = "%(engine)s";

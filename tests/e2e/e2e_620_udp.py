@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import socket
 import struct
 import threading
@@ -106,11 +107,15 @@ class Front:
 def ask(client, data, seconds=SECONDS):
     """Asks again when a datagram was lost, as whoever speaks UDP must."""
     client.settimeout(1)
-    for _ in range(seconds):
-        with contextlib.suppress(ConnectionRefusedError):
+    over = time.monotonic() + seconds
+    while time.monotonic() < over:
+        try:
             client.send(data)
-        with contextlib.suppress(TimeoutError, socket.timeout, ConnectionRefusedError):
             return client.recv(65536)
+        except ConnectionRefusedError:  # nobody is there yet
+            time.sleep(0.05)
+        except (TimeoutError, socket.timeout):
+            pass
     raise Failure("no answer to %r" % short(data))
 
 
@@ -429,3 +434,117 @@ def test_tcp_and_udp_share_a_port(t):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as c:
         c.connect(listen)
         check_eq(ask(c, b"datagram"), b"datagram")
+
+
+# ---- with the real thing ----
+
+def query(name, number):
+    """A question for an A record."""
+    labels = b"".join(bytes([len(part)]) + part.encode() for part in name.split(".")) + b"\0"
+    return struct.pack(">HHHHHH", number, 0x0100, 1, 0, 0, 0) + labels + struct.pack(">HH", 1, 1)
+
+
+def name_server(t, address, answer):
+    """dnsmasq that knows one name; as whoever runs the test, in the foreground."""
+    server = t.program(["dnsmasq", "-k", "-C", "/dev/null", "--pid-file=", "--no-resolv", "--no-hosts",
+                        "--bind-interfaces", "--listen-address=" + address[0], "--port=%d" % address[1],
+                        "--except-interface=none", "--user=" + ("root" if os.geteuid() == 0 else ""),
+                        "--address=/app.test/" + answer, "--address=/localhost/127.0.0.1"])
+
+    def up():
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            s.settimeout(0.1)
+            s.connect(address)
+            try:
+                s.send(query("app.test", 1))
+                return s.recv(512)
+            except (ConnectionRefusedError, TimeoutError, socket.timeout):
+                return None
+    wait_until(up, "dnsmasq answers")
+    return server
+
+
+def test_name_servers(t):
+    """etc/examples/dns.conf with two dnsmasq; one is killed and started again under load."""
+    places = [t.address(), t.address()]
+    listen = t.address()
+    servers = [name_server(t, a, "10.0.0.%d" % (i + 1)) for i, a in enumerate(places)]
+    path = os.path.join(ROOT, "etc", "examples", "dns.conf")
+    with open(path) as f:
+        text = f.read().replace('interval = "2s"', 'interval = "100ms"; fall = 2')
+    text = re.sub(r"^stats = .*$", "", text, flags=re.M)
+    s = t.sluice(text, env={"NS1": where(places[0]), "NS2": where(places[1]), "LISTEN": where(listen),
+                            "ACCESS": "stdout"})
+    seen, failed, stop = set(), [], threading.Event()
+
+    def resolve(number):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as c:
+            c.settimeout(0.5)
+            c.connect(listen)
+            for _ in range(10):
+                try:
+                    c.send(query("app.test", number))
+                    answer = c.recv(512)
+                except (ConnectionRefusedError, TimeoutError, socket.timeout):
+                    continue
+                check_eq(struct.unpack(">H", answer[:2])[0], number)
+                check_eq(answer[3] & 15, 0)
+                seen.add(answer[-1])
+                return True
+        return False
+
+    def load(i):
+        n = 0
+        while not stop.is_set():
+            n = n % 10000 + 1
+            if not resolve(i * 10000 + n):
+                failed.append(n)
+    threads = [threading.Thread(target=load, args=(i,), daemon=True) for i in range(4)]
+    for th in threads:
+        th.start()
+    try:
+        wait_until(lambda: seen == {1, 2}, lambda: "both are asked: %s" % seen)
+        servers[0].kill()
+        servers[0].wait()
+        s.wait_status("dns", "ns1", r"DOWN")
+        seen.clear()
+        wait_until(lambda: seen == {2}, "the other one answers all")
+        name_server(t, places[0], "10.0.0.1")
+        s.wait_status("dns", "ns1", r"^UP")
+        wait_until(lambda: seen == {1, 2}, "both again")
+    finally:
+        stop.set()
+        for th in threads:
+            th.join()
+    check_eq(failed, [])
+    with contextlib.closing(connect(listen)) as c:  # over TCP
+        question = query("app.test", 7)
+        c.sendall(struct.pack(">H", len(question)) + question)
+        length = struct.unpack(">H", recv_exact(c, 2))[0]
+        check_eq(recv_exact(c, length)[:2], question[:2])
+    s.wait_access(r" dns dns/ns[12] ")
+
+
+def test_syslog(t):
+    """logger(1) to two receivers."""
+    got = []
+    f = Front(t, (lambda d, s: got.append(d) or [],) * 2, listener='udp = { timeout = "500ms"; };')
+    for i in range(6):
+        status = t.program(["logger", "-d", "-n", f.address[0], "-P", str(f.address[1]), "-t", "app",
+                            "line %d" % i]).wait(SECONDS)
+        check_eq(status, 0)
+    wait_until(lambda: len(got) == 6, "all lines have arrived")
+    check_eq(sorted(re.search(rb"line \d", d)[0] for d in got), [b"line %d" % i for i in range(6)])
+    check(all(b.seen for b in f.backends), "both receivers got some")
+
+
+def test_without_a_file(t):
+    """sluice quick before sluice origin, both for datagrams."""
+    origin, listen = t.address(), t.address()
+    t.program([t.binary, "origin", "--udp", where(origin)], stderr=-3)
+    s = t.sluice(None, args=["quick", "--mode", "udp", where(listen), where(origin)], stats=False)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as c:
+        c.connect(listen)
+        check_eq(ask(c, b"hello"), b"hello")
+    s.quiet = False
+    s.terminate()
