@@ -138,8 +138,10 @@ void state_file_write(struct state_file *f, struct strbuf *text)
     f->text = *text;
     *text = (struct strbuf){0};
     atomic_store(&f->done, false);
-    f->rc = -pthread_create(&f->thread, NULL, thread_main, f);
-    f->running = f->rc == 0;
+    int rc = pthread_create(&f->thread, NULL, thread_main, f);
+    f->running = rc == 0;
+    if (rc != 0) /* else the thread sets it */
+        f->rc = -rc;
 }
 
 int state_file_wait(struct state_file *f)
