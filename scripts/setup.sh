@@ -103,6 +103,9 @@ if [[ $level == stacks ]]; then
     want apache2 cmd apache2
     want haproxy cmd haproxy
     want caddy cmd caddy
+    want python3-grpcio file /usr/lib/python3/dist-packages/grpc
+    want chromium cmd chromium
+    want chromium-driver cmd chromedriver
     want python3-flask file /usr/lib/python3/dist-packages/flask
     want python3-django file /usr/lib/python3/dist-packages/django
     want python3-fastapi file /usr/lib/python3/dist-packages/fastapi

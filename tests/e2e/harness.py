@@ -10,6 +10,7 @@ Python's standard library only. Wait for conditions (wait_until), never for time
 """
 
 import contextlib
+import csv
 import errno
 import fcntl
 import hashlib
@@ -482,8 +483,8 @@ class Sluice:
         check(lines[0].startswith("# pxname,svname,"), "show stat header", lines[0][:80])
         names = lines[0][2:].split(",")
         rows = {}
-        for line in lines[1:]:
-            row = dict(zip(names, line.split(",")))
+        for fields in csv.reader(lines[1:]):  # texts of checks may have commas, in quotes
+            row = dict(zip(names, fields))
             rows[row["pxname"], row["svname"]] = row
         return rows
 

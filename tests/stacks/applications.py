@@ -18,11 +18,11 @@ CLIENT = "127.77.0.9"  # an address that nobody else has
 class Site:
     """Servers [Server...] behind an example that names them as ${APP1}, ${APP2}... and as backends a, b..."""
 
-    def __init__(self, t, name, servers, **env):
+    def __init__(self, t, name, servers, authority=None, **env):
         self.servers, self.backends = servers, [chr(97 + i) for i in range(len(servers))]
         front = t.address()
-        leaf = certs.Authority(t.path("ca")).leaf("www.example.com")
-        self.tls = t.address()
+        leaf = (authority or certs.Authority(t.path("ca"))).leaf("www.example.com")
+        self.tls, self.leaf = t.address(), leaf
         env.update({"APP%d" % (i + 1): where(s.address) for i, s in enumerate(servers)})
         self.sluice = t.sluice(example(name), env=dict(
             env, LISTEN=where(front), LISTEN_TLS=where(self.tls), CERT=leaf.cert, KEY=leaf.key,

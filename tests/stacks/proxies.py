@@ -28,6 +28,8 @@ class Proxy(Server):
 
 
 class Nginx(Proxy):
+    tls_words = " ssl"
+
     def command_(self):
         return ["nginx", "-c", self.conf_path, "-p", self.dir]
 
@@ -54,8 +56,8 @@ class Nginx(Proxy):
         text = server % (where(self.address_), "X-Forwarded-For", "", trusted, self.name)
         text += server % (where(self.by_protocol) + " proxy_protocol", "proxy_protocol", "", trusted, self.name)
         if self.leaf:
-            text += server % (where(self.tls) + " ssl", "X-Forwarded-For", "ssl_certificate %s; ssl_certificate_key %s;" % (
-                self.leaf.cert, self.leaf.key), "https", self.name)
+            text += server % (where(self.tls) + self.tls_words, "X-Forwarded-For", "ssl_certificate %s; ssl_certificate_key %s;" % (
+                self.leaf.cert, self.leaf.key), trusted, self.name)
         return """daemon off; worker_processes 2; pid %s/pid; error_log stderr; %s
 events { }
 http {
@@ -67,6 +69,15 @@ http {
 %s
 }
 """ % (d, "user root;" if os.geteuid() == 0 else "", d, d, d, d, d, where(self.upstream), text)
+
+
+class Nginx2(Nginx):
+    """What stands behind sluice speaks HTTP/2 over TLS alone."""
+    tls_words = " ssl http2"
+
+    def __init__(self, t, name, upstream, leaf):
+        super().__init__(t, name, upstream, leaf)
+        self.address = self.tls
 
 
 class Apache(Proxy):

@@ -1,59 +1,98 @@
-"""Headless Chromium before sluice: what a real browser agrees on by ALPN, and what it then does with it."""
+"""Headless Chromium before sluice's TLS listener, driven over WebDriver: HTTP/2 by ALPN, uploads, server-sent events
+and WebSockets as a browser does them."""
 
-from browser import *
-from tls_site import NAME, Site, answer, app
+import base64
+import hashlib
+import http.client
+import json
 
-PAGE = b"<!doctype html><title>here</title><script src=/a.js></script><img src=/b.svg><p>text"
-
-
-def respond(r, backend):
-    if r.path == "/a.js":
-        return answer(body=b"window.loaded = true", headers=["Content-Type: text/javascript"])
-    if r.path == "/b.svg":
-        return answer(body=b"<svg xmlns='http://www.w3.org/2000/svg'/>", headers=["Content-Type: image/svg+xml"])
-    if r.path == "/upload":
-        return answer(body=b"%d %s" % (len(r.body), hashlib.md5(r.body).hexdigest().encode()))
-    return answer(body=PAGE, headers=["Content-Type: text/html"])
+import stack_node
+from applications import *
 
 
-def open_site(t, **kw):
-    site = Site(t, [t.backend(app(respond))], **kw)
-    return site, Browser(t, trust=site.cert.cert, hosts={NAME: site.address[0]}), "https://%s:%d" % (NAME, site.address[1])
+class Browser:
+    """chromedriver with one session."""
+
+    def __init__(self, t, name, address, spki):
+        self.address = t.address()
+        self.driver = Server(t, "chromedriver", ["chromedriver", "--port=%d" % self.address[1], "--allowed-ips="],
+                             ("127.0.0.1", self.address[1]), env={"HOME": t.dir})
+        options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
+                   "--disable-background-networking", "--disable-component-update", "--user-data-dir=" + t.path("profile"),
+                   "--host-resolver-rules=MAP %s %s" % (name, address[0]), "--ignore-certificate-errors-spki-list=" + spki]
+        if not os.path.exists("/usr/bin/chromium"):
+            raise Skip("chromium is not installed: scripts/setup.sh stacks does it")
+        self.session = self.ask("POST", "/session", {"capabilities": {"alwaysMatch": {
+            "browserName": "chrome", "goog:chromeOptions": {"args": options, "binary": "/usr/bin/chromium"}}}})["sessionId"]
+
+    def ask(self, method, path, body=None):
+        c = http.client.HTTPConnection("127.0.0.1", self.address[1], timeout=90)
+        c.request(method, path, json.dumps(body) if body is not None else None, {"Content-Type": "application/json"})
+        value = json.loads(c.getresponse().read())["value"]
+        c.close()
+        check(not (isinstance(value, dict) and value.get("error")), "WebDriver", path, value)
+        return value
+
+    def go(self, url):
+        self.ask("POST", "/session/%s/url" % self.session, {"url": url})
+
+    def run(self, script, *args):
+        """A function's body; what it returns, or what its promise comes to."""
+        return self.ask("POST", "/session/%s/execute/sync" % self.session, {"script": script, "args": list(args)})
+
+    def end(self):
+        self.ask("DELETE", "/session/" + self.session)
 
 
-def protocols(browser):
-    """{path: protocol} of the page and all that it loaded."""
-    return browser.run("""return Object.fromEntries([...performance.getEntriesByType('navigation'),
-        ...performance.getEntriesByType('resource')].map(e => [new URL(e.name).pathname, e.nextHopProtocol]))""")
+def spki_of(cert):
+    """As --ignore-certificate-errors-spki-list wants it."""
+    pem = certs.openssl("x509", "-in", cert, "-noout", "-pubkey")
+    return base64.b64encode(hashlib.sha256(certs.openssl("pkey", "-pubin", "-outform", "der", stdin=pem)).digest()).decode()
 
 
-def test_a_browser_agrees_on_http2(t):
-    site, browser, url = open_site(t)
-    browser.open(url + "/")
-    wait_until(lambda: len(protocols(browser)) >= 3, "page, script, picture")
-    got = protocols(browser)
-    check_eq({got["/"], got["/a.js"], got["/b.svg"]}, {"h2"})
-    check_eq(browser.run("return window.loaded"), True)
-    answered = browser.run("""return fetch('/upload', {method: 'POST', body: 'x'.repeat(3000000)}).then(r => r.text())""")
-    check_eq(answered, "3000000 " + hashlib.md5(b"x" * 3000000).hexdigest())
-    check_eq([m for m in browser.messages() if "favicon" not in m], [])
-    browser.close()
-    site.sluice.wait_access(r'"tls_alpn":"h2"')
-
-
-def test_a_browser_takes_http1_where_that_is_all_there_is(t):
-    site, browser, url = open_site(t, tls='alpn = [ "http/1.1" ];')
-    browser.open(url + "/")
-    wait_until(lambda: len(protocols(browser)) >= 3, "page, script, picture")
-    check_eq(protocols(browser)["/"], "http/1.1")
-    browser.close()
-
-
-def test_many_fetches_at_the_same_time_share_one_connection(t):
-    site, browser, url = open_site(t)
-    browser.open(url + "/")
-    n = browser.run("""return Promise.all([...Array(200).keys()].map(i => fetch('/x' + i).then(r => r.text())))
-        .then(all => all.filter(text => text.includes('text')).length)""")
-    check_eq(n, 200)
-    check(site.sluice.number("front", "FRONTEND", "stot") <= 3, "connections: one, and such as browsers open in advance")
-    browser.close()
+def test_a_browser_speaks_http2(t):
+    site = stack_node.site(t, "express.js")
+    browser = Browser(t, "www.example.com", site.tls, spki_of(site.leaf.cert))
+    url = "https://www.example.com:%d" % site.tls[1]
+    browser.go(url + "/")
+    check_in("scheme=https", browser.run("return document.body.innerText"))
+    check_eq(browser.run("return performance.getEntriesByType('navigation')[0].nextHopProtocol"), "h2")
+    site.sluice.wait_access(r"GET / HTTP/2")
+    # Many at once, on one connection.
+    got = browser.run("""
+        const all = await Promise.all(Array.from({length: 60}, (_, i) => fetch('/n' + i).then((r) => r.text())));
+        const hops = performance.getEntriesByType('resource').filter((e) => e.name.includes('/n')).map((e) => e.nextHopProtocol);
+        return [all.filter((x) => x.includes('scheme=https')).length, [...new Set(hops)]];""")
+    check_eq(got, [60, ["h2"]])
+    # 50 MB up and down.
+    data = b"".join(bytes([97 + i % 26]) * 65536 for i in range(800))
+    got = browser.run("""
+        const blob = await (await fetch('/big?n=800')).blob();
+        const answer = await (await fetch('/upload', {method: 'POST', body: blob})).text();
+        return [blob.size, answer];""")
+    check_eq((got[0], values(got[1].encode())["md5"]), (len(data), hashlib.md5(data).hexdigest()))
+    # Server-sent events, and a WebSocket.
+    gate = t.path("had")
+    for i in (1, 2):
+        open("%s.%d" % (gate, i), "w").close()
+    check_eq(browser.run("""
+        return await new Promise((done) => {
+          const got = [], source = new EventSource('/events?gate=' + arguments[0]);
+          source.onmessage = (e) => { got.push(e.data); if (got.length === 3) { source.close(); done(got); } };
+          source.onerror = () => done(['error', ...got]);
+        });""", gate), ["event 1", "event 2", "event 3"])
+    check_eq(browser.run("""
+        return await new Promise((done) => {
+          const ws = new WebSocket('wss://' + location.host + '/ws');
+          ws.onopen = () => ws.send('x'.repeat(70000));
+          ws.onmessage = (e) => { ws.close(1000); done(e.data.length); };
+          ws.onerror = () => done('error');
+        });"""), 70000)
+    # An instance dies; the page goes on.
+    site.servers[0].kill()
+    got = browser.run("""
+        let good = 0;
+        for (let i = 0; i < 40; i++) good += (await fetch('/n' + i)).status === 200;
+        return good;""")
+    check_eq(got, 40)
+    browser.end()
