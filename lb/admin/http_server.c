@@ -597,7 +597,7 @@ static void on_accept(struct op *op, int res)
     }
     if (s->leaving)
         close_listening(s);
-    if (s->stopping || res == -ECANCELED)
+    if (s->leaving || s->stopping || res == -ECANCELED)
         return;
     if (res == -EMFILE || res == -ENFILE || res == -ENOBUFS || res == -ENOMEM)
         timer_start(&s->loop->timers, &s->retry, loop_now_ms(s->loop) + RETRY_MS);
@@ -640,6 +640,11 @@ void http_server_listen(struct http_server *s, int fd)
     sl_assert(s->fd < 0);
     s->fd = fd;
     io_accept(s->loop->io, &s->accept, fd);
+}
+
+int http_server_socket(const struct http_server *s)
+{
+    return s->fd;
 }
 
 void http_server_leave(struct http_server *s)

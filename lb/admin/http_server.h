@@ -22,6 +22,8 @@ struct http_server *http_server_new(struct loop *loop, const struct command_env 
 const struct http_server_conf *http_server_conf(const struct http_server *s);
 /* A listening socket; taken over. */
 void http_server_listen(struct http_server *s, int fd);
+/* The same one, for another process to listen on; -1: none. */
+int http_server_socket(const struct http_server *s);
 /* Accepts no more; who is connected is served on. */
 void http_server_leave(struct http_server *s);
 void http_server_stop(struct http_server *s);

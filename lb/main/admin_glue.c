@@ -346,6 +346,8 @@ static const struct pool *pool_without_backend(const struct process *p)
 
 const char *admin_glue_not_ready(struct process *p)
 {
+    if (p->handed_over) /* who asks means the service, and another process gives it */
+        return NULL;
     if (p->phase >= PHASE_LEAVING)
         return "draining";
     if (p->phase == PHASE_STARTING)

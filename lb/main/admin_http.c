@@ -4,6 +4,7 @@
 #include "lb/base/alloc.h"
 #include "lb/base/log.h"
 #include "lb/config/conf.h"
+#include "lb/main/inherit.h"
 #include "lb/main/levels.h"
 #include "lb/net/listener.h"
 
@@ -29,9 +30,21 @@ void admin_http_init(struct admin_http *a)
     *a = (struct admin_http){.fd = -1};
 }
 
-int admin_http_bind(struct admin_http *a, const struct conf *conf, bool beside)
+static int take_or_bind(const struct addr *addr, struct inherit *inherited, int *out_fd,
+                        const char **out_why)
 {
-    const struct listener_bind_opts opts = {.sockets = 1, .backlog = BACKLOG, .beside = beside};
+    const struct listener_bind_opts opts = {.sockets = 1, .backlog = BACKLOG};
+    struct inherit_row *row = inherit_find(inherited, addr, false, "admin");
+
+    if (row == NULL || row->used || row->n != 1)
+        return listener_bind(addr, &opts, out_fd, out_why);
+    *out_fd = row->fds[0];
+    row->used = true;
+    return 0;
+}
+
+int admin_http_bind(struct admin_http *a, const struct conf *conf, struct inherit *inherited)
+{
     struct addr_spec spec;
     const char *why = "";
 
@@ -39,7 +52,7 @@ int admin_http_bind(struct admin_http *a, const struct conf *conf, bool beside)
         return 0;
     int rc = addr_parse(str_of(conf->admin->bind), false, true, &spec, &why);
     if (rc == 0)
-        rc = listener_bind(&spec.addr, &opts, &a->fd, &why);
+        rc = take_or_bind(&spec.addr, inherited, &a->fd, &why);
     if (rc < 0) {
         log_error("admin: cannot listen on %s: %s", conf->admin->bind, why);
         return rc;
@@ -55,6 +68,11 @@ void admin_http_start(struct admin_http *a, struct loop *loop, const struct comm
     a->server = http_server_new(loop, env, &a->conf);
     http_server_listen(a->server, a->fd);
     a->fd = -1;
+}
+
+int admin_http_socket(const struct admin_http *a)
+{
+    return a->server != NULL ? http_server_socket(a->server) : -1;
 }
 
 void admin_http_leave(struct admin_http *a)

@@ -6,6 +6,7 @@
 #include "lb/admin/http_server.h"
 
 struct conf;
+struct inherit;
 
 struct admin_http {
     struct http_server_conf conf; /* its texts are copies: configurations come and go */
@@ -16,9 +17,12 @@ struct admin_http {
 };
 
 void admin_http_init(struct admin_http *a);
-/* Binds, where the configuration has an address; beside: a process that we take the place of may
- * have it still. 0 or -errno; what failed was logged. */
-int admin_http_bind(struct admin_http *a, const struct conf *conf, bool beside) WARN_UNUSED;
+/* Binds, where the configuration has an address, or takes the socket of it that was passed. 0 or
+ * -errno; what failed was logged. */
+int admin_http_bind(struct admin_http *a, const struct conf *conf,
+                    struct inherit *inherited) WARN_UNUSED;
+/* For the process that takes our place; -1: none. */
+int admin_http_socket(const struct admin_http *a);
 void admin_http_start(struct admin_http *a, struct loop *loop, const struct command_env *env);
 /* Another process has our place: who comes now is its. */
 void admin_http_leave(struct admin_http *a);

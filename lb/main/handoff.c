@@ -104,6 +104,9 @@ static int say_all(const struct process *p, int fd)
         rc = say_state(p, fd);
     for (uint32_t i = 0; i < p->binding.n && rc == 0; i++)
         rc = say_row(fd, &p->binding.rows[i]);
+    int admin = admin_http_socket(&p->admin_http);
+    if (rc == 0 && admin >= 0)
+        rc = say(fd, "listen 1\n", &admin, 1);
     return rc == 0 ? say(fd, "end\n", NULL, 0) : rc;
 }
 

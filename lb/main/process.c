@@ -148,6 +148,7 @@ static bool succeed(struct process *p)
                    "this process serves in place of %d, which drains", (int)t->pid);
     state_follow(p, &t->state);
     binding_succeed(&p->binding);
+    admin_http_start(&p->admin_http, &p->loop, control_env(p->control));
     takeover_tell(t);
     p->takeover = NULL;
     return true;
@@ -401,7 +402,7 @@ static int bind_all(struct process *p)
     inherit(p);
     rc = binding_stats(&p->binding, &p->privileges);
     if (rc == 0)
-        rc = admin_http_bind(&p->admin_http, p->conf, p->takeover != NULL);
+        rc = admin_http_bind(&p->admin_http, p->conf, &p->binding.inherit);
     if (rc < 0)
         return rc;
     rc = privileges_drop(&p->privileges, error);
@@ -534,7 +535,8 @@ static int start_control(struct process *p)
     for (uint32_t i = 0; i < p->conf->n_stats; i++)
         control_listen(p->control, binding_take_stats(&p->binding, i), p->conf->stats[i].socket,
                        control_level_of(p->conf->stats[i].level));
-    admin_http_start(&p->admin_http, &p->loop, control_env(p->control));
+    if (p->takeover == NULL)
+        admin_http_start(&p->admin_http, &p->loop, control_env(p->control));
     timer_start(&p->loop.timers, &p->second, loop_now_ms(&p->loop) + 1000);
     uint32_t watchdog_ms = systemd_watchdog_ms();
     if (watchdog_ms > 0)

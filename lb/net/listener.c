@@ -131,7 +131,7 @@ static int bind_group(const struct addr *addr, const struct listener_bind_opts *
                       const char **out_error)
 {
     struct addr where = *addr;
-    int rc = addr_port(addr) != 0 && !opts->beside ? probe(addr, opts->dgram) : 0;
+    int rc = addr_port(addr) != 0 ? probe(addr, opts->dgram) : 0;
     if (rc < 0)
         return explain(addr, "bind", rc, out_error);
     for (uint32_t i = 0; i < opts->sockets; i++) {

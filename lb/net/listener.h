@@ -11,7 +11,6 @@ struct listener_bind_opts {
     bool dgram; /* a UDP socket: bound only; tells the local address of what it receives */
     bool defer_ack;
     uint32_t user_timeout_ms;
-    bool beside; /* another process of ours listens there as well: no probe */
 };
 
 /* Binds and listens; fds[0..sockets-1] receive the descriptors (unix: the same one in all places).

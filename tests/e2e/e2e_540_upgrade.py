@@ -8,17 +8,18 @@ UPGRADES = int(os.environ.get("UPGRADES", "6"))
 TUNNELS = int(os.environ.get("UPGRADE_TUNNELS", "20"))
 
 
-def configuration(t, app, deep, front, tunnel):
+def configuration(t, app, deep, front, tunnel, admin):
     return """workers = 2;
 io = "%s";
 stats = { socket = "%s"; level = "admin"; };
+admin = { bind = "%s"; };
 log = { access = "off"; };
 drain = { deadline = "20s"; };
 pools = ( { name = "app"; mode = "http"; backends = ( { name = "a"; address = "%s"; } ); },
           { name = "deep"; mode = "tcp"; backends = ( { name = "e"; address = "%s"; } ); } );
 listeners = ( { name = "front"; mode = "http"; bind = [ "%s", "unix:%s" ]; routes = ( { pool = "app"; } ); },
               { name = "tunnel"; mode = "tcp"; bind = "%s"; pool = "deep"; } );
-""" % (t.engine, t.path("sluice.sock"), where(app.address), where(deep.address), where(front),
+""" % (t.engine, t.path("sluice.sock"), where(admin), where(app.address), where(deep.address), where(front),
        t.path("front.sock"), where(tunnel))
 
 
@@ -26,7 +27,8 @@ def site(t):
     app = t.backend(app_or_echo, name="a", backlog=4096)
     deep = t.backend(echo, name="e", backlog=4096)
     front, tunnel = t.address(), t.address()
-    return t.sluice(configuration(t, app, deep, front, tunnel)), front, tunnel
+    s = t.sluice(configuration(t, app, deep, front, tunnel, t.address()))
+    return s, front, tunnel
 
 
 def open_both(front, tunnel, n):
@@ -39,6 +41,27 @@ def open_both(front, tunnel, n):
     return conns
 
 
+def admin_of(s):
+    host, port = re.search(r'admin = { bind = "(.*):(\d+)"', conf_of(s)).groups()
+    return host, int(port)
+
+
+class Probes(Load):
+    """Asks whether it is ready, which it is at any moment."""
+
+    def __init__(self, admin):
+        super().__init__(admin, 1)
+
+    def run(self, _):
+        try:
+            while not self.stop.is_set():
+                r = fetch(self.front, "/readyz")
+                check_eq(r.status, 200, r.body)
+                self.done += 1
+        except Exception as e:
+            self.failed.append(repr(e))
+
+
 def ask(front):
     with Client(front) as c:
         check_eq(c.request("/").status, 200)
@@ -48,7 +71,7 @@ def test_upgrades_under_load_lose_nothing(t):
     s, front, tunnel = site(t)
     conns = open_both(front, tunnel, TUNNELS)
     generations = [(s, conns)]
-    loads = [Load(front, 4), Load(t.path("front.sock"), 2)]
+    loads = [Load(front, 4), Load(t.path("front.sock"), 2), Probes(admin_of(s))]
     for i, n in enumerate(([3, 1, 4, 2] * UPGRADES)[:UPGRADES]):  # more workers, and fewer
         s = upgraded(t, s, workers(n))
         all_echo(conns, b"still here %d\n" % i)
