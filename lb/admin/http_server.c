@@ -578,8 +578,13 @@ static void client_new(struct http_server *server, int fd)
     receive(c);
 }
 
+/* Who waits there has woken us, and nobody else: also where another process listens on it. */
 static void close_listening(struct http_server *s)
 {
+    int fd;
+
+    while (!s->stopping && (fd = io_accept_now(s->loop->io, s->fd)) >= 0)
+        client_new(s, fd);
     io_close(s->loop->io, s->fd);
     s->fd = -1;
 }

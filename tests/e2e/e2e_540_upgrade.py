@@ -46,6 +46,35 @@ def admin_of(s):
     return host, int(port)
 
 
+class Requests(Load):
+    """Who has paused for long on a connection (a busy machine) may find it closed: it was idle, and its
+    process has left."""
+
+    def run(self, i):
+        try:
+            while not self.stop.is_set():
+                with Client(self.front) as c:
+                    self.converse(c, 50 if i % 4 else 1)
+        except Exception as e:
+            self.failed.append(repr(e))
+
+    def converse(self, c, n):
+        for k in range(n):
+            method, body = (("POST", b"x" * 1000), ("GET", None))[k % 2]
+            begun = time.monotonic()
+            try:
+                r = c.request("/%d" % k, method=method, body=body)
+            except Exception:
+                if k > 0 and begun - last > 0.8:
+                    return
+                raise
+            last = time.monotonic()
+            check_eq(r.status, 200)
+            self.done += 1
+            if r.header("connection") == "close" or self.stop.is_set():
+                return
+
+
 class Probes(Load):
     """Asks whether it is ready, which it is at any moment."""
 
@@ -71,7 +100,7 @@ def test_upgrades_under_load_lose_nothing(t):
     s, front, tunnel = site(t)
     conns = open_both(front, tunnel, TUNNELS)
     generations = [(s, conns)]
-    loads = [Load(front, 4), Load(t.path("front.sock"), 2), Probes(admin_of(s))]
+    loads = [Requests(front, 4), Requests(t.path("front.sock"), 2), Probes(admin_of(s))]
     for i, n in enumerate(([3, 1, 4, 2] * UPGRADES)[:UPGRADES]):  # more workers, and fewer
         s = upgraded(t, s, workers(n))
         all_echo(conns, b"still here %d\n" % i)
@@ -87,7 +116,7 @@ def test_upgrades_under_load_lose_nothing(t):
         for c in its:
             c.close()
         old.wait_end()
-        check("cut" not in re.sub("cut after", "", old.log), "nothing was cut", old.log)
+        check("are cut" not in old.log, "nothing was cut", old.log)
     for c in generations[-1][1]:
         c.close()
     ask(front)
