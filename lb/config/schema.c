@@ -177,8 +177,9 @@ const struct schema_row schema_rows[] = {
      KEEP(conf, overlay),
      .absent = "changes at run time are forgotten when the process ends",
      .example = "/var/lib/sluice/overlay.conf",
-     .help = "Where `save` on the stats socket writes what was changed at run time, and where it is "
-             "read behind this file at start and reload."},
+     .help =
+         "Where `save` on the stats socket writes what was changed at run time, and where it is "
+         "read behind this file at start and reload."},
 
     {.path = "stats",
      .type = SCHEMA_GROUPS,
@@ -298,7 +299,7 @@ const struct schema_row schema_rows[] = {
      .expected = "a secret of 16 to 256 bytes; ${NAME} takes it from the environment",
      KEEP(admin_conf, token),
      .absent = "none is asked for",
-     .example = "${ADMIN_TOKEN}",
+     .example = "take-a-long-random-text",
      .help = "What clients must send, as Authorization: Bearer TOKEN or as the password of Basic; "
              "the probes need none."},
 
@@ -2756,7 +2757,9 @@ const size_t schema_n = ARRAY_LEN(schema_rows);
 
 /* Settings of the design that later versions bring: told apart from typing errors. */
 static const char *const later_paths[] = {
-    "admin.tls", "hardening", "listeners.routes.files",
+    "admin.tls",
+    "hardening",
+    "listeners.routes.files",
 };
 
 /* The part of path behind `parent.`, or NULL when path is not directly below it. */

@@ -46,8 +46,9 @@ static const struct {
                   "                         live view in the terminal; ? lists its keys\n"},
     {COMMAND_HEALTHCHECK, "  sluice healthcheck [-s SOCKET]\n"
                           "                         0 when ready\n"},
-    {COMMAND_ORIGIN, "  sluice origin LISTEN [--name N] [--bytes N] [--delay D] [--fail-rate P] [--udp]\n"
-                     "                         a small HTTP backend for trying things out\n"},
+    {COMMAND_ORIGIN,
+     "  sluice origin LISTEN [--name N] [--bytes N] [--delay D] [--fail-rate P] [--udp]\n"
+     "                         a small HTTP backend for trying things out\n"},
     {COMMAND_VERSION, "  sluice -v | -V         version | version, libraries, engines\n"},
 };
 

@@ -53,8 +53,8 @@ static bool differs(const struct backend_conf *file, const struct backend_conf *
         e->was.address = file->address_text;
         any = true;
     }
-    if (now->state != file->state ||
-        strcmp(now->reason != NULL ? now->reason : "", file->reason != NULL ? file->reason : "")) {
+    if (now->state != file->state || strcmp(now->reason != NULL ? now->reason : "",
+                                            file->reason != NULL ? file->reason : "") != 0) {
         e->b.state = now->state;
         e->b.reason = now->reason;
         e->was.state = file->state;
