@@ -44,6 +44,8 @@ const struct check_kind *check_kind_of(enum check_type type)
         return &check_kind_udp;
     case CHECK_TYPE_DNS:
         return &check_kind_dns;
+    case CHECK_TYPE_GRPC:
+        return &check_kind_grpc;
     case CHECK_TYPE_NONE:
         break;
     }
@@ -138,6 +140,8 @@ static struct str offer_of(const struct check *ck)
 {
     bool http = ck->kind == &check_kind_http, h2 = ck->conf->speaks == CHECK_SPEAKS_HTTP2;
 
+    if (ck->kind == &check_kind_grpc)
+        return STR("\x02h2");
     if (ck->conf->health.tls->n_alpn > 0)
         return STR(""); /* as the configuration says */
     if (h2)

@@ -31,7 +31,8 @@ struct check_outcome {
 
 struct check;
 struct check_cgi; /* check_cgi.c */
-struct check_h2;  /* check_http2.c */
+struct check_h2;  /* check_h2.c */
+struct grpc;      /* check_grpc.c */
 struct scram;
 typedef void check_done_fn(struct check *ck, const struct check_outcome *outcome);
 
@@ -53,7 +54,7 @@ struct check_kind {
 extern const struct check_kind check_kind_tcp, check_kind_tls, check_kind_http, check_kind_http2;
 extern const struct check_kind check_kind_fastcgi, check_kind_uwsgi, check_kind_scgi;
 extern const struct check_kind check_kind_postgres, check_kind_mysql, check_kind_redis,
-    check_kind_smtp, check_kind_udp, check_kind_dns;
+    check_kind_smtp, check_kind_udp, check_kind_dns, check_kind_grpc;
 const struct check_kind *check_kind_of(enum check_type type); /* NULL: none */
 
 enum check_state {
@@ -96,6 +97,7 @@ struct check {
     struct check_http http;
     struct check_h2 *h2; /* NULL: it speaks HTTP/1.1 */
     struct check_cgi *cgi;
+    struct grpc *grpc;
     struct scram *scram; /* check_postgres.c */
     uint32_t step;       /* of the kind's conversation, from 0 */
     size_t at;           /* of `seen`: up to here it was looked at */

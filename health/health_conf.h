@@ -19,6 +19,7 @@ enum check_type {
     CHECK_TYPE_SMTP,
     CHECK_TYPE_UDP,
     CHECK_TYPE_DNS,
+    CHECK_TYPE_GRPC,
 };
 /* Those that ask for a path and judge a status. */
 static inline bool check_type_asks(enum check_type t)
@@ -56,8 +57,9 @@ struct health_conf {
     const char *expect; /* NULL: connecting is enough; substring of what is received */
     /* http, fastcgi, uwsgi, scgi */
     const char *method, *path;
-    const char *host; /* NULL: the backend's address */
-    const char *body; /* NULL, or substring that the body must contain */
+    const char *host;    /* NULL: the backend's address */
+    const char *body;    /* NULL, or substring that the body must contain */
+    const char *service; /* grpc; NULL: the whole server */
     struct status_range status[16];
     uint32_t n_status;
     /* postgres, mysql, redis */

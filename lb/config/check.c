@@ -341,8 +341,11 @@ static void check_idle_settings(const struct check *c, uint32_t p)
     check_idle(c, p, "health.method", http, need_http);
     check_idle(c, p, "health.path", http, need_http);
     check_idle(c, p, "health.host",
-               http || pool->health.type == CHECK_TYPE_SMTP || pool->health.type == CHECK_TYPE_DNS,
+               http || pool->health.type == CHECK_TYPE_SMTP ||
+                   pool->health.type == CHECK_TYPE_DNS || pool->health.type == CHECK_TYPE_GRPC,
                need_http);
+    check_idle(c, p, "health.service", pool->health.type == CHECK_TYPE_GRPC,
+               "health.type = \"grpc\"");
     check_idle(c, p, "health.status", http, need_http);
     check_idle(c, p, "health.body", http, need_http);
     bool role = check_type_knows_role(pool->health.type);

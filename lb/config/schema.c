@@ -69,13 +69,11 @@ static const struct schema_word balances[] = {{"round_robin", BALANCE_ROUND_ROBI
                                               {"first", BALANCE_FIRST},
                                               {0}};
 static const struct schema_word check_types[] = {
-    {"tcp", CHECK_TYPE_TCP},           {"tls", CHECK_TYPE_TLS},
-    {"http", CHECK_TYPE_HTTP},         {"fastcgi", CHECK_TYPE_FASTCGI},
-    {"uwsgi", CHECK_TYPE_UWSGI},       {"scgi", CHECK_TYPE_SCGI},
-    {"postgres", CHECK_TYPE_POSTGRES}, {"mysql", CHECK_TYPE_MYSQL},
-    {"redis", CHECK_TYPE_REDIS},       {"smtp", CHECK_TYPE_SMTP},
-    {"udp", CHECK_TYPE_UDP},           {"dns", CHECK_TYPE_DNS},
-    {"none", CHECK_TYPE_NONE},         {0}};
+    {"tcp", CHECK_TYPE_TCP},           {"tls", CHECK_TYPE_TLS},     {"http", CHECK_TYPE_HTTP},
+    {"fastcgi", CHECK_TYPE_FASTCGI},   {"uwsgi", CHECK_TYPE_UWSGI}, {"scgi", CHECK_TYPE_SCGI},
+    {"postgres", CHECK_TYPE_POSTGRES}, {"mysql", CHECK_TYPE_MYSQL}, {"redis", CHECK_TYPE_REDIS},
+    {"smtp", CHECK_TYPE_SMTP},         {"udp", CHECK_TYPE_UDP},     {"dns", CHECK_TYPE_DNS},
+    {"grpc", CHECK_TYPE_GRPC},         {"none", CHECK_TYPE_NONE},   {0}};
 static const struct schema_word check_roles[] = {
     {"any", CHECK_ROLE_ANY}, {"primary", CHECK_ROLE_PRIMARY}, {"replica", CHECK_ROLE_REPLICA}, {0}};
 static const struct schema_word initials[] = {
@@ -903,7 +901,7 @@ const struct schema_row schema_rows[] = {
      .type = SCHEMA_ENUM,
      OWN,
      .words = check_types,
-     .later = " grpc exec agent ",
+     .later = " exec agent ",
      .def = "tcp",
      KEEP(pool_conf, health.type),
      .help =
@@ -911,6 +909,7 @@ const struct schema_row schema_rows[] = {
          "request, fastcgi, uwsgi and scgi do so in these protocols, postgres, mysql, redis and "
          "smtp "
          "speak these, udp sends a datagram and expects an answer, dns asks for the name in host, "
+         "grpc asks gRPC's health service, "
          "none is always up. They do as "
          "the pool does: over TLS where it has tls, in "
          "HTTP/2 where protocol is http2 (with an address or port of their own: as agreed there, "
@@ -1094,7 +1093,18 @@ const struct schema_row schema_rows[] = {
      KEEP(pool_conf, health.host),
      .absent = "the backend's address; dns: the root",
      .example = "app.example.com",
-     .help = "type http: the Host of the request; dns: the name to ask for."},
+     .help = "types http, grpc: the Host of the request; dns: the name to ask for."},
+    {.path = "pools.health.service",
+     .type = SCHEMA_STRING,
+     OWN,
+     .min = 1,
+     .max = 255,
+     .check = text_is_visible,
+     .expected = "the name of a service without blanks",
+     KEEP(pool_conf, health.service),
+     .absent = "the server as a whole",
+     .example = "shop.v1.Orders",
+     .help = "type grpc: the service that must be SERVING."},
     {.path = "pools.health.status",
      .type = SCHEMA_STATUSES,
      OWN,

@@ -190,6 +190,12 @@ bool text_is_uri_path(struct str s, struct strbuf *why)
     return s.len > 0 && s.p[0] == '/' && is_visible(s) && memchr(s.p, '#', s.len) == NULL;
 }
 
+bool text_is_visible(struct str s, struct strbuf *why)
+{
+    (void)why;
+    return is_visible(s);
+}
+
 bool text_is_host(struct str s, struct strbuf *why)
 {
     (void)why;

@@ -17,6 +17,7 @@ bool text_is_log_target(struct str s, struct strbuf *why);
 bool text_is_log_format(struct str s, struct strbuf *why);
 bool text_is_method(struct str s, struct strbuf *why);
 bool text_is_uri_path(struct str s, struct strbuf *why);
+bool text_is_visible(struct str s, struct strbuf *why); /* no blanks, no control bytes */
 bool text_is_host(struct str s, struct strbuf *why);
 bool text_has_no_nul(struct str s, struct strbuf *why);
 bool text_is_reason(struct str s, struct strbuf *why); /* shown in logs and tables */

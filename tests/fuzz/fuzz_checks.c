@@ -1,5 +1,5 @@
 /* fuzz_checks.c - what backends answer to checks that speak their protocol: FastCGI, uwsgi, SCGI,
- * Postgres, MySQL, Redis, SMTP, HTTP/2. Three bytes before the answer: the kind, what is
+ * Postgres, MySQL, Redis, SMTP, HTTP/2, gRPC. Three bytes before the answer: the kind, what is
  * configured, the sizes of pieces. Whatever comes, there is one outcome at most, and nothing is
  * read beyond it. */
 #include "health/check.h"
@@ -63,8 +63,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 3)
         return 0;
     ck.loop = the_loop();
-    size_t kind = data[0] % (ARRAY_LEN(kinds) + 1);
-    ck.kind = kind < ARRAY_LEN(kinds) ? check_kind_of(kinds[kind]) : &check_kind_http2;
+    size_t kind = data[0] % (ARRAY_LEN(kinds) + 2);
+    ck.kind = kind < ARRAY_LEN(kinds)    ? check_kind_of(kinds[kind])
+              : kind == ARRAY_LEN(kinds) ? &check_kind_http2
+                                         : &check_kind_grpc;
     configure(&conf.health, data[1]);
     ck.stream.tx_dead = true; /* what it sends goes nowhere */
     ck.stream.fd = -1;
