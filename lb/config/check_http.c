@@ -49,7 +49,10 @@ void check_http_pool(const struct check *c, uint32_t p)
     if (pool->mode == MODE_TCP && pool->hash_key != HASH_SOURCE)
         pool_error(c, p, "hash.key",
                    "found a key of requests, expected \"source\" in mode \"tcp\"");
-    if (pool->http.sticky != NULL && pool->http.sticky->cookie != NULL &&
+    bool route = pool->http.sticky != NULL && pool->http.sticky->route;
+    if (route && (pool->http.sticky->secret != NULL || pool->http.sticky->max_age_s > 0))
+        pool_warning(c, p, "sticky", "secret and max_age have no effect with route = true");
+    if (pool->http.sticky != NULL && pool->http.sticky->cookie != NULL && !route &&
         pool->http.sticky->secret == NULL &&
         check_member(check_member(check_pool_setting(c, p), "sticky"), "secret") == NULL)
         pool_warning(c, p, "sticky",

@@ -1346,6 +1346,16 @@ const struct schema_row schema_rows[] = {
      .def = "0s",
      KEEP(sticky_conf, max_age_s),
      .help = "How long browsers keep it; 0s is until they are closed."},
+    {.path = "pools.sticky.route",
+     .type = SCHEMA_BOOL,
+     OWN,
+     .def = "false",
+     KEEP(sticky_conf, route),
+     .help =
+         "The cookie is the application's session, and what follows the first dot of its value is "
+         "the backend's name, as Tomcat's jvmRoute makes it; sluice sets none. Without the cookie "
+         "a "
+         "path that has it (\";jsessionid=1A2B.node1\", in small letters) does."},
     {.path = "pools.retries",
      .type = SCHEMA_GROUP,
      OWN,

@@ -121,7 +121,7 @@ static bool add_cookie(struct exchange *x)
 {
     uint32_t member = pool_member_index(x->pool, x->seek.slot);
 
-    if (x->pool->stick == NULL || x->stick_member == member)
+    if (x->pool->stick == NULL || !stick_sets_cookie(x->pool->stick) || x->stick_member == member)
         return true;
     x->cookie_out = x->stick_member == STICK_NONE ? COOKIE_OUT_INSERTED : COOKIE_OUT_UPDATED;
     counter_add(&exchange_backend_row(x)->sticky_set, 1);

@@ -244,9 +244,13 @@ static bool follow_cookie(struct explain_work *w, const struct pool *pool, bool 
     const char *cookie = pool->conf->http.sticky->cookie;
     char in;
 
+    bool ours = stick_sets_cookie(pool->stick);
+
     uint32_t member = request_cookie(pool->stick, pool->conf, &w->head, &in);
     if (member == STICK_NONE) {
-        if (in != COOKIE_IN_INVALID)
+        if (!ours)
+            out->sticky = explain_note(w, "no %s that names a backend", cookie);
+        else if (in != COOKIE_IN_INVALID)
             out->sticky = explain_note(w, "no cookie %s: one is set", cookie);
         else if (!live && pool->conf->http.sticky->secret == NULL)
             out->sticky = explain_note(
@@ -258,14 +262,14 @@ static bool follow_cookie(struct explain_work *w, const struct pool *pool, bool 
     }
     const struct backend_slot *s = pool->members[member].slot;
     if (!seek_may_use_wanted(s)) {
-        out->sticky = explain_note(
-            w, "cookie %s names %s, which cannot take it: another is chosen and the cookie renewed",
-            cookie, s->name);
+        out->sticky = explain_note(w, "%s %s names %s, which cannot take it: another is chosen%s",
+                                   ours ? "cookie" : "session", cookie, s->name,
+                                   ours ? " and the cookie renewed" : "");
         return false;
     }
-    out->sticky = explain_note(w, "cookie %s names %s", cookie, s->name);
+    out->sticky = explain_note(w, "%s %s names %s", ours ? "cookie" : "session", cookie, s->name);
     out->pick = pool->conf->backends[member].name;
-    out->how = "by its cookie";
+    out->how = ours ? "by its cookie" : "by its session";
     out->full = !slot_has_room(s);
     return true;
 }

@@ -7,6 +7,7 @@
 #include "lb/upstream/stick.h"
 
 #include <errno.h>
+#include <strings.h>
 
 #define TARGET_BYTES (16u << 10) /* of a request target */
 
@@ -167,6 +168,25 @@ uint64_t request_hash_key(const struct pool_conf *c, const struct http_head *h, 
     return addr_hash_host(client); /* who has no key is spread by address */
 }
 
+/* Where clients without cookies have a session's number: "/cart;jsessionid=1A2B.node1". */
+static bool path_parameter(struct str path, struct str name, struct str *out_value)
+{
+    const char *end = path.p + path.len, *at = path.p;
+
+    while ((at = memchr(at, ';', (size_t)(end - at))) != NULL) {
+        at++;
+        if ((size_t)(end - at) <= name.len || at[name.len] != '=' ||
+            strncasecmp(at, name.p, name.len) != 0)
+            continue;
+        at += name.len + 1;
+        *out_value = (struct str){at, 0};
+        while (at + out_value->len < end && strchr(";/", at[out_value->len]) == NULL)
+            out_value->len++;
+        return true;
+    }
+    return false;
+}
+
 uint32_t request_cookie(const struct stick *stick, const struct pool_conf *c,
                         const struct http_head *h, char *out_in)
 {
@@ -181,6 +201,12 @@ uint32_t request_cookie(const struct stick *stick, const struct pool_conf *c,
         *out_in = member == STICK_NONE ? COOKIE_IN_INVALID : COOKIE_IN_VALID;
         if (member != STICK_NONE)
             return member; /* else another one of that name may do */
+    }
+    if (*out_in == COOKIE_IN_NONE && c->http.sticky->route &&
+        path_parameter(http_str(h, h->path), name, &value)) {
+        uint32_t member = stick_find(stick, value);
+        *out_in = member == STICK_NONE ? COOKIE_IN_INVALID : COOKIE_IN_VALID;
+        return member;
     }
     return STICK_NONE;
 }

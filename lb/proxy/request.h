@@ -32,8 +32,8 @@ static inline struct str request_query(const struct http_head *h)
 /* What the pool's balancing hashes. Who lacks the key is spread by address. */
 uint64_t request_hash_key(const struct pool_conf *c, const struct http_head *h, struct str host,
                           struct str path, const struct addr *client);
-/* The member that the sticky cookie names, or STICK_NONE. How it looks to the log: *out_in, an enum
- * cookie_in. c: with http.sticky. */
+/* The member that the sticky cookie (or what stands for it in the path) names, or STICK_NONE. How
+ * it looks to the log: *out_in, an enum cookie_in. c: with http.sticky. */
 uint32_t request_cookie(const struct stick *stick, const struct pool_conf *c,
                         const struct http_head *h, char *out_in);
 

@@ -84,6 +84,7 @@ struct sticky_conf {
     char *cookie;       /* its name */
     char *secret;       /* NULL: random, with a warning */
     uint32_t max_age_s; /* 0: until the browser closes */
+    bool route;         /* the application's own: a backend's name follows the value's first dot */
 };
 
 /* Mode http. */

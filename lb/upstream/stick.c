@@ -18,16 +18,17 @@
 static_assert(STICK_ID_TEXT == (ID_BYTES * 8 + 5) / 6, "base64url without padding");
 
 struct entry {
-    uint8_t id[ID_BYTES];
-    uint32_t member; /* STICK_NONE: free */
+    uint8_t id[ID_BYTES]; /* not of a route */
+    uint32_t member;      /* STICK_NONE: free */
 };
 
 struct stick {
+    bool route;
     bool random;
     uint8_t own[32]; /* the random secret */
     uint64_t seed;
     uint32_t n;
-    struct str *cookies; /* by member, with SECURE at the end */
+    struct str *texts; /* by member: the cookie with SECURE at its end; of a route the name */
     struct entry *table;
     uint32_t mask;
 };
@@ -105,19 +106,19 @@ static void make_id(struct str secret, const char *pool, const char *backend,
     strbuf_fini(&text);
 }
 
-static uint32_t place_of(const struct stick *s, const uint8_t id[static ID_BYTES])
+static uint32_t place_of(const struct stick *s, const void *key, size_t len)
 {
-    return (uint32_t)hash_bytes(id, ID_BYTES, s->seed) & s->mask;
+    return (uint32_t)hash_bytes(key, len, s->seed) & s->mask;
 }
 
-static void add_entry(struct stick *s, const uint8_t id[static ID_BYTES], uint32_t member)
+static struct entry *add_entry(struct stick *s, const void *key, size_t len, uint32_t member)
 {
-    uint32_t at = place_of(s, id);
+    uint32_t at = place_of(s, key, len);
 
     while (s->table[at].member != STICK_NONE)
         at = (at + 1) & s->mask;
-    memcpy(s->table[at].id, id, ID_BYTES);
     s->table[at].member = member;
+    return &s->table[at];
 }
 
 static struct str cookie_text(const struct sticky_conf *conf, const uint8_t id[static ID_BYTES])
@@ -133,13 +134,59 @@ static struct str cookie_text(const struct sticky_conf *conf, const uint8_t id[s
     return strbuf_str(&b);
 }
 
+/* ---- members ---- */
+
+static void add_id(struct stick *s, const struct pool_conf *conf, struct str secret, uint32_t i)
+{
+    uint8_t id[ID_BYTES];
+
+    make_id(secret, conf->name, conf->backends[i].name, id);
+    memcpy(add_entry(s, id, ID_BYTES, i)->id, id, ID_BYTES);
+    s->texts[i] = cookie_text(conf->http.sticky, id);
+}
+
+static void add_name(struct stick *s, const char *name, uint32_t i)
+{
+    s->texts[i] = str_of(xstrdup(name));
+    add_entry(s, s->texts[i].p, s->texts[i].len, i);
+}
+
+static uint32_t find_id(const struct stick *s, struct str value)
+{
+    uint8_t id[ID_BYTES];
+
+    if (!decode(value, id))
+        return STICK_NONE;
+    for (uint32_t at = place_of(s, id, ID_BYTES); s->table[at].member != STICK_NONE;
+         at = (at + 1) & s->mask) {
+        if (CRYPTO_memcmp(s->table[at].id, id, ID_BYTES) == 0)
+            return s->table[at].member;
+    }
+    return STICK_NONE;
+}
+
+/* The first dot, not the last: a backend's name may have dots, a session's number has none. */
+static uint32_t find_name(const struct stick *s, struct str value)
+{
+    const char *dot = memchr(value.p, '.', value.len);
+
+    if (dot == NULL)
+        return STICK_NONE;
+    struct str name = {dot + 1, (size_t)(value.p + value.len - dot - 1)};
+    for (uint32_t at = place_of(s, name.p, name.len); s->table[at].member != STICK_NONE;
+         at = (at + 1) & s->mask) {
+        if (str_eq(s->texts[s->table[at].member], name))
+            return s->table[at].member;
+    }
+    return STICK_NONE;
+}
+
 /* ---- public ---- */
 
 struct stick *stick_new(const struct pool_conf *conf, const struct stick *before)
 {
     const struct sticky_conf *sticky = conf->http.sticky;
     struct stick *s = xcalloc(1, sizeof(*s));
-    uint8_t id[ID_BYTES];
     struct str secret = {(const char *)s->own, sizeof(s->own)};
     uint32_t size = 4;
 
@@ -150,18 +197,20 @@ struct stick *stick_new(const struct pool_conf *conf, const struct stick *before
     for (uint32_t i = 0; i < size; i++)
         s->table[i].member = STICK_NONE;
     s->n = conf->n_backends;
-    s->cookies = xcalloc(s->n > 0 ? s->n : 1, sizeof(*s->cookies));
-    s->random = sticky->secret == NULL;
+    s->texts = xcalloc(s->n > 0 ? s->n : 1, sizeof(*s->texts));
+    s->route = sticky->route;
+    s->random = sticky->secret == NULL && !s->route;
     sl_assert(RAND_bytes(s->own, sizeof(s->own)) == 1 &&
               RAND_bytes((uint8_t *)&s->seed, sizeof(s->seed)) == 1);
     if (before != NULL && before->random)
         memcpy(s->own, before->own, sizeof(s->own));
-    if (!s->random)
+    if (sticky->secret != NULL)
         secret = str_of(sticky->secret);
     for (uint32_t i = 0; i < s->n; i++) {
-        make_id(secret, conf->name, conf->backends[i].name, id);
-        add_entry(s, id, i);
-        s->cookies[i] = cookie_text(sticky, id);
+        if (s->route)
+            add_name(s, conf->backends[i].name, i);
+        else
+            add_id(s, conf, secret, i);
     }
     return s;
 }
@@ -173,8 +222,8 @@ void stick_free(struct stick **stick)
     if (s == NULL)
         return;
     for (uint32_t i = 0; i < s->n; i++)
-        free((char *)s->cookies[i].p);
-    free(s->cookies);
+        free((char *)s->texts[i].p);
+    free(s->texts);
     OPENSSL_cleanse(s->own, sizeof(s->own));
     OPENSSL_cleanse(s->table, (s->mask + 1) * sizeof(*s->table));
     free(s->table);
@@ -191,22 +240,18 @@ const char *stick_warning(const struct stick *s)
 
 uint32_t stick_find(const struct stick *s, struct str value)
 {
-    uint8_t id[ID_BYTES];
+    return s->route ? find_name(s, value) : find_id(s, value);
+}
 
-    if (!decode(value, id))
-        return STICK_NONE;
-    for (uint32_t at = place_of(s, id); s->table[at].member != STICK_NONE;
-         at = (at + 1) & s->mask) {
-        if (CRYPTO_memcmp(s->table[at].id, id, ID_BYTES) == 0)
-            return s->table[at].member;
-    }
-    return STICK_NONE;
+bool stick_sets_cookie(const struct stick *s)
+{
+    return !s->route;
 }
 
 struct str stick_cookie(const struct stick *s, uint32_t member, bool secure)
 {
-    sl_assert(member < s->n);
-    struct str c = s->cookies[member];
+    sl_assert(member < s->n && !s->route);
+    struct str c = s->texts[member];
 
     return secure ? c : (struct str){c.p, c.len - (sizeof(SECURE) - 1)};
 }

@@ -352,6 +352,29 @@ def test_a_backend_that_is_down_moves_its_clients(t):
     check_moved(front, r, other)
 
 
+def test_an_application_s_session_brings_a_client_back(t):
+    """Its value ends in the backend's name; who has no cookies has it in the path."""
+    s, front = start(t, pool_of(t, 3), pool=NO_CHECKS + ' sticky = { cookie = "JSESSIONID"; route = true; };')
+    check_eq(asked(front, 6), {"b1": 2, "b2": 2, "b3": 2})
+    for name in ("b2", "b1", "b3"):
+        for how in ({"headers": ["Cookie: x=1.b1; JSESSIONID=0A1B." + name]},
+                    {"headers": ["Cookie: JSESSIONID=0A1B.gone", "Cookie: JSESSIONID=0A1B." + name]},
+                    {"target": "/a;jsessionid=0A1B.%s/b?c;jsessionid=0.b1" % name},
+                    {"target": "/a;v=1;JSessionId=0A1B.%s;w=2" % name, "headers": ["Cookie: x=1"]}):
+            for _ in range(3):
+                r = fetch(front, **how)
+                check_eq((r.body.decode(), r.header("set-cookie")), (name, None), how)
+    for target in ("/a;jsessionid", "/a;jsessionid=", "/;xjsessionid=0.b1", "/a;jsessionid=;x.b1", "/?x;jsessionid=1.b1",
+                   "/a;jsessionid=0A1B.b4"):
+        check_eq({fetch(front, target).body for _ in range(3)}, {b"b1", b"b2", b"b3"}, target)
+    s.ok("set server app/b2 state drain")
+    check_eq(fetch(front, headers=["Cookie: JSESSIONID=0A1B.b2"]).body, b"b2")
+    s.ok("set server app/b2 state maint")
+    r = fetch(front, headers=["Cookie: JSESSIONID=0A1B.b2"])
+    check_eq((r.status, r.header("set-cookie")), (200, None))
+    check(r.body != b"b2", "another one answers")
+
+
 def test_a_backend_that_refuses_moves_its_clients_before_any_check(t):
     backends = pool_of(t, 2)
     s, front = sticky(t, backends)

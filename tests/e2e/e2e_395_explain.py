@@ -277,6 +277,15 @@ def test_explain_live_follows_the_cookie(t):
                 out)
 
 
+def test_explain_live_follows_an_application_s_session(t):
+    backends = [t.backend(app(by_name), name="s%d" % i) for i in range(3)]
+    s, front = start(t, backends, pool=NO_CHECKS + ' sticky = { cookie = "SID"; route = true; };')
+    out = live(t, s, "GET", "http://h/", "-H", "Cookie: SID=1.s2")
+    check_in("  sticky: session SID names s2\n", out)
+    check_in("result: pool app, backend s2\n", out)
+    check_in("no SID that names a backend", live(t, s, "GET", "http://h/", "-H", "Cookie: SID=1.s3"))
+
+
 def test_explain_live_says_why_a_server_is_down(t):
     up = t.backend(app(by_name), name="good")
     s, front = start(t, [up, t.closed_address()], ready=False, pool='balance = "first"; health = { '

@@ -152,6 +152,27 @@ static void names_do_not_run_into_each_other(void **state)
     fixture_free(b);
 }
 
+static void a_route_is_the_name_behind_the_first_dot(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_new("app", 100, NULL);
+    stick_free(&f->stick);
+    strcpy(f->names[3], "eu.west");
+    f->sticky.route = true;
+    f->stick = stick_new(&f->conf, NULL);
+    assert_null(stick_warning(f->stick));
+    assert_false(stick_sets_cookie(f->stick));
+    assert_int_equal(stick_find(f->stick, STR("0A1B.b0")), 0);
+    assert_int_equal(stick_find(f->stick, STR("0A1B.b99")), 99);
+    assert_int_equal(stick_find(f->stick, STR("0A1B.eu.west")), 3);
+    assert_int_equal(stick_find(f->stick, STR(".b1")), 1);
+    static const char *const bad[] = {"",          "b1",     "0A1B",      "0A1B.",    "0A1B.b3",
+                                      "0A1B.west", "0A1B.b", "0A1B.b100", "0A1B..b1", "0A1B.B1"};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        assert_int_equal(stick_find(f->stick, str_of(bad[i])), STICK_NONE);
+    fixture_free(f);
+}
+
 static void any_change_of_a_value_makes_it_worthless(void **state)
 {
     (void)state;
@@ -230,6 +251,7 @@ int main(void)
         cmocka_unit_test(instances_with_the_same_secret_agree),
         cmocka_unit_test(ids_of_another_pool_or_secret_lead_nowhere),
         cmocka_unit_test(names_do_not_run_into_each_other),
+        cmocka_unit_test(a_route_is_the_name_behind_the_first_dot),
         cmocka_unit_test(any_change_of_a_value_makes_it_worthless),
         cmocka_unit_test(other_lengths_are_refused),
         cmocka_unit_test(garbage_leads_nowhere),
