@@ -116,6 +116,8 @@ if [[ $level == stacks ]]; then
     want postgresql file /usr/lib/postgresql/*/bin/initdb
     want mariadb-server cmd mariadbd
     want redis-server cmd redis-server
+    want tomcat10-common file /usr/share/tomcat10/lib/catalina.jar
+    want default-jre-headless cmd java
     want python3-aiosmtpd file /usr/lib/python3/dist-packages/aiosmtpd
 fi
 if [[ $level == bench ]]; then
