@@ -118,6 +118,9 @@ if [[ $level == stacks ]]; then
     want redis-server cmd redis-server
     want tomcat10-common file /usr/share/tomcat10/lib/catalina.jar
     want default-jre-headless cmd java
+    want golang-go cmd go
+    want golang-golang-x-net-dev file /usr/share/gocode/src/golang.org/x/net/http2
+    want golang-google-grpc-dev file /usr/share/gocode/src/google.golang.org/grpc
     want python3-aiosmtpd file /usr/lib/python3/dist-packages/aiosmtpd
 fi
 if [[ $level == bench ]]; then

@@ -1,5 +1,6 @@
 """servers.py - real application servers for the tests beside it, each a process of the test's own."""
 
+import fcntl
 import glob
 import os
 import subprocess
@@ -28,6 +29,23 @@ def start_example(t, name, **env):
 def environment():
     """Without our own TMPDIR: servers that run as other users may not write there."""
     return {name: value for name, value in os.environ.items() if name != "TMPDIR"}
+
+
+def built(name, sources, command, env=None):
+    """The path of what command(path) makes of these files of ours; made once for all tests, which may ask at once."""
+    folder = os.path.join(ROOT, "build", "stacks-" + name)
+    os.makedirs(folder, exist_ok=True)
+    path, sources = os.path.join(folder, "made"), [os.path.join(HERE, s) for s in sources]
+    with open(os.path.join(folder, "lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not os.path.exists(path) or os.path.getmtime(path) < max(map(os.path.getmtime, sources)):
+            new = path + ".new"
+            shutil.rmtree(new, ignore_errors=True)
+            run_quietly(command(new), name, cwd=HERE, env=dict(environment(), **(env or {})))
+            if os.path.isdir(path):
+                shutil.rmtree(path)
+            os.rename(new, path)
+    return path
 
 
 class Server:
@@ -189,7 +207,7 @@ def as_user(name):
 
 def run_quietly(command, what, **kw):
     done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          timeout=120, env=environment(), **kw)
+                          timeout=120, env=kw.pop("env", None) or environment(), **kw)
     check_eq(done.returncode, 0, "%s: %s" % (what, done.stdout.decode(errors="replace")[-2000:]))
     return done.stdout.decode(errors="replace").strip()
 

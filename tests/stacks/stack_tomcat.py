@@ -14,8 +14,8 @@ SERVER = """<Server port="-1">
       <Valve className="org.apache.catalina.valves.RemoteIpValve" protocolHeader="X-Forwarded-Proto"
              internalProxies="127\\.0\\.0\\.1" />
       <Host name="localhost" appBase="webapps" autoDeploy="false" deployOnStartup="false">
-        <Context path="" docBase="app" />
-        <Context path="/shop" docBase="app" />
+        <Context path="" docBase="%s" />
+        <Context path="/shop" docBase="%s" />
       </Host>
     </Engine>
   </Service>
@@ -23,35 +23,33 @@ SERVER = """<Server port="-1">
 """
 
 
-def build(t):
-    """The folder of an application; Jasper's compiler does what javac does, so that no JDK is needed."""
+def application():
+    """Its folder. Jasper's compiler does what javac does, so that no JDK is needed."""
     if not os.path.exists(HOME + "/lib/catalina.jar"):
         raise Skip("Tomcat 10 is not installed: scripts/setup.sh stacks does it")
-    app = t.path("app")
-    run_quietly(["java", "-XX:TieredStopAtLevel=1", "-cp", "/usr/share/java/eclipse-jdt-core.jar",
-                 "org.eclipse.jdt.internal.compiler.batch.Main", "-11", "-proc:none", "-cp",
-                 ":".join(HOME + "/lib/%s.jar" % n for n in ("servlet-api", "websocket-api", "websocket-client-api")),
-                 "-d", app + "/WEB-INF/classes", os.path.join(HERE, "java", "Application.java")], "the compiler")
-    return app
+    return built("java", ["java/Application.java"], lambda out: [
+        "java", "-XX:TieredStopAtLevel=1", "-cp", "/usr/share/java/eclipse-jdt-core.jar",
+        "org.eclipse.jdt.internal.compiler.batch.Main", "-11", "-proc:none", "-cp",
+        ":".join(HOME + "/lib/%s.jar" % n for n in ("servlet-api", "websocket-api", "websocket-client-api")),
+        "-d", out + "/WEB-INF/classes", "java/Application.java"])
 
 
-def tomcat(t, name, app):
+def tomcat(t, name):
     address, base = t.address(), t.path(name)
     for folder in ("conf", "webapps", "temp", "logs", "work"):
         os.makedirs(os.path.join(base, folder))
-    os.symlink(app, os.path.join(base, "webapps", "app"))
     shutil.copy(HOME + "/etc/web.xml", base + "/conf")
     with open(base + "/conf/server.xml", "w") as f:
-        f.write(SERVER % (*address, name))
+        f.write(SERVER % (*address, name, application(), application()))
     return Server(t, name, ["java", "-Xmx192m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Dapp.name=" + name,
+                            "-Dtomcat.util.scan.StandardJarScanFilter.jarsToSkip=*.jar",
                             "-Dcatalina.home=" + HOME, "-Dcatalina.base=" + base, "-Djava.io.tmpdir=" + base + "/temp",
                             "-cp", HOME + "/bin/bootstrap.jar:" + HOME + "/bin/tomcat-juli.jar",
                             "org.apache.catalina.startup.Bootstrap", "start"], address)
 
 
 def site(t):
-    app = build(t)
-    return Site(t, "tomcat.conf", [tomcat(t, "a", app), tomcat(t, "b", app)], SECRET="0123456789abcdef0123456789abcdef")
+    return Site(t, "tomcat.conf", [tomcat(t, "a"), tomcat(t, "b")], SECRET="0123456789abcdef0123456789abcdef")
 
 
 class Browser:
