@@ -207,7 +207,7 @@ def as_user(name):
 
 def run_quietly(command, what, **kw):
     done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          timeout=120, env=kw.pop("env", None) or environment(), **kw)
+                          timeout=240, env=kw.pop("env", None) or environment(), **kw)
     check_eq(done.returncode, 0, "%s: %s" % (what, done.stdout.decode(errors="replace")[-2000:]))
     return done.stdout.decode(errors="replace").strip()
 
