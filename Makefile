@@ -98,6 +98,9 @@ $(OUT)/%.o: %.c $(OUT)/compile.stamp
 	$(call show,CC,$<)
 	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
+# The assembler takes them in.
+$(OUT)/lb/admin/dash_page.o: $(wildcard lb/admin/dashboard*)
+
 # An archive, so that a unit test gets only what it names, and may stand in for a part of sluice.
 $(OUT)/tests/libsupport.a: $(TEST_SUP_OBJ)
 	$(call show,AR,$@)

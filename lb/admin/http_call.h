@@ -77,5 +77,6 @@ void http_stream_end(struct http_stream *s);
 http_handler http_probe_live, http_probe_ready; /* http_probe.c */
 http_handler http_metrics_show;                 /* http_metrics.c */
 http_handler http_api_show;                     /* http_api.c */
+http_handler http_dash_page, http_dash_stream;  /* http_dash.c */
 
 #endif

@@ -5,6 +5,9 @@
 #define POST true
 
 static const struct http_route rows[] = {
+    {"/", GET, false, CONTROL_USER, http_dash_page, "the dashboard"},
+    {"/dashboard/stream", GET, false, CONTROL_USER, http_dash_stream,
+     "what it shows, as server-sent events"},
     {"/livez", GET, true, CONTROL_USER, http_probe_live, "200 while the process runs"},
     {"/readyz", GET, true, CONTROL_USER, http_probe_ready,
      "200 while it can serve; 503 with the reason else"},

@@ -8,6 +8,8 @@
  * waits in `in`, which holds one head and one body at most. */
 #include "lb/admin/http_server.h"
 
+#include "lb/admin/dash.h"
+#include "lb/admin/dash_page.h"
 #include "lb/admin/http_access.h"
 #include "lb/admin/http_call.h"
 #include "lb/base/alloc.h"
@@ -55,6 +57,7 @@ struct http_client {
     struct timer timer;
     uint32_t sent; /* of the armed send, when it was last looked at */
     bool last;     /* the connection ends after this answer */
+    bool cut;      /* its stream is over, whatever is being sent */
     bool eof;
     bool continued; /* 100 was sent for this request */
     bool head_only; /* this request is HEAD */
@@ -74,6 +77,8 @@ struct http_server {
     const struct http_server_conf *conf;
     struct list clients;
     uint32_t n_clients;
+    struct dash *dash;
+    struct dash_page page;
     struct op accept;
     struct timer retry;
     int fd; /* -1: none */
@@ -178,7 +183,7 @@ static void on_timer(struct timer *t)
     struct http_client *c = container_of(t, struct http_client, timer);
 
     CHECK_MAGIC(c, CLIENT_MAGIC);
-    if (c->send.armed && c->send.send.done > c->sent) { /* slow, but it reads */
+    if (!c->cut && c->send.armed && c->send.send.done > c->sent) { /* slow, but it reads */
         c->sent = c->send.send.done;
         set_deadline(c, SEND_MS);
         return;
@@ -282,10 +287,8 @@ void http_call_stream(struct http_call *call, struct http_stream *s)
 /* Its end is told in a later turn. */
 static void stream_fail(struct http_client *c)
 {
-    c->last = true;
+    c->cut = true; /* progress does not save it */
     set_deadline(c, 0);
-    if (c->send.armed)
-        c->sent = c->send.send.done; /* progress does not save it */
 }
 
 bool http_stream_push(struct http_stream *s, struct str data)
@@ -323,6 +326,10 @@ static void stream_sent(struct http_client *c)
 {
     struct strbuf sent = c->out;
 
+    if (c->cut) {
+        client_close(c);
+        return;
+    }
     timer_stop(&c->server->loop->timers, &c->timer);
     if (c->next.len == 0) {
         if (c->eof)
@@ -632,12 +639,24 @@ struct http_server *http_server_new(struct loop *loop, const struct command_env 
     list_init(&s->clients);
     op_init(&s->accept, on_accept);
     timer_init(&s->retry, on_retry);
+    s->dash = dash_new(loop, env);
+    dash_page_init(&s->page);
     return s;
 }
 
 const struct http_server_conf *http_server_conf(const struct http_server *s)
 {
     return s->conf;
+}
+
+struct dash *http_server_dash(const struct http_server *s)
+{
+    return s->dash;
+}
+
+const struct dash_page *http_server_page(const struct http_server *s)
+{
+    return &s->page;
 }
 
 void http_server_listen(struct http_server *s, int fd)
@@ -657,6 +676,7 @@ void http_server_leave(struct http_server *s)
     if (s->leaving || s->stopping || s->fd < 0)
         return;
     s->leaving = true;
+    dash_leave(s->dash);
     timer_stop(&s->loop->timers, &s->retry);
     if (s->accept.armed)
         io_cancel(s->loop->io, &s->accept);
@@ -670,6 +690,7 @@ void http_server_stop(struct http_server *s)
     if (s->stopping)
         return;
     s->stopping = true;
+    dash_stop(s->dash);
     timer_stop(&s->loop->timers, &s->retry);
     if (s->accept.armed)
         io_cancel(s->loop->io, &s->accept);
@@ -698,6 +719,8 @@ void http_server_free(struct http_server **server)
     sl_assert(http_server_stopped(s));
     if (s->fd >= 0)
         io_close(s->loop->io, s->fd);
+    dash_free(&s->dash);
+    dash_page_fini(&s->page);
     free(s);
     *server = NULL;
 }

@@ -6,6 +6,8 @@
 #include "lb/admin/control.h"
 
 struct command_env;
+struct dash;
+struct dash_page;
 struct http_server;
 struct loop;
 
@@ -20,6 +22,9 @@ struct http_server_conf {
 struct http_server *http_server_new(struct loop *loop, const struct command_env *env,
                                     const struct http_server_conf *conf);
 const struct http_server_conf *http_server_conf(const struct http_server *s);
+/* For handlers. */
+struct dash *http_server_dash(const struct http_server *s);
+const struct dash_page *http_server_page(const struct http_server *s);
 /* A listening socket; taken over. */
 void http_server_listen(struct http_server *s, int fd);
 /* The same one, for another process to listen on; -1: none. */
