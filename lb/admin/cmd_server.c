@@ -21,11 +21,16 @@ static void note(const struct backend_slot *slot, const char *what)
                        "backend %s/%s: %s", slot->pool_name, slot->name, what);
 }
 
-static void note_change(const struct backend_slot *slot, const char *what)
+static const char *via(const struct command *c)
+{
+    return c->session->via != NULL ? c->session->via : "over the stats socket";
+}
+
+static void note_change(const struct command *c, const struct backend_slot *slot, const char *what)
 {
     char text[160];
 
-    snprintf(text, sizeof(text), "%s over the stats socket", what);
+    snprintf(text, sizeof(text), "%s %s", what, via(c));
     note(slot, text);
 }
 
@@ -49,7 +54,7 @@ static void change_admin(struct command *c, struct backend_slot *slot, uint8_t c
 {
     struct backend_word before = slot_set_admin(slot, clear, set);
     uint8_t after = (uint8_t)((before.admin & ~clear) | set);
-    char why[LIMIT_MAINT_REASON + 1] = "", text[LIMIT_MAINT_REASON + 64];
+    char why[LIMIT_MAINT_REASON + 1] = "", text[LIMIT_MAINT_REASON + 160];
 
     if (set != 0)
         read_reason(c, reason, why);
@@ -58,8 +63,7 @@ static void change_admin(struct command *c, struct backend_slot *slot, uint8_t c
     memcpy(slot->admin_reason, why, sizeof(why));
     checker_touch(c->env->ops->checker, slot);
     c->changes_picks = true;
-    snprintf(text, sizeof(text), "%s over the stats socket%s%s", what, why[0] != '\0' ? ": " : "",
-             why);
+    snprintf(text, sizeof(text), "%s %s%s%s", what, via(c), why[0] != '\0' ? ": " : "", why);
     note(slot, text);
 }
 
@@ -112,7 +116,7 @@ void cmd_server_enable_health(struct command *c)
         return;
     }
     checker_enable(c->env->ops->checker, m->slot, true);
-    note_change(m->slot, "checks enabled");
+    note_change(c, m->slot, "checks enabled");
 }
 
 void cmd_server_disable_health(struct command *c)
@@ -123,7 +127,7 @@ void cmd_server_disable_health(struct command *c)
     if (m == NULL || p->conf->health.type == CHECK_TYPE_NONE)
         return;
     checker_enable(c->env->ops->checker, m->slot, false);
-    note_change(m->slot, "checks disabled");
+    note_change(c, m->slot, "checks disabled");
 }
 
 /* ---- weight ---- */
@@ -174,7 +178,7 @@ static void set_weight(struct command *c, struct backend_slot *slot, struct str 
     checker_touch(c->env->ops->checker, slot);
     c->changes_picks = true;
     snprintf(what, sizeof(what), "weight %u changed to %u", before.set_weight, weight);
-    note_change(slot, what);
+    note_change(c, slot, what);
 }
 
 void cmd_server_get_weight(struct command *c)
@@ -222,9 +226,10 @@ static void set_health(struct command *c, struct backend_slot *slot, struct str 
     }
     checker_force(c->env->ops->checker, slot, to);
     c->changes_picks = true;
-    note_change(slot, to == FORCE_UP     ? "health set to up"
-                      : to == FORCE_DOWN ? "health set to down"
-                                         : "health set to stopping");
+    note_change(c, slot,
+                to == FORCE_UP     ? "health set to up"
+                : to == FORCE_DOWN ? "health set to down"
+                                   : "health set to stopping");
 }
 
 /* An IP address without a port, or "unix:/path". */
@@ -302,10 +307,10 @@ static void note_address(struct command *c, const struct backend_slot *slot, con
     bool asked = command_arg(c, 3).len > 0;
     command_note(c, SEVERITY_WARNING, "%s%s by 'stats socket command'", ip,
                  asked || old_port != port ? ports : "");
-    events_log_backend(
-        EVENT_CHANGE, LOG_LEVEL_INFO, slot->pool_name, slot->name,
-        "backend %s/%s: address changed from %s to %s over the stats socket", slot->pool_name,
-        slot->name, old->len > 0 ? addr_format(old, old_host) : "none", addr_format(new, new_host));
+    events_log_backend(EVENT_CHANGE, LOG_LEVEL_INFO, slot->pool_name, slot->name,
+                       "backend %s/%s: address changed from %s to %s %s", slot->pool_name,
+                       slot->name, old->len > 0 ? addr_format(old, old_host) : "none",
+                       addr_format(new, new_host), via(c));
 }
 
 static void set_address(struct command *c, const struct pool_member *m)

@@ -42,6 +42,7 @@ struct command_follow {
 /* What a client has set. */
 struct command_session {
     enum control_level level;
+    const char *via; /* for the log, of what it changes; NULL: "over the stats socket" */
     enum prompt_mode prompt;
     bool prompt_time;
     enum severity_output severity;

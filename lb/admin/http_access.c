@@ -81,3 +81,28 @@ bool http_access_token(const struct http_server_conf *conf, const struct http_he
         return same(rest, conf->token);
     return str_eq_nocase(scheme, STR("Basic")) && basic(rest, conf->token);
 }
+
+/* Only a scheme and an authority are an origin; the scheme is what the address speaks. */
+static bool is_origin(struct str origin, struct str authority)
+{
+    static const struct str schemes[] = {STR("http://"), STR("https://")};
+
+    for (size_t i = 0; i < ARRAY_LEN(schemes); i++)
+        if (str_starts(origin, schemes[i]))
+            return str_eq_nocase(
+                (struct str){origin.p + schemes[i].len, origin.len - schemes[i].len}, authority);
+    return false;
+}
+
+const char *http_access_foreign(const struct http_head *head)
+{
+    struct str authority = http_str(head, head->authority);
+
+    for (struct http_field *f = NULL; (f = http_find_name(head, STR("sec-fetch-site"), f)) != NULL;)
+        if (!str_eq(http_value(head, f), STR("same-origin")))
+            return "another site's page sent it (Sec-Fetch-Site)";
+    for (struct http_field *f = NULL; (f = http_find_name(head, STR("origin"), f)) != NULL;)
+        if (!is_origin(http_value(head, f), authority))
+            return "another site's page sent it (Origin)";
+    return NULL;
+}

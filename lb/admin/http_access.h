@@ -12,5 +12,8 @@ bool http_access_host(const struct http_server_conf *conf, const struct http_hea
 /* No token is asked for, or the request has it: as Authorization: Bearer, or as the password of
  * Basic. */
 bool http_access_token(const struct http_server_conf *conf, const struct http_head *head);
+/* NULL: a browser that sends this does so for a page of ours, or it is no browser; else what speaks
+ * against it. (Sec-Fetch-Site, Origin.) */
+const char *http_access_foreign(const struct http_head *head);
 
 #endif

@@ -74,9 +74,9 @@ bool http_stream_push(struct http_stream *s, struct str data);
 void http_stream_end(struct http_stream *s);
 
 /* Handlers, by file. */
-http_handler http_probe_live, http_probe_ready; /* http_probe.c */
-http_handler http_metrics_show;                 /* http_metrics.c */
-http_handler http_api_show;                     /* http_api.c */
-http_handler http_dash_page, http_dash_stream;  /* http_dash.c */
+http_handler http_probe_live, http_probe_ready;                  /* http_probe.c */
+http_handler http_metrics_show;                                  /* http_metrics.c */
+http_handler http_api_show;                                      /* http_api.c */
+http_handler http_dash_page, http_dash_stream, http_dash_change; /* http_dash.c */
 
 #endif

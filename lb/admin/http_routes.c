@@ -8,6 +8,8 @@ static const struct http_route rows[] = {
     {"/", GET, false, CONTROL_USER, http_dash_page, "the dashboard"},
     {"/dashboard/stream", GET, false, CONTROL_USER, http_dash_stream,
      "what it shows, as server-sent events"},
+    {"/dashboard/change", POST, false, CONTROL_ADMIN, http_dash_change,
+     "what its buttons do; only for its own page"},
     {"/livez", GET, true, CONTROL_USER, http_probe_live, "200 while the process runs"},
     {"/readyz", GET, true, CONTROL_USER, http_probe_ready,
      "200 while it can serve; 503 with the reason else"},

@@ -114,5 +114,5 @@ def test_a_reload_is_told_with_all_there_is_then(t):
         s.ok("set server app/b2 state maint")
         check_in("deleted", s.ctl("del server app/b2"))
         stream.until("one", lambda o, e: "b2" not in o and "b1" in o)
-        check_in("added", s.ctl("add server app/b3 127.0.0.1:9").lower())
+        check_in("registered", s.ctl("add server app/b3 127.0.0.1:9"))
         stream.until("another", lambda o, e: "b3" in o)
