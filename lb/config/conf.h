@@ -97,7 +97,8 @@ void conf_dump_listener(const struct listener_conf *l, struct strbuf *out);
 void conf_dump_pool_tls(const struct pool_conf *p, struct strbuf *out);
 void conf_dump_check_tls(const struct pool_conf *p, struct strbuf *out);
 void conf_dump_listener_tls(const struct listener_conf *l, struct strbuf *out);
-/* Global settings that differ and that only a restart can change: a path on each line. */
+/* Global settings that differ and that only a restart can change: a line "SETTING" each, or, where
+ * b has it in its text, "SETTING FILE:LINE". */
 void conf_restart_changes(const struct conf *a, const struct conf *b, struct strbuf *names);
 /* Every setting with its default and help, from the schema: etc/sluice.conf and the reference. */
 void conf_print_sample(FILE *out);

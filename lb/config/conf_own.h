@@ -5,6 +5,11 @@
 
 #include "lb/config/conf.h"
 #include "lb/config/conf_arena.h"
+#include "lb/config/conf_source.h"
+
+#define CONF_GIVEN_MAX 32 /* there are half as many at the top */
+
+struct schema_row;
 
 struct conf_own {
     struct conf conf; /* conf.arena points at this object */
@@ -18,6 +23,12 @@ struct conf_own {
     bool keep_encoded_slash;
     uint32_t max_per_source;
     char *access_target, *access_format; /* format NULL: by mode */
+    /* Where global settings stand that only a restart changes. */
+    struct {
+        const struct schema_row *row;
+        struct conf_place place;
+    } given[CONF_GIVEN_MAX];
+    uint32_t n_given;
 };
 
 /* The object that holds c. */

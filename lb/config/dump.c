@@ -95,8 +95,14 @@ void conf_restart_changes(const struct conf *a, const struct conf *b, struct str
         strbuf_clear(&y);
         dump_row(row, conf_own_of(a), MODE_TCP, 0, &x);
         dump_row(row, conf_own_of(b), MODE_TCP, 0, &y);
-        if (!str_eq(strbuf_str(&x), strbuf_str(&y)))
-            strbuf_addf(names, "%s\n", row->path);
+        if (str_eq(strbuf_str(&x), strbuf_str(&y)))
+            continue;
+        strbuf_add_cstr(names, row->path);
+        for (uint32_t i = 0; i < conf_own_of(b)->n_given; i++)
+            if (conf_own_of(b)->given[i].row == row)
+                strbuf_addf(names, " %s:%u", conf_own_of(b)->given[i].place.file,
+                            conf_own_of(b)->given[i].place.line);
+        strbuf_add_cstr(names, "\n");
     }
     strbuf_fini(&x);
     strbuf_fini(&y);

@@ -552,11 +552,24 @@ static void unknown(struct load *l, const char *parent, const config_setting_t *
     strbuf_fini(&text);
 }
 
+static void note_place(struct load *l, const struct schema_row *row,
+                       const config_setting_t *setting)
+{
+    struct conf_own *own = l->own;
+
+    if (row->reload != SCHEMA_RESTART || strchr(row->path, '.') != NULL ||
+        own->n_given == CONF_GIVEN_MAX)
+        return;
+    own->given[own->n_given].row = row;
+    own->given[own->n_given++].place = conf_source_place(&l->source, node_of(setting)->line);
+}
+
 static void load_setting(struct load *l, const struct schema_row *row,
                          const config_setting_t *setting, void *base)
 {
     size_t before = push(l, schema_name(row));
 
+    note_place(l, row, setting);
     if (l->mode_known && !schema_fits_mode(row, l->mode)) {
         mistake(l, node_of(setting)->line,
                 row->mode == SCHEMA_NOT_UDP

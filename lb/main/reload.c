@@ -340,18 +340,20 @@ static void describe(struct strbuf *out, const char *what, uint32_t added, uint3
 }
 
 /* What of the global settings this process cannot take up. */
-static void warn_restart(struct process *p, const struct conf *old, const struct conf *new,
-                         const char *file)
+static void warn_restart(struct process *p, const struct conf *new, const char *file)
 {
     struct strbuf names = {0};
 
-    conf_restart_changes(old, new, &names);
-    for (struct str rest = strbuf_str(&names), name; rest.len > 0;) {
-        name = str_word(&rest, "\n");
-        log_warn("%s: warning: %.*s: has changed, which takes effect with a restart only", file,
-                 (int)name.len, name.p);
-        strbuf_addf(&p->reload->told, "%s: warning: %.*s: takes effect with a restart only\n", file,
-                    (int)name.len, name.p);
+    /* With what we started with: that is what runs, however often the file has changed since. */
+    conf_restart_changes(p->first->conf, new, &names);
+    for (struct str rest = strbuf_str(&names), line; (line = str_word(&rest, "\n")).len > 0;) {
+        struct str name = str_word(&line, " "), place = line.len > 0 ? line : str_of(file);
+        log_warn(STR_FMT ": warning: " STR_FMT
+                         ": is not what runs, and takes effect with a restart only",
+                 STR_ARG(place), STR_ARG(name));
+        strbuf_addf(&p->reload->told,
+                    STR_FMT ": warning: " STR_FMT ": takes effect with a restart only\n",
+                    STR_ARG(place), STR_ARG(name));
     }
     strbuf_fini(&names);
 }
@@ -404,7 +406,7 @@ static void publish_file(struct process *p, struct snapshot *new, struct adoptio
 
     count_listeners(old, new, &l[0], &l[1], &l[2]);
     count_pools(old, new, &n[0], &n[1], &n[2]);
-    warn_restart(p, old->conf->conf, new->conf->conf, p->from);
+    warn_restart(p, new->conf->conf, p->from);
     publish(p, new, a, &changes);
     take_settings(p);
     unbind_old(p);

@@ -221,7 +221,7 @@ def test_routes_keep_their_counters_by_name(t):
 def test_what_a_restart_only_can_change_is_said(t):
     s, front = t.simple([t.backend(named)])
     out = reloaded(s, lambda x: re.sub("workers = 2;", "workers = 1;", x))
-    check_match(r"sluice\.conf: warning: workers: takes effect with a restart only", out)
+    check_match(r"sluice\.conf:\d+: warning: workers: takes effect with a restart only", out)
     check_eq(who(front), "b1")
 
 

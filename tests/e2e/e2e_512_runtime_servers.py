@@ -129,7 +129,7 @@ def test_a_name_as_address_is_looked_up(t):
     s.wait_status("app", "n", "UP")
     check_eq({who(front) for _ in range(4)}, {"b1", "b2"})
     s.ok("disable server app/n")
-    check_in("Server deleted.", s.ctl("del server app/n"))
+    check_in("Server deleted.", s.ctl("wait 10s srv-removable app/n; del server app/n"))
 
 
 def test_a_reason_shows_wherever_the_state_does(t):
