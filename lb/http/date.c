@@ -6,6 +6,9 @@
 #define DAY_S  86400u
 #define LAST_S UINT64_C(253402300799) /* 9999-12-31 23:59:59 */
 
+static const char week_days[] = "ThuFriSatSunMonTueWed"; /* 1970 began with a Thursday */
+static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+
 struct day {
     unsigned year, month, day; /* month: 0 is January */
 };
@@ -36,9 +39,6 @@ static char *two_digits(char *out, unsigned n)
 
 void date_imf(uint64_t unix_s, char out[static DATE_IMF_LEN + 1])
 {
-    static const char week_days[] = "ThuFriSatSunMonTueWed"; /* 1970 began with a Thursday */
-    static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
-
     if (unix_s > LAST_S)
         unix_s = LAST_S;
     uint32_t days = (uint32_t)(unix_s / DAY_S), second = (uint32_t)(unix_s % DAY_S);
@@ -60,4 +60,159 @@ void date_imf(uint64_t unix_s, char out[static DATE_IMF_LEN + 1])
     *p++ = ':';
     p = two_digits(p, second % 60);
     memcpy(p, " GMT", 5);
+}
+
+/* ---- reading ---- */
+
+struct date_fields {
+    struct day day;
+    unsigned hour, minute, second;
+    bool short_year;
+};
+
+static bool literal(struct str *rest, struct str want)
+{
+    if (!str_starts(*rest, want))
+        return false;
+    rest->p += want.len;
+    rest->len -= want.len;
+    return true;
+}
+
+static bool number(struct str *rest, unsigned digits, unsigned *out)
+{
+    unsigned n = 0;
+
+    if (rest->len < digits)
+        return false;
+    for (unsigned i = 0; i < digits; i++) {
+        if (rest->p[i] < '0' || rest->p[i] > '9')
+            return false;
+        n = n * 10 + (unsigned)(rest->p[i] - '0');
+    }
+    rest->p += digits;
+    rest->len -= digits;
+    *out = n;
+    return true;
+}
+
+/* One of those names of three letters. */
+static bool name(struct str *rest, const char *names, unsigned n, unsigned *out)
+{
+    for (unsigned i = 0; i < n; i++) {
+        if (literal(rest, (struct str){names + (size_t)i * 3, 3})) {
+            *out = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool long_week_day(struct str *rest)
+{
+    static const char *const names[] = {"Monday", "Tuesday",  "Wednesday", "Thursday",
+                                        "Friday", "Saturday", "Sunday"};
+
+    for (unsigned i = 0; i < ARRAY_LEN(names); i++)
+        if (literal(rest, str_of(names[i])))
+            return true;
+    return false;
+}
+
+static bool time_of_day(struct str *rest, struct date_fields *f)
+{
+    return number(rest, 2, &f->hour) && literal(rest, STR(":")) && number(rest, 2, &f->minute) &&
+           literal(rest, STR(":")) && number(rest, 2, &f->second);
+}
+
+static bool field(struct str *rest, char kind, struct date_fields *f)
+{
+    unsigned ignored;
+
+    switch (kind) {
+    case 'a':
+        return name(rest, week_days, 7, &ignored);
+    case 'A':
+        return long_week_day(rest);
+    case 'd':
+        return number(rest, 2, &f->day.day);
+    case 'e': /* asctime's: a space in place of a leading zero */
+        return literal(rest, STR(" ")) ? number(rest, 1, &f->day.day)
+                                       : number(rest, 2, &f->day.day);
+    case 'b':
+        return name(rest, months, 12, &f->day.month);
+    case 'Y':
+        return number(rest, 4, &f->day.year);
+    case 'y':
+        f->short_year = true;
+        return number(rest, 2, &f->day.year);
+    default: /* 'T' */
+        return time_of_day(rest, f);
+    }
+}
+
+static bool matches(struct str rest, const char *form, struct date_fields *f)
+{
+    for (; *form != '\0'; form++) {
+        if (*form == '%' ? !field(&rest, *++form, f) : !literal(&rest, (struct str){form, 1}))
+            return false;
+    }
+    return rest.len == 0;
+}
+
+static bool is_leap(unsigned year)
+{
+    return (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+}
+
+static bool exists(const struct date_fields *f)
+{
+    static const uint8_t lengths[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    unsigned last = lengths[f->day.month] + (f->day.month == 1 && is_leap(f->day.year));
+
+    return f->day.day >= 1 && f->day.day <= last && f->hour < 24 && f->minute < 60 &&
+           f->second <= 60; /* a leap second */
+}
+
+/* The way back of day_of(). */
+static uint32_t days_since_1970(const struct day *d)
+{
+    uint32_t month = (d->month + 10) % 12; /* 0 is March */
+    uint32_t year = d->year - (d->month < 2);
+    uint32_t days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5;
+
+    return days + d->day - 1 - 719468;
+}
+
+/* RFC 9110 section 5.6.7: one that seems more than 50 years ahead is of the century before. */
+static unsigned century(unsigned two_digits_year, uint64_t now_s)
+{
+    unsigned now = day_of((uint32_t)((now_s < LAST_S ? now_s : LAST_S) / DAY_S)).year;
+    unsigned year = now - now % 100 + two_digits_year;
+
+    return year > now + 50 ? year - 100 : year;
+}
+
+bool date_parse(struct str text, uint64_t now_s, uint64_t *out_unix_s)
+{
+    static const char *const forms[] = {
+        "%a, %d %b %Y %T GMT", /* IMF-fixdate */
+        "%A, %d-%b-%y %T GMT", /* RFC 850's */
+        "%a %b %e %T %Y",      /* asctime's */
+    };
+
+    for (unsigned i = 0; i < ARRAY_LEN(forms); i++) {
+        struct date_fields f = {0};
+        if (!matches(text, forms[i], &f))
+            continue;
+        if (f.short_year)
+            f.day.year = century(f.day.year, now_s);
+        if (!exists(&f))
+            return false;
+        *out_unix_s = f.day.year < 1970 ? 0
+                                        : (uint64_t)days_since_1970(&f.day) * DAY_S +
+                                              f.hour * 3600 + f.minute * 60 + f.second;
+        return true;
+    }
+    return false;
 }
