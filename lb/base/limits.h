@@ -44,6 +44,7 @@
 #define LIMIT_BUFS_POSTED 256        /* receive buffers offered to the kernel at once, power of 2 */
 #define LIMIT_BUFS        4096       /* receive buffers of one worker: then receives wait */
 #define LIMIT_PIPE_BYTES  (1u << 20) /* asked for a splice pipe; less where the system caps it */
+#define LIMIT_FILE_THREADS 4         /* that wait for disks, of one worker */
 #define LIMIT_PIPES_IDLE  64         /* empty pipes that one worker keeps open */
 /* Bytes that one splice moves before others get a turn: a full pipe. In four of five runs on a
  * noisy machine small requests beside bulk transfers had 10 to 40 % less p99 latency than with

@@ -71,6 +71,7 @@ void io_free(struct io **io)
 {
     if (*io == NULL)
         return;
+    file_pool_free(&(*io)->files);
     (*io)->engine->free(*io);
     *io = NULL;
 }
@@ -413,6 +414,23 @@ void io_watch(struct io *io, struct op *op, int fd)
     io->engine->watch(io, op);
 }
 
+void io_file_open(struct io *io, struct op *op, int dir, const char *path)
+{
+    arm(op, OP_FILE_OPEN, 0);
+    op->open.dir = dir;
+    op->open.path = path;
+    io_file_start(io, op);
+}
+
+void io_file_read(struct io *io, struct op *op, int fd, void *data, uint32_t len, uint64_t offset)
+{
+    arm(op, OP_FILE_READ, fd);
+    op->read.data = data;
+    op->read.len = len;
+    op->read.offset = offset;
+    io_file_start(io, op);
+}
+
 void io_splice(struct io *io, struct op *op, int in, int out, struct io_pipe *pipe)
 {
     io_splice_n(io, op, in, out, pipe, UINT64_MAX);
@@ -452,7 +470,10 @@ void io_cancel(struct io *io, struct op *op)
     if (!op->armed || op->stopping || end_is_noted(op))
         return;
     op->stopping = true;
-    io->engine->cancel(io, op);
+    if ((op->kind == OP_FILE_OPEN || op->kind == OP_FILE_READ) && io->engine->file == NULL)
+        file_pool_cancel(io->files, op);
+    else
+        io->engine->cancel(io, op);
 }
 
 void io_buf_put(struct io *io, struct io_buf *buf)

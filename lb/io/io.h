@@ -25,6 +25,7 @@ enum io_engine_kind { IO_AUTO, IO_URING, IO_EPOLL, IO_SIM };
 struct io_stats {
     counter turns, syscalls, completions, recvs, sends, sends_blocked, accepts, connects;
     counter dgrams_in, dgrams_out;
+    counter file_waits; /* files that were not in memory: another thread opened or read them */
     counter no_buffers; /* receives that had to wait for a buffer */
     counter cq_overflows, bytes_spliced, batch_max;
     counter bufs_total, bufs_used, pipes_open, pipes_used;
@@ -175,6 +176,23 @@ int io_dgrams_recv(struct io *io, int fd, struct io_dgram *d, int n, uint32_t ro
  * socket's buffer is full; -EINVAL, -EMSGSIZE, -EIO and others may mean that it cannot split. to:
  * they have addresses. */
 int io_dgrams_send(struct io *io, int fd, const struct io_dgram *d, int n, bool to);
+
+/* ---- files: never waited for; by other threads (the kernel's with io_uring, else a few of ours)
+ */
+
+#define IO_FILE_ANYWHERE (-100) /* AT_FDCWD */
+
+/* Opens what the path names, for reading: fn(op, fd | -errno). Close it with close(2). Beneath the
+ * directory `dir` only: a path or link that leads out of it is -EXDEV. With IO_FILE_ANYWHERE the
+ * path must be a directory's, of which a handle comes, to be used as `dir`. The path stays until
+ * fn; after io_cancel() it may be opened all the same. Never waits for a FIFO. */
+void io_file_open(struct io *io, struct op *op, int dir, const char *path);
+/* Reads from that place in the file: fn(op, n > 0 | 0 at its end | -errno); n may be less than len.
+ * After io_cancel() memory is written to until fn. */
+void io_file_read(struct io *io, struct op *op, int fd, void *data, uint32_t len, uint64_t offset);
+/* The same at once, as far as the system has all that is needed in memory; else -EAGAIN. */
+int io_file_open_now(struct io *io, int dir, const char *path);
+int io_file_read_now(struct io *io, int fd, void *data, uint32_t len, uint64_t offset);
 
 /* ---- immediate calls ---- */
 

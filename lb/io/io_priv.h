@@ -29,6 +29,8 @@ struct io_engine {
     void (*poll)(struct io *io, struct op *op);
     void (*splice)(struct io *io, struct op *op);
     void (*watch)(struct io *io, struct op *op);
+    /* Both file operations; NULL: the pool of threads does them (file.c). */
+    void (*file)(struct io *io, struct op *op);
     void (*cancel)(struct io *io, struct op *op); /* op->stopping is set already */
     void (*buf_returned)(struct io *io,
                          struct io_buf *buf); /* to post it again; NULL: nothing to do */
@@ -91,7 +93,8 @@ struct io {
     struct rng rng;
     struct list pipes_idle;
     uint32_t n_pipes_idle;
-    bool no_pipes; /* the system refused one lately */
+    bool no_pipes;           /* the system refused one lately */
+    struct file_pool *files; /* NULL: none was needed yet */
 };
 
 /* For engines: the io's common part (called first by each engine's constructor). */
@@ -117,6 +120,17 @@ static inline bool io_has_ready(const struct io *io)
 {
     return io->ready_first != NULL || io->accepted_at != io->accepted_n;
 }
+
+/* Files, common to the kernel engines (file.c, file_pool.c). */
+struct open_how;
+extern const struct open_how io_open_beneath;
+#define IO_OPEN_DIR_FLAGS (O_PATH | O_DIRECTORY | O_CLOEXEC) /* with IO_FILE_ANYWHERE */
+void io_file_start(struct io *io, struct op *op);
+int io_file_do(const struct op *op); /* waits, as long as it takes; any thread */
+struct file_pool *file_pool_new(struct io *io);
+void file_pool_free(struct file_pool **pool); /* nothing may be armed */
+void file_pool_add(struct file_pool *pool, struct op *op);
+void file_pool_cancel(struct file_pool *pool, struct op *op);
 
 /* Splicing, common to the kernel engines (splice.c). */
 struct io_pipe {

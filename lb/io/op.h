@@ -32,6 +32,8 @@ enum op_kind {
     OP_POLL,
     OP_SPLICE,
     OP_WATCH,
+    OP_FILE_OPEN,
+    OP_FILE_READ,
 };
 
 struct op {
@@ -76,6 +78,15 @@ struct op {
             int out;
             struct op *next_again; /* engine */
         } splice;
+        struct {
+            const char *path;
+            int dir;
+        } open;
+        struct {
+            void *data;
+            uint32_t len;
+            uint64_t offset;
+        } read;
     };
 };
 

@@ -2,7 +2,8 @@
  *
  * One ring per thread, single issuer, completions posted when we ask for them (deferred task work),
  * one io_uring_enter a turn. Receives are multishot into a ring of provided buffers, so an idle
- * connection holds none. Nothing here is ever handed to the kernel's thread pool.
+ * connection holds none. Nothing of sockets is ever handed to the kernel's thread
+ * pool: it is for files that are not in memory.
  *
  * Sends are *settled* rather than completed: each is submitted with MSG_DONTWAIT | MSG_WAITALL and
  * without a completion for success. The kernel executes it while it submits; so when the enter
@@ -14,7 +15,9 @@
 #include "lb/io/io_priv.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <liburing.h>
+#include <linux/openat2.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -561,6 +564,25 @@ static void run_again(struct uring *u)
     }
 }
 
+/* ---- files ---- */
+
+/* What is not in memory the kernel's workers wait for; there are few of them (init). Paths and
+ * struct open_how are read while submitting. */
+static void arm_file(struct io *io, struct op *op)
+{
+    static const struct open_how anywhere = {.flags = IO_OPEN_DIR_FLAGS};
+    struct io_uring_sqe *sqe = get_sqe(of(io));
+
+    if (op->kind == OP_FILE_READ)
+        io_uring_prep_read(sqe, op->fd, op->read.data, op->read.len, op->read.offset);
+    else
+        io_uring_prep_openat2(sqe, op->open.dir, op->open.path,
+                              (struct open_how *)(uintptr_t)(op->open.dir == IO_FILE_ANYWHERE
+                                                                 ? &anywhere
+                                                                 : &io_open_beneath));
+    io_uring_sqe_set_data(sqe, op);
+}
+
 /* ---- cancel ---- */
 
 static void cancel(struct io *io, struct op *op)
@@ -749,6 +771,7 @@ static const struct io_engine engine = {
     .poll = arm_poll,
     .splice = arm_splice,
     .watch = arm_watch,
+    .file = arm_file,
     .cancel = cancel,
 };
 
@@ -811,6 +834,8 @@ struct io *io_uring_engine_new(const struct io_conf *conf, int *out_error)
         io_uring_queue_exit(&u->ring);
         goto undo;
     }
+    unsigned workers[2] = {LIMIT_FILE_THREADS, 0}; /* for files; of the other kind as it is */
+    io_uring_register_iowq_max_workers(&u->ring, workers);
     io_uring_register_ring_fd(&u->ring); /* only spares a lookup per enter: failure is no matter */
     io_common_init(&u->io, &engine, conf);
     u->posted_goal = POSTED_START;

@@ -501,6 +501,8 @@ static bool possible(struct sim *s, const struct armed *a)
     case OP_WATCH:
         return k->error != 0 || !list_empty(&k->dgrams);
     case OP_NONE:
+    case OP_FILE_OPEN:
+    case OP_FILE_READ:
         break;
     }
     sim_fail(s, "an operation of no kind");
@@ -536,6 +538,8 @@ static void perform(struct sim *s, struct armed *a)
         io_note_shows(&s->io, a->op);
         return;
     case OP_NONE:
+    case OP_FILE_OPEN:
+    case OP_FILE_READ:
         return;
     }
 }
@@ -776,6 +780,12 @@ static void engine_free(struct io *io)
     s->io_freed = true;
 }
 
+/* The kernel's own files, as there is nothing to simulate of them but that it takes a turn. */
+static void sim_file(struct io *io, struct op *op)
+{
+    io_note(io, op, io_file_do(op));
+}
+
 static const struct io_engine engine = {
     .name = "sim",
     .kind = IO_SIM,
@@ -789,6 +799,7 @@ static const struct io_engine engine = {
     .poll = arm,
     .splice = arm,
     .watch = arm,
+    .file = sim_file,
     .cancel = cancel,
     .buf_returned = buf_returned,
     .socket = sim_socket,

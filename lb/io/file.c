@@ -1,0 +1,142 @@
+/* file.c - files: what can be had at once, and who waits for the rest: the engine's own way where
+ * it has one, else the pool (file_pool.c). */
+#include "lb/base/limits.h"
+#include "lb/io/io_priv.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#ifndef RESOLVE_CACHED
+#define RESOLVE_CACHED 0x20 /* 5.12 */
+#endif
+
+/* O_NONBLOCK: opening a FIFO would wait for a writer. */
+#define OPEN_FLAGS (O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
+
+const struct open_how io_open_beneath = {
+    .flags = OPEN_FLAGS,
+    .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
+};
+
+static int openat2_(int dir, const char *path, const struct open_how *how)
+{
+    int fd = (int)syscall(SYS_openat2, dir, path, how, sizeof(*how));
+
+    return fd < 0 ? -errno : fd;
+}
+
+/* ---- without openat2(2): before Linux 5.6, and where a filter forbids it ---- */
+
+static bool is_dots(const char *name)
+{
+    return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+}
+
+/* Opens one name after the other. No link is followed, as nothing could say where it leads; of one
+ * that is met O_NOFOLLOW says ELOOP, of one on the way ENOTDIR. */
+static int walk(int dir, const char *path)
+{
+    char name[256];
+    int at = dir;
+
+    for (;;) {
+        size_t len = strcspn(path, "/");
+        const char *rest = path + len + strspn(path + len, "/");
+        bool last = *rest == '\0';
+        if (len >= sizeof(name)) {
+            errno = ENAMETOOLONG;
+            break;
+        }
+        memcpy(name, path, len);
+        name[len] = '\0';
+        if (len == 0 || (is_dots(name) && !(last && strcmp(name, ".") == 0))) {
+            errno = EXDEV;
+            break;
+        }
+        int fd =
+            openat(at, name, O_NOFOLLOW | (last ? OPEN_FLAGS : O_PATH | O_DIRECTORY | O_CLOEXEC));
+        if (at != dir)
+            close(at);
+        if (fd < 0 || last)
+            return fd < 0 ? -errno : fd;
+        at = fd;
+        path = rest;
+    }
+    int error = errno;
+    if (at != dir)
+        close(at);
+    return -error;
+}
+
+static int open_beneath(int dir, const char *path)
+{
+    int fd = openat2_(dir, path, &io_open_beneath);
+
+    return fd == -ENOSYS || fd == -EPERM ? walk(dir, path) : fd;
+}
+
+int io_file_do(const struct op *op)
+{
+    if (op->kind == OP_FILE_READ) {
+        ssize_t n;
+        do {
+            n = pread(op->fd, op->read.data, op->read.len, (off_t)op->read.offset);
+        } while (n < 0 && errno == EINTR);
+        return n < 0 ? -errno : (int)n;
+    }
+    if (op->open.dir != IO_FILE_ANYWHERE)
+        return open_beneath(op->open.dir, op->open.path);
+    int fd = open(op->open.path, IO_OPEN_DIR_FLAGS);
+    return fd < 0 ? -errno : fd;
+}
+
+/* ---- at once ---- */
+
+int io_file_open_now(struct io *io, int dir, const char *path)
+{
+    struct open_how how = io_open_beneath;
+
+    if (dir == IO_FILE_ANYWHERE)
+        how = (struct open_how){.flags = IO_OPEN_DIR_FLAGS};
+    how.resolve |= RESOLVE_CACHED;
+    counter_add(&io->stats.syscalls, 1);
+    int fd = openat2_(dir, path, &how);
+    /* Those that do not know this way of asking are asked by the other one. */
+    return fd == -ENOSYS || fd == -EPERM || fd == -EINVAL ? -EAGAIN : fd;
+}
+
+int io_file_read_now(struct io *io, int fd, void *data, uint32_t len, uint64_t offset)
+{
+    struct iovec iov = {data, len};
+    ssize_t n;
+
+    do {
+        n = preadv2(fd, &iov, 1, (off_t)offset, RWF_NOWAIT);
+        counter_add(&io->stats.syscalls, 1);
+    } while (n < 0 && errno == EINTR);
+    if (n >= 0)
+        return (int)n;
+    return errno == EOPNOTSUPP || errno == ENOSYS || errno == EINVAL ? -EAGAIN : -errno;
+}
+
+/* ---- later ---- */
+
+void io_file_start(struct io *io, struct op *op)
+{
+    counter_add(&io->stats.file_waits, 1);
+    if (io->engine->file != NULL) {
+        io->engine->file(io, op);
+        return;
+    }
+    if (io->files == NULL)
+        io->files = file_pool_new(io);
+    if (io->files == NULL)
+        io_note(io, op, -ENOMEM);
+    else
+        file_pool_add(io->files, op);
+}
