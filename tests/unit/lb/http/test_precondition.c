@@ -185,13 +185,6 @@ static void without_an_etag_only_an_asterisk_matches(void **state)
     assert_false(precondition_range(&head, &none, NOW));
 }
 
-static int teardown(void **state)
-{
-    (void)state;
-    arena_fini(&arena);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -206,5 +199,5 @@ int main(void)
         cmocka_unit_test(a_time_is_a_strong_validator_only_when_it_is_old),
         cmocka_unit_test(without_an_etag_only_an_asterisk_matches),
     };
-    return cmocka_run_group_tests(tests, NULL, teardown);
+    return cmocka_run_group_tests(tests, setup, teardown);
 }
