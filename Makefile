@@ -54,7 +54,7 @@ CFLAGS_ALL  := $(BASE) $(WARN) $(OPT_$(BUILD)) $(CFLAGS)
 LIBS        := -luring -lconfig -lcares -lpcre2-8 -lnghttp2 -lssl -lcrypto -lcrypt -lm
 LDFLAGS_ALL := -pthread $(LD_$(BUILD)) $(LDFLAGS)
 
-MODULES  := lb/base lb/io lb/net lb/http lb/obs health balancing lb/upstream lb/route lb/filter lb/proxy lb/config lb/admin \
+MODULES  := lb/base lb/io lb/net lb/http lb/files lb/obs health balancing lb/upstream lb/route lb/filter lb/proxy lb/config lb/admin \
             lb/main
 MAIN_SRC := lb/main/main.c
 LIB_SRC  := $(filter-out $(MAIN_SRC),$(sort $(wildcard $(addsuffix /*.c,$(MODULES)))))

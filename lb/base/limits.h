@@ -34,23 +34,27 @@
 #define LIMIT_LOG_STOP_MS 2000         /* a reader that is stuck may delay the end so long */
 
 /* Engines. */
-#define LIMIT_TURN_EVENTS 512 /* completions run per turn: bounds the latency of the last one */
-#define LIMIT_SQ_ENTRIES  1024
-#define LIMIT_CQ_ENTRIES  (8 * LIMIT_SQ_ENTRIES) /* overflow costs a syscall, never an event */
+#define LIMIT_TURN_EVENTS   512 /* completions run per turn: bounds the latency of the last one */
+#define LIMIT_SQ_ENTRIES    1024
+#define LIMIT_CQ_ENTRIES    (8 * LIMIT_SQ_ENTRIES) /* overflow costs a syscall, never an event */
 /* Bytes of one receive buffer. Of 16 KiB, each took a call of its own on io_uring: bodies of 1 MiB
  * over TLS went half as fast. Pages that nothing reaches cost nothing, and what waits long in a
  * small part of one is moved elsewhere (io_buf_keep). */
-#define LIMIT_BUF_SIZE    (64u << 10)
-#define LIMIT_BUFS_POSTED 256        /* receive buffers offered to the kernel at once, power of 2 */
-#define LIMIT_BUFS        4096       /* receive buffers of one worker: then receives wait */
-#define LIMIT_PIPE_BYTES  (1u << 20) /* asked for a splice pipe; less where the system caps it */
-#define LIMIT_FILE_THREADS 4         /* that wait for disks, of one worker */
-#define LIMIT_PIPES_IDLE  64         /* empty pipes that one worker keeps open */
+#define LIMIT_BUF_SIZE      (64u << 10)
+#define LIMIT_BUFS_POSTED   256  /* receive buffers offered to the kernel at once, power of 2 */
+#define LIMIT_BUFS          4096 /* receive buffers of one worker: then receives wait */
+#define LIMIT_PIPE_BYTES    (1u << 20) /* asked for a splice pipe; less where the system caps it */
+#define LIMIT_FILES_OPEN    512        /* kept open by one worker, beside those being read */
+#define LIMIT_FILE_ENTRIES  4096       /* paths that one worker remembers, those of no file too */
+#define LIMIT_FILE_FRESH_MS 1000       /* then a path is looked at again */
+#define LIMIT_FILE_READ     (128u << 10) /* bytes read at once */
+#define LIMIT_FILE_THREADS  4            /* that wait for disks, of one worker */
+#define LIMIT_PIPES_IDLE    64           /* empty pipes that one worker keeps open */
 /* Bytes that one splice moves before others get a turn: a full pipe. In four of five runs on a
  * noisy machine small requests beside bulk transfers had 10 to 40 % less p99 latency than with
  * 4 MiB, at the same CPU time per byte (in the fifth, more); 256 KiB was no clear gain over that.
  */
-#define LIMIT_TURN_SPLICE (1u << 20)
+#define LIMIT_TURN_SPLICE   (1u << 20)
 
 /* Datagrams. */
 #define LIMIT_UDP_FLOWS (1u << 20) /* of one socket: what udp.flows may be set to */

@@ -3,6 +3,7 @@
 #include "lb/base/alloc.h"
 #include "lb/base/limits.h"
 #include "lb/config/check_priv.h"
+#include "lb/files/file_plan.h"
 #include "lb/filter/filter.h"
 #include "lb/route/route.h"
 
@@ -193,6 +194,44 @@ static void check_split(const struct route_check *r)
     free(list);
 }
 
+/* A directory that is not there yet may come: a warning. */
+static void check_root(const struct route_check *r, const char *root)
+{
+    struct stat st;
+
+    if (r->c->own->dir == NULL) /* a text from memory makes us look at nothing */
+        return;
+    if (stat(root, &st) < 0)
+        route_warning(r, "files.root", "found \"%s\": %s; until it is there all is answered 404",
+                      root, strerror(errno));
+    else if (!S_ISDIR(st.st_mode))
+        route_error(r, "files.root", "found \"%s\", which is no directory", root);
+}
+
+static void check_files(const struct route_check *r)
+{
+    struct route_conf *conf = &r->conf->route;
+    struct files_conf *files = conf->files;
+    const char *error = NULL, *pool;
+    uint32_t at = 0;
+
+    if (files->root == NULL)
+        return; /* said already */
+    files->root = check_absolute(r->c, files->root);
+    check_root(r, files->root);
+    struct file_plan *plan = file_plan_new(files, &at, &error);
+    if (plan == NULL)
+        route_error(r, "files.try", "found \"%s\": %s", files->tries[at], error);
+    file_plan_free(&plan);
+    pool = files->n_tries > 0 ? file_try_pool(files->tries[files->n_tries - 1]) : NULL;
+    if (pool == NULL)
+        return;
+    conf->files_pool = pool;
+    if (check_find_pool(r->c, r->setting, r->list, r->label, "files.try", pool, MODE_HTTP,
+                        &conf->pool))
+        check_loop(r->c, r->listener, conf->pool, r->setting, r->list, r->label);
+}
+
 /* Exactly one; what was mistaken counts, its mistake is said. */
 static void check_action(const struct route_check *r)
 {
@@ -202,7 +241,8 @@ static void check_action(const struct route_check *r)
     } actions[] = {{"pool", ROUTE_POOL},
                    {"split", ROUTE_SPLIT},
                    {"redirect", ROUTE_REDIRECT},
-                   {"answer", ROUTE_ANSWER}};
+                   {"answer", ROUTE_ANSWER},
+                   {"files", ROUTE_FILES}};
     struct route_conf *conf = &r->conf->route;
     const char *given = NULL;
 
@@ -211,20 +251,24 @@ static void check_action(const struct route_check *r)
             continue;
         if (given != NULL) {
             route_error(r, actions[i].setting,
-                        "found beside %s, expected one of pool, split, redirect and answer", given);
+                        "found beside %s, expected one of pool, split, redirect, answer and files",
+                        given);
             return;
         }
         given = actions[i].setting;
         conf->action = actions[i].action;
     }
-    if (given == NULL && check_member(r->setting, "files") == NULL)
-        route_error(r, "pool", "not found, expected one of pool, split, redirect and answer");
+    if (given == NULL)
+        route_error(r, "pool",
+                    "not found, expected one of pool, split, redirect, answer and files");
     if (given != NULL && conf->action == ROUTE_POOL && conf->pool_name != NULL &&
         check_find_pool(r->c, r->setting, r->list, r->label, "pool", conf->pool_name, MODE_HTTP,
                         &conf->pool))
         check_loop(r->c, r->listener, conf->pool, r->setting, r->list, r->label);
     if (given != NULL && conf->action == ROUTE_SPLIT)
         check_split(r);
+    if (given != NULL && conf->action == ROUTE_FILES && conf->files != NULL)
+        check_files(r);
 }
 
 static void check_rewrites(const struct route_check *r)

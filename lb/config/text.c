@@ -412,6 +412,18 @@ bool text_is_file(struct str s, struct strbuf *why)
     return s.len > 0 && s.p[s.len - 1] != '/';
 }
 
+bool text_is_directory(struct str s, struct strbuf *why)
+{
+    while (s.len > 1 && s.p[s.len - 1] == '/')
+        s.len--;
+    return (s.len == 1 && s.p[0] == '/') || text_is_file(s, why);
+}
+
+bool text_is_file_name(struct str s, struct strbuf *why)
+{
+    return s.len < 256 && text_is_file(s, why) && memchr(s.p, '/', s.len) == NULL;
+}
+
 bool text_is_sni_host(struct str s, struct strbuf *why)
 {
     if (str_eq_cstr(s, "*")) {

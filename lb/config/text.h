@@ -40,6 +40,8 @@ bool text_is_media_type(struct str s, struct strbuf *why);
 bool text_is_realm(struct str s, struct strbuf *why);
 bool text_is_secret(struct str s, struct strbuf *why);
 bool text_is_file(struct str s, struct strbuf *why);
+bool text_is_directory(struct str s, struct strbuf *why);
+bool text_is_file_name(struct str s, struct strbuf *why);
 bool text_is_sni_host(struct str s, struct strbuf *why);
 bool text_is_server_name(struct str s, struct strbuf *why); /* of a certificate, for SNI */
 bool text_is_alpn(struct str s, struct strbuf *why);

@@ -320,7 +320,7 @@ static bool has_no_backend(const struct pool *pool)
 static const struct pool *routed_pool_without_backend(const struct process *p,
                                                       const struct route_conf *route)
 {
-    if (route->action == ROUTE_POOL && has_no_backend(p->pools[route->pool]))
+    if (route_has_pool(route) && has_no_backend(p->pools[route->pool]))
         return p->pools[route->pool];
     for (uint32_t i = 0; route->action == ROUTE_SPLIT && i < route->n_split; i++)
         if (route->split[i].weight > 0 && has_no_backend(p->pools[route->split[i].pool]))

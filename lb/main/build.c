@@ -245,7 +245,7 @@ static void list_uses(struct live_listener *ll, const struct snapshot *s)
             add_use(ll, s->pools[conf->sni[i].pool]);
     for (uint32_t i = 0; i < conf->http.n_routes && conf->mode == MODE_HTTP; i++) {
         const struct route_conf *r = &conf->http.routes[i].route;
-        if (r->action == ROUTE_POOL)
+        if (route_has_pool(r))
             add_use(ll, s->pools[r->pool]);
         for (uint32_t j = 0; r->action == ROUTE_SPLIT && j < r->n_split; j++)
             add_use(ll, s->pools[r->split[j].pool]);

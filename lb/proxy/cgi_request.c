@@ -283,7 +283,7 @@ static void put_all(struct writer *w, const struct wire_request *r)
     put(w, STR("SERVER_PROTOCOL"), protocol_of(x));
     put(w, STR("SERVER_NAME"), x->host);
     put(w, STR("REQUEST_METHOD"), r->method);
-    put(w, STR("REQUEST_URI"), r->target);
+    put(w, STR("REQUEST_URI"), r->uri);
     put(w, STR("REQUEST_SCHEME"), r->scheme);
     if (str_eq(r->scheme, STR("https")))
         put(w, STR("HTTPS"), STR("on"));

@@ -36,7 +36,8 @@ static bool add_fields(struct exchange *x, const struct answer *a, struct str ty
     if (a->location.len > 0 && !add(x, STR("Location"), a->location))
         return false;
     if (a->status == 405 &&
-        !add(x, STR("Allow"), STR("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")))
+        !add(x, STR("Allow"),
+             a->allow.len > 0 ? a->allow : STR("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")))
         return false;
     if (a->retry_after_s > 0) {
         int n = snprintf(text, sizeof(text), "%u", a->retry_after_s);
@@ -94,8 +95,7 @@ static bool send_body(struct exchange *x, struct str body)
     return x->ops->body(x, b);
 }
 
-/* With all of the request's payload here and dropped the client's connection can go on. */
-static void drop_payload(struct exchange *x)
+void exchange_drop_payload(struct exchange *x)
 {
     const char *reason = x->reason;
     struct io_buf *chain = NULL;
@@ -128,7 +128,7 @@ bool exchange_answer(struct exchange *x, const struct answer *a)
         .length = body.len,
         .has_length = !bodiless,
     };
-    drop_payload(x);
+    exchange_drop_payload(x);
     if (!x->ops->head(x, &x->response, false))
         return false;
     x->status = a->status;

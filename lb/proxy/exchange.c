@@ -17,9 +17,15 @@
 #define REPLAY_BYTES_MAX (16u << 10) /* payload that is kept to be sent again */
 
 static const char *const state_names[] = {
-    [X_FILTERS] = "filters",          [X_SEEKING] = "connecting",  [X_SENDING] = "waiting",
-    [X_RESPONSE_FILTERS] = "filters", [X_RESPONSE] = "responding", [X_TUNNEL] = "tunnel",
-    [X_ANSWER] = "answering",         [X_OVER] = "closing",
+    [X_FILTERS] = "filters",
+    [X_FILES] = "files",
+    [X_SEEKING] = "connecting",
+    [X_SENDING] = "waiting",
+    [X_RESPONSE_FILTERS] = "filters",
+    [X_RESPONSE] = "responding",
+    [X_TUNNEL] = "tunnel",
+    [X_ANSWER] = "answering",
+    [X_OVER] = "closing",
 };
 
 const char *exchange_state_name(const struct exchange *x)
@@ -100,6 +106,7 @@ void exchange_leave_backend(struct exchange *x, bool reset)
     if (client != NULL && client->rx_state == STREAM_RX_SPLICE)
         stream_splice_stop(client);
     exchange_close_wire(x, reset);
+    exchange_files_leave(x);
     backend_conn_close(&x->dialling, false);
     exchange_h2_stop(x);
     seek_stop(&x->seek);
@@ -452,6 +459,8 @@ static void timed_out(struct exchange *x)
     if (x->state == X_ANSWER) { /* the client does not take our answer, or the response's end */
         x->cut = true;
         exchange_finish(x, END_CLIENT_TIMEOUT);
+    } else if (x->state == X_FILES) {
+        exchange_fail(x, END_RESPONSE_TIMEOUT, "file-timeout", 0);
     } else if (x->state == X_SENDING) {
         bool backend = x->request_done || x->wire.ops->blocked(&x->wire) ||
                        (client != NULL && stream_splice_blocked(client));
@@ -518,6 +527,7 @@ static void run_state(struct exchange *x)
 {
     switch ((enum exchange_state)x->state) {
     case X_FILTERS:
+    case X_FILES:
     case X_SEEKING:
     case X_RESPONSE_FILTERS:
     case X_OVER:

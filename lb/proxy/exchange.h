@@ -15,6 +15,7 @@
 #include "lb/obs/access_log.h"
 #include "lb/proxy/seek.h"
 #include "lb/proxy/wire_cgi.h"
+#include "lb/proxy/wire_file.h"
 #include "lb/proxy/wire_h1.h"
 #include "lb/proxy/wire_h2.h"
 #include "lb/route/route.h"
@@ -59,6 +60,7 @@ struct front_ops {
 
 enum exchange_state {
     X_FILTERS, /* a filter has paused the request */
+    X_FILES,   /* files are looked for */
     X_SEEKING, /* queued or dialling */
     X_SENDING, /* the request goes out; no response yet */
     X_RESPONSE_FILTERS,
@@ -103,7 +105,9 @@ struct exchange {
         struct wire_h1 wire_h1;
         struct wire_h2 wire_h2;
         struct wire_cgi wire_cgi;
+        struct wire_file wire_file;
     };
+    struct file_work *file_work;   /* exchange_files.c's; NULL: files have nothing to do with it */
     struct backend_conn *dialling; /* connected, and not the wire's yet: TLS. Or NULL */
     struct h2_waiter h2_waiter;    /* for one that another exchange dials */
     struct h2_dial h2_dial;        /* others may wait for ours */
@@ -131,6 +135,7 @@ struct exchange {
     bool told_over;
     bool counted; /* in the pool's current */
     bool path_had_dots;
+    uint8_t reroutes; /* how often files have sent it to another route */
     bool bad_payload_of_backend;
     bool trusted;                  /* what the client's proxies say is believed */
     bool spliced, request_spliced; /* payload goes around us */
@@ -150,6 +155,7 @@ struct exchange {
     struct tls_facts *tls; /* exchange_tls()'s */
     struct addr *client;   /* as trusted proxies say; the arena's */
     struct str target;     /* what the backend is asked for */
+    struct str uri;        /* what it was before files named another path; len 0: the target */
     struct str host_out;   /* what the backend is told */
     struct str request_id, traceparent;
     const char *scheme;

@@ -78,6 +78,15 @@ void exchange_vars(const struct exchange *x, struct http_vars *out);
 bool exchange_complete_vars(struct exchange *x, struct http_vars *vars) WARN_UNUSED;
 extern const struct seek_ops exchange_seek_ops;
 
+/* Files have sent it to this path: false when no other route takes it, then nothing has changed. */
+bool exchange_reroute(struct exchange *x, struct str path);
+void exchange_to_pool(struct exchange *x, struct pool *pool); /* its target is known */
+
+/* exchange_files.c */
+/* Answers with files, as the route has it. path: as it goes on, stays. */
+void exchange_files(struct exchange *x, struct str path);
+void exchange_files_leave(struct exchange *x); /* no effect where there are none */
+
 /* exchange_dial.c */
 void exchange_dialled(struct seek *k,
                       int fd); /* makes of it a connection that the wire is opened on */
@@ -101,6 +110,8 @@ void exchange_h2_not(struct exchange *x);                              /* it is 
 
 /* exchange_response.c */
 void exchange_read_head(struct exchange *x);
+/* The response's head is there and ours, its payload comes from the wire, which is open. */
+void exchange_own_head(struct exchange *x);
 void exchange_pump_response(struct exchange *x);
 void exchange_response_resume(struct exchange *x);
 void exchange_wire_lost(struct exchange *x); /* no complete head had come */
@@ -135,7 +146,10 @@ struct answer {
     bool no_body;
     struct str location;    /* of a redirect */
     uint32_t retry_after_s; /* 0: none */
+    struct str allow;       /* of a 405; empty: the methods that we know */
 };
+/* With all of the request's payload here and dropped the client's connection can go on. */
+void exchange_drop_payload(struct exchange *x);
 /* Sends a response of our own; nothing of another may have begun. False: no memory. */
 bool exchange_answer(struct exchange *x, const struct answer *a);
 

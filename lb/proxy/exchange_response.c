@@ -119,9 +119,10 @@ static void choose_framing(struct exchange *x)
 
 static bool add_cookie(struct exchange *x)
 {
+    if (x->pool == NULL || x->pool->stick == NULL)
+        return true;
     uint32_t member = pool_member_index(x->pool, x->seek.slot);
-
-    if (x->pool->stick == NULL || !stick_sets_cookie(x->pool->stick) || x->stick_member == member)
+    if (!stick_sets_cookie(x->pool->stick) || x->stick_member == member)
         return true;
     x->cookie_out = x->stick_member == STICK_NONE ? COOKIE_OUT_INSERTED : COOKIE_OUT_UPDATED;
     counter_add(&exchange_backend_row(x)->sticky_set, 1);
@@ -144,9 +145,7 @@ static void begin_response(struct exchange *x)
     x->active_ms = exchange_now_ms(x);
     if (!upgraded) {
         exchange_enter(x, X_RESPONSE);
-        exchange_deadline(x, x->pool->conf->http.body_timeout_ms
-                                 ? x->pool->conf->http.body_timeout_ms
-                                 : exchange_conf(x)->body_timeout_ms);
+        exchange_deadline(x, exchange_body_timeout_ms(x));
         return;
     }
     x->wire.ops->upgrade(&x->wire);
@@ -167,7 +166,8 @@ static void filters_over(struct exchange *x, enum filter_verdict v)
         return;
     case FILTER_ANSWER:
         counter_add(&exchange_listener_row(x)->denied_responses, 1);
-        counter_add(&exchange_backend_row(x)->denied_responses, 1);
+        if (x->pool != NULL)
+            counter_add(&exchange_backend_row(x)->denied_responses, 1);
         exchange_leave_backend(x, true);
         exchange_answer_filter(x);
         return;
@@ -206,6 +206,20 @@ static void final_head(struct exchange *x, const struct http_head *h)
     x->fx->vars.response = &x->response;
     x->fx->vars.pool = str_of(x->pool->name); /* chosen after the request's filters */
     x->fx->vars.backend = str_of(x->seek.slot->name);
+    x->filter_at = 0;
+    exchange_response_resume(x);
+}
+
+void exchange_own_head(struct exchange *x)
+{
+    x->answered_us = exchange_now_us(x);
+    x->request_done = true;
+    if (x->fx == NULL) {
+        begin_response(x);
+        return;
+    }
+    x->fx->response = &x->response;
+    x->fx->vars.response = &x->response;
     x->filter_at = 0;
     exchange_response_resume(x);
 }
@@ -314,7 +328,9 @@ static void payload_lost(struct exchange *x)
 {
     int error = x->wire.ops->error(&x->wire);
 
-    if (x->state != X_TUNNEL) {
+    if (x->pool == NULL) {
+        x->reason = x->wire.ops->reason(&x->wire);
+    } else if (x->state != X_TUNNEL) {
         exchange_report(x, false);
         counter_add(&exchange_backend_row(x)->server_aborts, 1);
     }

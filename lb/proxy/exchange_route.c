@@ -289,6 +289,7 @@ bool exchange_send_head(struct exchange *x)
         .head = h,
         .method = http_str(h, h->method_text),
         .target = x->target,
+        .uri = x->uri.len > 0 ? x->uri : x->target,
         .host = x->host_out,
         .scheme = str_of(x->scheme),
         .body = (enum http_body)h->body,
@@ -344,6 +345,21 @@ void exchange_wire_opened(struct exchange *x)
 
 /* ---- the route ---- */
 
+/* Of a route that rewrites it, else the normal form. */
+static struct str path_that_goes_on(const struct exchange *x)
+{
+    if (!route_rewrites_path(x->route->rewrite))
+        return x->path;
+    const char *mark = memchr(x->target.p, '?', x->target.len);
+    return (struct str){x->target.p, mark != NULL ? (size_t)(mark - x->target.p) : x->target.len};
+}
+
+void exchange_to_pool(struct exchange *x, struct pool *pool)
+{
+    x->pool = pool;
+    choose_backend(x);
+}
+
 static void act(struct exchange *x)
 {
     const struct route_conf *conf = &x->route->conf->route;
@@ -354,6 +370,10 @@ static void act(struct exchange *x)
         return;
     case ROUTE_ANSWER:
         fixed_answer(x);
+        return;
+    case ROUTE_FILES:
+        if (rewrite(x))
+            exchange_files(x, path_that_goes_on(x));
         return;
     case ROUTE_POOL:
         x->pool = x->route->pool;
@@ -442,6 +462,18 @@ void exchange_resume(struct exchange *x)
     filters_over(x, filter_chain_request_head(&x->route->filters, x->fx, &x->filter_at));
 }
 
+/* Its route is known: through the filters to what it does. */
+static void take_route(struct exchange *x)
+{
+    counter_add(&x->route->rows[x->proxy->worker].requests, 1);
+    if (x->route->filters.n == 0)
+        act(x);
+    else if (make_filter_exchange(x))
+        exchange_resume(x);
+    else
+        no_memory(x);
+}
+
 void exchange_route(struct exchange *x)
 {
     const struct http_listener *l = x->listener;
@@ -469,7 +501,6 @@ void exchange_route(struct exchange *x)
         return;
     }
     x->route = &l->routes[i];
-    counter_add(&x->route->rows[x->proxy->worker].requests, 1);
     http_strip_hop_by_hop(&x->request, x->request.upgrade);
     if (!exchange_forward(x)) {
         if (x->request.used > HTTP_HEAD_BYTES_MAX - FORWARDED_BYTES)
@@ -478,13 +509,62 @@ void exchange_route(struct exchange *x)
             no_memory(x);
         return;
     }
-    if (x->route->filters.n == 0) {
-        act(x);
-        return;
+    take_route(x);
+}
+
+/* What the client asked for, for applications that look at it whatever script runs them. */
+static bool keep_uri(struct exchange *x)
+{
+    struct str path = http_str(&x->request, x->request.path);
+    struct str query = request_query(&x->request);
+
+    if (x->uri.len > 0)
+        return true;
+    char *p = arena_alloc(&x->arena, path.len + query.len + 2);
+    if (p == NULL)
+        return false;
+    memcpy(p, path.p, path.len);
+    x->uri = (struct str){p, path.len};
+    if (x->request.has_query) {
+        p[path.len] = '?';
+        memcpy(p + path.len + 1, query.p, query.len);
+        x->uri.len += 1 + query.len;
     }
-    if (!make_filter_exchange(x)) {
+    return true;
+}
+
+bool exchange_reroute(struct exchange *x, struct str path)
+{
+    const struct http_listener *l = x->listener;
+    struct route_match match = {0};
+    const struct route_request rr = {
+        .head = &x->request,
+        .host = x->host,
+        .path = path,
+        .query = request_query(&x->request),
+        .client = x->client,
+    };
+    uint32_t i = route_find(l->table, x->proxy->routing, &rr, &match);
+
+    if (i == ROUTE_NONE || &l->routes[i] == x->route)
+        return false;
+    exchange_files_leave(x);
+    if (x->reroutes++ >= REROUTES_MAX) {
+        exchange_refuse(x, 500, "files-loop", END_INTERNAL);
+        return true;
+    }
+    if (!keep_uri(x)) {
         no_memory(x);
-        return;
+        return true;
     }
-    exchange_resume(x);
+    if (x->fx != NULL)
+        filter_chain_end(&x->route->filters, x->fx);
+    x->fx = NULL;
+    x->filter_at = 0;
+    x->route = &l->routes[i];
+    x->match = match;
+    x->path = path;
+    x->path_had_dots = true; /* not the client's path: this one goes on */
+    take_route(x);
+    return true;
 }

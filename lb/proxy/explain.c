@@ -34,7 +34,7 @@ const char *explain_str(struct explain_work *w, struct str s)
 
 /* ---- the end of a way ---- */
 
-static void refuse(struct explain_work *w, uint16_t status, const char *code, const char *words)
+void explain_refuse(struct explain_work *w, uint16_t status, const char *code, const char *words)
 {
     w->e->taken = false;
     w->e->status = status;
@@ -209,8 +209,9 @@ static bool parse(struct explain_work *w, const struct url *url)
         return true;
     }
     /* A whole head that asks for more is one that a client cannot end there. */
-    refuse(w, r == H1_MORE ? 400 : (uint16_t)h1_result_status(r),
-           r == H1_MORE ? "bad-request" : h1_result_code(r), r == H1_MORE ? "" : h1_result_text(r));
+    explain_refuse(w, r == H1_MORE ? 400 : (uint16_t)h1_result_status(r),
+                   r == H1_MORE ? "bad-request" : h1_result_code(r),
+                   r == H1_MORE ? "" : h1_result_text(r));
     return false;
 }
 
@@ -240,11 +241,11 @@ static bool read_head(struct explain_work *w)
     find_client(w);
     w->e->repeatable = http_method_is_idempotent((enum http_method)w->head.method);
     if (request_too_long(c, &w->head)) {
-        refuse(w, 413, "body-too-large", "Content-Length is above limits.body_bytes");
+        explain_refuse(w, 413, "body-too-large", "Content-Length is above limits.body_bytes");
         return false;
     }
     if (w->head.method == HTTP_CONNECT) {
-        refuse(w, 405, "connect-refused", "CONNECT is not served");
+        explain_refuse(w, 405, "connect-refused", "CONNECT is not served");
         return false;
     }
     check_memory(request_host(&w->head, &w->arena, &w->host));
@@ -252,7 +253,7 @@ static bool read_head(struct explain_work *w)
     int rc = request_path(&w->head, c->keep_encoded_slash, &w->arena, &w->path, &why);
     check_memory(rc != -ENOMEM);
     if (rc < 0) {
-        refuse(w, 400, uri_result_code(why), uri_result_text(why));
+        explain_refuse(w, 400, uri_result_code(why), uri_result_text(why));
         return false;
     }
     w->e->path = explain_str(w, w->path.text);
@@ -303,7 +304,7 @@ static void no_route(struct explain_work *w)
 
     fill_vars(w, &vars);
     int n = http_listener_to_https(w->e->listener, &vars, w->text, ROUTE_TEXT_MAX);
-    refuse(w, n > 0 ? 308 : 404, n > 0 ? NULL : "no-route", "no rule takes it");
+    explain_refuse(w, n > 0 ? 308 : 404, n > 0 ? NULL : "no-route", "no rule takes it");
     if (n <= 0)
         return;
     w->e->taken = true;
@@ -369,14 +370,17 @@ static bool pass_filters(struct explain_work *w)
     x->arena = &w->arena;
     x->client = &w->client;
     fill_vars(w, &x->vars);
-    w->e->filters =
-        explain_keep(w, xcalloc(w->e->route->filters.n + 1, sizeof(struct explain_filter)));
+    struct explain_filter *all =
+        xcalloc(w->e->n_filters + w->e->route->filters.n + 1u, sizeof(*all));
+    if (w->e->n_filters > 0)
+        memcpy(all, w->e->filters, w->e->n_filters * sizeof(*all));
+    w->e->filters = explain_keep(w, all);
     enum filter_verdict v = filter_chain_explain(&w->e->route->filters, x, on_filter, w);
     const char *name = w->e->n_filters > 0 ? w->e->filters[w->e->n_filters - 1].name : "";
     if (v == FILTER_ANSWER)
-        refuse(w, x->answer.status, x->answer.reason, explain_note(w, "filter %s", name));
+        explain_refuse(w, x->answer.status, x->answer.reason, explain_note(w, "filter %s", name));
     else if (v != FILTER_PASS)
-        refuse(w, 500, "filter-failed", explain_note(w, "filter %s", name));
+        explain_refuse(w, 500, "filter-failed", explain_note(w, "filter %s", name));
     return v == FILTER_PASS;
 }
 
@@ -451,7 +455,7 @@ static void refuse_expansion(struct explain_work *w, int error)
 
     check_memory(error != -ENOMEM);
     uint16_t status = request_rewrite_refusal(error, &code);
-    refuse(w, status, code, "what the rule makes of it cannot be sent");
+    explain_refuse(w, status, code, "what the rule makes of it cannot be sent");
 }
 
 static void redirect(struct explain_work *w)
@@ -512,7 +516,61 @@ static void choose_pool(struct explain_work *w)
     for (uint32_t i = 0; i < e->n_pools; i++)
         useless += e->pools[i].none;
     if (useless > 0 && useless == e->n_pools)
-        refuse(w, 503, "no-backend", "no backend can take it");
+        explain_refuse(w, 503, "no-backend", "no backend can take it");
+}
+
+bool explain_reroute(struct explain_work *w, struct str path)
+{
+    const struct http_listener *l = w->e->listener;
+    char *buf = arena_alloc(&w->arena, path.len + 1);
+    struct uri_path normal;
+    struct route_match match = {0};
+
+    check_memory(buf != NULL);
+    if (uri_normalise(path, l->conf->http.keep_encoded_slash, buf, &normal) != URI_OK)
+        return false;
+    const struct route_request rr = {
+        .head = &w->head,
+        .host = w->host,
+        .path = normal.text,
+        .query = request_query(&w->head),
+        .client = &w->client,
+    };
+    uint32_t i = route_find(l->table, w->scratch, &rr, &match);
+    if (i == ROUTE_NONE || &l->routes[i] == w->e->route)
+        return false;
+    w->e->route = &l->routes[i];
+    w->path = (struct uri_path){normal.text, true};
+    w->match = match;
+    w->rerouted = true;
+    return true;
+}
+
+/* False: that was the end of it. */
+static bool look_for_files(struct explain_work *w)
+{
+    struct explanation *e = w->e;
+    struct str path = w->path.text;
+    struct http_vars vars;
+
+    if (!rewrite(w))
+        return false;
+    if (route_rewrites_path(e->route->rewrite))
+        path = (struct str){e->target, strcspn(e->target, "?")};
+    fill_vars(w, &vars);
+    vars.path = path;
+    w->rerouted = w->to_pool = false;
+    explain_files(w, path, &vars);
+    if (w->to_pool) {
+        compare_heads(w);
+        e->pools = explain_keep(w, xcalloc(1, sizeof(struct explain_pool)));
+        add_pool(w, e->route->conf->route.pool, 1);
+        if (e->pools[0].none)
+            explain_refuse(w, 503, "no-backend", "no backend can take it");
+        return false;
+    }
+    e->method = e->target = e->host_out = NULL; /* nobody is asked */
+    return w->rerouted;
 }
 
 static void act(struct explain_work *w)
@@ -520,6 +578,17 @@ static void act(struct explain_work *w)
     const struct route_conf *r = &w->e->route->conf->route;
 
     w->e->taken = true;
+    for (uint32_t n = 0; r->action == ROUTE_FILES; n++) {
+        if (!look_for_files(w))
+            return;
+        if (n == REROUTES_MAX) {
+            explain_refuse(w, 500, "files-loop", "files send it to each other");
+            return;
+        }
+        if (!pass_filters(w))
+            return;
+        r = &w->e->route->conf->route;
+    }
     if (r->action == ROUTE_REDIRECT) {
         redirect(w);
     } else if (r->action == ROUTE_ANSWER) {

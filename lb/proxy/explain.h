@@ -69,6 +69,10 @@ struct explain_pool {
     bool full, none;    /* it would wait; it would get 503 */
 };
 
+struct explain_file {
+    const char *name, *what; /* relative to the root; what came of it */
+};
+
 struct explanation {
     const struct explain_question *question;
     const struct http_listener *listener;
@@ -81,6 +85,8 @@ struct explanation {
     const struct http_route *route; /* NULL: none */
     struct explain_filter *filters;
     uint32_t n_filters;
+    struct explain_file *files; /* that were looked for, in order */
+    uint32_t n_files;
     const char *method, *target, *host_out; /* as the backend is asked; NULL: none is */
     struct explain_edit *edits;             /* of the request's fields */
     uint32_t n_edits;

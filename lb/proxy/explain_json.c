@@ -224,6 +224,18 @@ static void add_limits(const struct explanation *e, const struct pool_conf *p, s
     end(j, '}');
 }
 
+static void add_files(const struct explanation *e, struct json *j)
+{
+    open(j, "files", '[');
+    for (uint32_t i = 0; i < e->n_files; i++) {
+        open(j, NULL, '{');
+        text(j, "name", e->files[i].name);
+        text(j, "what", e->files[i].what);
+        end(j, '}');
+    }
+    end(j, ']');
+}
+
 static void add_pools(const struct explanation *e, struct json *j)
 {
     open(j, "pools", '[');
@@ -258,6 +270,7 @@ void explain_json(const struct explanation *e, struct strbuf *out)
     add_question(e, &j);
     add_rules(e, &j);
     add_filters(e, &j);
+    add_files(e, &j);
     add_forwarded(e, &j);
     add_pools(e, &j);
     end(&j, '}');

@@ -1,5 +1,6 @@
 /* explain_priv.h - shared by the files that make up explain: explain.c (the request's way),
- * explain_backends.c (who would get it), explain_text.c and explain_json.c (telling it). */
+ * explain_files.c (which file), explain_backends.c (who would get it), explain_text.c and
+ * explain_json.c (telling it). */
 #ifndef SLUICE_PROXY_EXPLAIN_PRIV_H
 #define SLUICE_PROXY_EXPLAIN_PRIV_H
 
@@ -29,12 +30,24 @@ struct explain_work {
     struct forward forward;
     struct filter_exchange fx;
     uint32_t rules_cap, edits_cap;
+    /* What files came to, other than an answer. */
+    bool rerouted; /* e->route is another one now */
+    bool to_pool;  /* the route's own pool has it */
 };
 
 /* Freed with the explanation. */
 void *explain_keep(struct explain_work *w, void *p);
 const char *explain_note(struct explain_work *w, const char *fmt, ...) PRINTF_LIKE(2, 3);
 const char *explain_str(struct explain_work *w, struct str s);
+
+/* The end of it, here. */
+void explain_refuse(struct explain_work *w, uint16_t status, const char *code, const char *words);
+
+/* explain_files.c: what the route's files say to it; path: $path. Tells by rerouted, to_pool, or an
+ * answer. */
+void explain_files(struct explain_work *w, struct str path, const struct http_vars *vars);
+/* False: no other route takes this path; nothing has changed. */
+bool explain_reroute(struct explain_work *w, struct str path);
 
 /* explain_backends.c: appends to e->pools. live: NULL offline. */
 void explain_pool(struct explain_work *w, const struct pool_conf *conf, struct pool *live,

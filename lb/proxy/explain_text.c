@@ -68,6 +68,15 @@ static void add_filters(const struct explanation *e, struct strbuf *out)
     }
 }
 
+static void add_files(const struct explanation *e, struct strbuf *out)
+{
+    if (e->n_files > 0)
+        strbuf_add_cstr(out, "files\n");
+    for (uint32_t i = 0; i < e->n_files; i++)
+        strbuf_addf(out, "  %s: %s\n", e->files[i].name[0] != '\0' ? e->files[i].name : "-",
+                    e->files[i].what);
+}
+
 /* ---- what the backend sees ---- */
 
 static void add_edits(const struct explanation *e, struct strbuf *out)
@@ -170,6 +179,10 @@ static void add_pool(const struct explanation *e, const struct explain_pool *p, 
 
 void explain_outcome(const struct explanation *e, struct strbuf *out)
 {
+    if (e->status == 0 && e->n_pools == 1 && e->route->conf->route.action == ROUTE_FILES) {
+        strbuf_addf(out, "pool %s", e->pools[0].conf->name);
+        return;
+    }
     if (e->status == 0 && e->route != NULL) {
         route_describe_action(&e->route->conf->route, out);
         return;
@@ -186,6 +199,7 @@ void explain_text(const struct explanation *e, struct strbuf *out)
     add_question(e, out);
     add_rules(e, out);
     add_filters(e, out);
+    add_files(e, out);
     add_forwarded(e, out);
     for (uint32_t i = 0; i < e->n_pools; i++)
         add_pool(e, &e->pools[i], out);

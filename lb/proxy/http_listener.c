@@ -28,6 +28,25 @@ static void on_problem(void *arg, uint32_t index, const char *setting, uint32_t 
                 text);
 }
 
+static bool make_plan(struct http_listener *l, uint32_t i, struct pool **pools,
+                      struct strbuf *errors)
+{
+    const struct route_conf *conf = &l->conf->http.routes[i].route;
+    struct http_route *r = &l->routes[i];
+    const char *error = NULL;
+    uint32_t at = 0;
+
+    if (conf->files_pool != NULL && pools != NULL)
+        r->pool = pools[conf->pool];
+    r->files = file_plan_new(conf->files, &at, &error);
+    if (r->files != NULL)
+        return true;
+    add_place(errors, conf);
+    strbuf_addf(errors, "listeners[%s].routes[#%u].files.try[%u]: %s\n", l->conf->name, i + 1, at,
+                error);
+    return false;
+}
+
 static bool make_route(struct http_listener *l, uint32_t i, struct pool **pools,
                        struct strbuf *errors)
 {
@@ -41,6 +60,8 @@ static bool make_route(struct http_listener *l, uint32_t i, struct pool **pools,
                                        : xasprintf("%s#%u", l->conf->name, i + 1);
     if (conf->route.action == ROUTE_POOL && pools != NULL)
         r->pool = pools[conf->route.pool];
+    if (conf->route.action == ROUTE_FILES && !make_plan(l, i, pools, errors))
+        return false;
     if (conf->route.action == ROUTE_SPLIT && pools != NULL) {
         r->split = xcalloc(conf->route.n_split, sizeof(struct pool *));
         for (uint32_t j = 0; j < conf->route.n_split; j++)
@@ -125,6 +146,7 @@ void http_listener_free(struct http_listener **listener)
         filter_chain_fini(&l->routes[i].filters);
         free(l->routes[i].name);
         free(l->routes[i].split);
+        file_plan_free(&l->routes[i].files);
     }
     free(l->routes);
     http_template_free(&l->to_https);

@@ -3,6 +3,7 @@
 #ifndef SLUICE_PROXY_HTTP_LISTENER_H
 #define SLUICE_PROXY_HTTP_LISTENER_H
 
+#include "lb/files/file_plan.h"
 #include "lb/filter/filter.h"
 #include "lb/http/template.h"
 #include "lb/proxy/http_conf.h"
@@ -17,7 +18,8 @@ struct http_route {
     const struct route_rewrite *rewrite;
     struct filter_chain filters;
     char *name;                  /* its own, or LISTENER#N */
-    struct pool *pool;           /* ROUTE_POOL */
+    struct pool *pool;           /* ROUTE_POOL; ROUTE_FILES: the last try's, or NULL */
+    struct file_plan *files;     /* ROUTE_FILES */
     struct pool **split;         /* ROUTE_SPLIT, as in the conf */
     struct route_counters *rows; /* one per worker; set by whoever has made the listener */
 };

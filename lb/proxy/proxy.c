@@ -2,6 +2,7 @@
 #include "lb/proxy/proxy.h"
 
 #include "lb/base/alloc.h"
+#include "lb/files/files.h"
 #include "lb/net/proxy_proto.h"
 #include "lb/obs/flight.h"
 #include "lb/proxy/exchange.h"
@@ -31,6 +32,8 @@ static void http_init(struct proxy *p)
     arena_pool_init(&p->arenas);
     slab_init(&p->http_sessions, "http session", http_session_size(), 0);
     slab_init(&p->exchanges, "exchange", sizeof(struct exchange), 0);
+    slab_init(&p->file_works, "file request", exchange_file_work_size(), 0);
+    p->files = files_new(p->loop);
     h2_init(p);
     p->routing = route_scratch_new();
     p->fields = xcalloc(LIMIT_HTTP_FIELDS, sizeof(*p->fields));
@@ -43,6 +46,8 @@ static void http_fini(struct proxy *p)
     free(p->fields);
     route_scratch_free(&p->routing);
     h2_fini(p);
+    files_free(&p->files);
+    slab_fini(&p->file_works);
     slab_fini(&p->exchanges);
     slab_fini(&p->http_sessions);
     arena_pool_fini(&p->arenas);
@@ -233,7 +238,7 @@ void proxy_close_idle(struct proxy *p)
 
 void proxy_evict(struct proxy *p)
 {
-    if (!conn_cache_evict(&p->cache))
+    if (!conn_cache_evict(&p->cache) && !files_evict(p->files))
         h2_conns_evict(&p->h2);
 }
 
@@ -261,7 +266,8 @@ uint32_t proxy_sessions(const struct proxy *p)
 bool proxy_stopped(const struct proxy *p)
 {
     return p->n_sessions == 0 && list_empty(&p->acceptors) && !list_linked(&p->reaper.node) &&
-           udp_closed(p) && h2_conns_stopped(&p->h2) && conn_cache_stopped(&p->cache);
+           p->n_file_works == 0 && udp_closed(p) && h2_conns_stopped(&p->h2) &&
+           conn_cache_stopped(&p->cache);
 }
 
 void proxy_end_all(struct proxy *p, enum session_end why)

@@ -45,7 +45,9 @@ struct proxy {
     struct conn_cache cache;
     struct h2_conns h2;
     struct arena_pool arenas;
-    struct slab http_sessions, exchanges, h2_sessions, h2_fronts;
+    struct slab http_sessions, exchanges, h2_sessions, h2_fronts, file_works;
+    struct files *files;
+    uint32_t n_file_works;       /* also of exchanges that are over */
     struct h2_shared *h2_shared; /* h2_session.c's */
     uint64_t h2_windows;         /* bytes that those of clients' streams may still grow by */
     struct route_scratch *routing;
@@ -111,6 +113,9 @@ void udp_close(struct acceptor *a);
 void udp_moved(struct acceptor *a);     /* another listener has it */
 bool udp_closed(const struct proxy *p); /* none of those lives on */
 void udp_fini(struct proxy *p);
+
+/* exchange_files.c */
+size_t exchange_file_work_size(void);
 
 /* h2_session.c */
 void h2_init(struct proxy *p);

@@ -16,6 +16,8 @@ struct pool_conf;
 struct rng;
 struct stick;
 
+#define REROUTES_MAX 4 /* from files to other routes, and to files again */
+
 struct h1_limits request_limits(const struct http_listener_conf *c);
 bool request_too_long(const struct http_listener_conf *c, const struct http_head *h);
 

@@ -36,6 +36,7 @@ enum wire_read {
 struct wire_request {
     const struct http_head *head;
     struct str method, target, host, scheme;
+    struct str uri; /* the target, as the client said it, where files have chosen another one */
     enum http_body body;
     uint64_t content_length; /* HTTP_BODY_LENGTH */
     bool has_content_length; /* say it although there is no payload */

@@ -2,6 +2,7 @@
 #ifndef SLUICE_ROUTE_ROUTE_CONF_H
 #define SLUICE_ROUTE_ROUTE_CONF_H
 
+#include "lb/files/files_conf.h"
 #include "lb/net/addr.h"
 
 /* A name with a value: of a header, cookie or query parameter. */
@@ -15,6 +16,7 @@ enum route_action {
     ROUTE_SPLIT,
     ROUTE_REDIRECT,
     ROUTE_ANSWER,
+    ROUTE_FILES,
 };
 
 struct route_split_conf {
@@ -39,7 +41,7 @@ struct route_conf {
     /* What happens then. */
     enum route_action action;
     char *pool_name;
-    uint32_t pool; /* index, ROUTE_POOL */
+    uint32_t pool; /* index; see route_has_pool() */
     struct route_split_conf *split;
     uint32_t n_split;
     struct {
@@ -50,6 +52,8 @@ struct route_conf {
         uint32_t status;
         char *body, *type; /* body: template */
     } answer;
+    struct files_conf *files; /* ROUTE_FILES */
+    const char *files_pool;   /* that its last try names, at `pool`; NULL: none */
     /* On the way to a pool. */
     char *strip_prefix; /* NULL: none */
     char *replace_path; /* template; NULL: none */
@@ -57,5 +61,11 @@ struct route_conf {
     const char *file;
     int line;
 };
+
+/* Whether `pool` is one that it may send to. */
+static inline bool route_has_pool(const struct route_conf *r)
+{
+    return r->action == ROUTE_POOL || (r->action == ROUTE_FILES && r->files_pool != NULL);
+}
 
 #endif

@@ -64,6 +64,9 @@ void route_describe_action(const struct route_conf *conf, struct strbuf *out)
     case ROUTE_REDIRECT:
         strbuf_addf(out, "redirect %u %s", (unsigned)conf->redirect.status, conf->redirect.to);
         return;
+    case ROUTE_FILES:
+        strbuf_addf(out, "files %s", conf->files->root);
+        return;
     case ROUTE_ANSWER:
         strbuf_addf(out, "answer %u", (unsigned)conf->answer.status);
         return;

@@ -610,14 +610,18 @@ class Test:
         self.sanitized = b"__asan_init" in code or b"__tsan_init" in code
 
     def port(self):
-        """A free port on this test's own address (on ::1 too)."""
-        for port in self.ports:
-            with contextlib.closing(socket.socket(socket.AF_INET6)) as s:
+        """A free port on this test's own address, on ::1 too. One that somebody has on the wildcard
+        address, perhaps as the end of a connection of his own, is free on neither."""
+        def free(family, host, port):
+            with contextlib.closing(socket.socket(family)) as s:
                 try:
-                    s.bind(("::1", port))
+                    s.bind((host, port))
+                    return True
                 except OSError:
-                    continue
-            return port
+                    return False
+        for port in self.ports:
+            if free(socket.AF_INET, self.ip, port) and free(socket.AF_INET6, "::1", port):
+                return port
         raise Failure("no free port")
 
     def address(self):
