@@ -16,6 +16,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#define CERTIFICATE_STEPS 5 /* between looks at them */
+
 static void add_text(struct strbuf *out, const char *name, const char *value)
 {
     strbuf_addf(out, ",\"%s\":", name);
@@ -239,6 +241,18 @@ static void add_certificates(const struct dash_model *m, struct strbuf *out)
     strbuf_add_char(out, ']');
 }
 
+/* They may be others without a reload: files are looked at. */
+static void add_new_certificates(struct dash_text *t, struct strbuf *out)
+{
+    size_t before = out->len;
+
+    add_certificates(t->m, out);
+    uint64_t hash = hash_bytes(out->p + before, out->len - before, 0);
+    if (hash == t->certificates)
+        out->len = before;
+    t->certificates = hash;
+}
+
 /* Those behind `after`, up to `last`. */
 static void add_events(struct strbuf *out, uint64_t after, uint64_t last)
 {
@@ -278,6 +292,8 @@ void dash_json_changes(struct dash_text *t, struct strbuf *out)
         gap = ",";
     }
     strbuf_add_char(out, ']');
+    if (m->steps % CERTIFICATE_STEPS == 0 && t->step != m->steps)
+        add_new_certificates(t, out);
     if (newest - t->event > DASH_EVENTS_MAX)
         t->event = newest - DASH_EVENTS_MAX;
     if (t->event < newest)

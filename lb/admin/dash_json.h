@@ -8,8 +8,9 @@
 
 struct dash_text {
     struct dash_model *m;
-    uint64_t event; /* the last one that was told */
-    uint64_t step;  /* likewise */
+    uint64_t event;        /* the last one that was told */
+    uint64_t step;         /* likewise */
+    uint64_t certificates; /* their hash, likewise */
 };
 
 #define DASH_EVENTS_FIRST  100 /* told to a new stream */

@@ -12,7 +12,7 @@ const data = {
 const EVENTS_KEPT = 200;
 
 // Calls of the view: all(): the set of objects is new; change(keys, steps): some rows are.
-const view = {all() {}, change() {}, life() {}};
+const view = {all() {}, change() {}, life() {}, certificates() {}};
 
 function objectsOf(letter) {
   return [...data.objects.values()].filter((o) => o.k[0] === letter);
@@ -80,6 +80,10 @@ function takeChanges(state) {
       if (o.points.length > data.limits.points)
         o.points.shift();
     }
+  }
+  if (state.certificates) {
+    data.certificates = state.certificates;
+    view.certificates();
   }
   if (state.events) {
     data.events.unshift(...state.events.reverse());

@@ -138,6 +138,7 @@ function drawChart(e, points, top) {
       d += (i ? "L" : "M") + ((from + i) * step).toFixed(1) + " " + y.toFixed(1);
     });
     mark(line, "d", d);
+    e.toggleAttribute("data-zero", high === (top || 0) && points.every((p) => p[column] === 0));
     mark(area, "d", d && d + `L${width} ${height}L${(from * step).toFixed(1)} ${height}Z`);
   }
   return high;
@@ -312,6 +313,19 @@ function backendRow(o) {
 
 const fact = (name, value) => h("div", {}, h("dt", {}, name), h("dd", {}, value));
 
+// As wide as the columns that there is room for.
+function spanDetail(detail) {
+  const shown = [...detail.closest("table").querySelectorAll("th")].filter((th) => getComputedStyle(th).display !== "none");
+  detail.firstChild.colSpan = Math.max(1, shown.length);
+}
+
+const widths = new ResizeObserver(() => {
+  for (const row of rows.values())
+    if (row.detail && row.detail.isConnected)
+      spanDetail(row.detail);
+});
+widths.observe(document.body);
+
 function toggleDetail(o, tr, toggle) {
   const row = rows.get(o.k);
   if (opened.delete(o.k)) {
@@ -350,7 +364,10 @@ function showDetail(o, tr) {
   rows.get(o.k).detail = detail;
   live(detail, draw);
   draw();
-  tr.after(detail);
+  if (tr.isConnected) {
+    tr.after(detail);
+    spanDetail(detail);
+  }
 }
 
 // ---- pools ----
@@ -439,6 +456,8 @@ function arrange(p) {
       showDetail(o, row.tr);
     return row.detail ? [row.tr, row.detail] : [row.tr];
   }));
+  for (const detail of p.body.querySelectorAll(".detail"))
+    spanDetail(detail);
   if (there && there !== document.activeElement && p.body.contains(there))
     there.focus();
 }
@@ -567,6 +586,8 @@ function showEvents() {
   if (list.length === 0)
     $("event-list").append(h("li", {class: "none"}, filter.text ? "Nothing matches." : "Nothing has happened yet."));
 }
+
+view.certificates = showCertificates;
 
 // ---- the process ----
 

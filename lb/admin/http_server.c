@@ -35,7 +35,7 @@
 #define SEND_MS      10000 /* without progress */
 #define LEAVE_MS     1000
 #define RETRY_MS     1000         /* to accept again when there were no descriptors */
-#define STREAM_MAX   (256u << 10) /* unsent bytes of a stream: then it is cut */
+#define STREAM_MAX   (256u << 10) /* of a stream, behind what is being sent: or else one piece */
 #define CLIENT_MAGIC 0x68747470u
 
 enum client_state {
@@ -300,7 +300,7 @@ bool http_stream_push(struct http_stream *s, struct str data)
     if (!c->send.armed) {
         strbuf_add_str(&c->out, data);
         send_out(c);
-    } else if (c->next.len + data.len <= STREAM_MAX) {
+    } else if (c->next.len == 0 || c->next.len + data.len <= STREAM_MAX) {
         strbuf_add_str(&c->next, data);
     } else {
         log_debug("admin: %s: reads too slowly, its stream is cut", c->peer);
