@@ -51,6 +51,7 @@ struct process_info {
     uint64_t memory_limit_bytes; /* cgroup; 0: none */
     enum io_engine_kind engine;
     const char *node, *description;
+    const char *hardening; /* what is on, in words; "": nothing */
     bool stopping;
 };
 

@@ -97,6 +97,7 @@ static void fill_process(const struct process_info *p, struct texts *texts, stru
     v[INFO_Ulimit_n] = v[INFO_Maxsock] = field_u32(p->max_fds);
     v[INFO_Maxconn] = v[INFO_Hard_maxconn] = field_u32(p->max_connections);
     v[INFO_Maxpipes] = field_u32(p->max_pipes);
+    v[INFO_Hardening] = field_text(or_dash(p->hardening));
     v[INFO_node] = field_text(or_dash(p->node));
     v[INFO_description] = field_text(or_dash(p->description));
     v[INFO_Stopping] = field_u32(p->stopping);

@@ -87,7 +87,8 @@
     X(PatternsAdded, "PatternsAdded", "MCPV", "Not used here") \
     X(PatternsFreed, "PatternsFreed", "MCPV", "Not used here") \
     X(NbThreadGroups, "NbThreadGroups", "CGSV", "Thread groups") \
-    X(SslCertExpiry_days, "SslCertExpiry_days", "MGPV", "Days until the first certificate in use expires; - without any")
+    X(SslCertExpiry_days, "SslCertExpiry_days", "MGPV", "Days until the first certificate in use expires; - without any") \
+    X(Hardening, "Hardening", "POSV", "What the process has given up; - when nothing")
 /* clang-format on */
 
 #define INFO_KEY_ID(id, name, tags, help) INFO_##id,

@@ -42,6 +42,16 @@ struct conf_test {
     int line;
 };
 
+/* Of a protection: taken where it can be had, never, or a start without it fails. */
+enum hardening_wish { HARDENING_AUTO, HARDENING_OFF, HARDENING_REQUIRED };
+
+struct hardening_conf {
+    char **paths; /* files and folders beside those that the configuration names */
+    uint32_t n_paths;
+    bool no_new_privileges, dumpable, close_inherited;
+    enum hardening_wish landlock;
+};
+
 struct conf {
     uint32_t workers; /* 0: one per usable core */
     enum io_engine_kind io;
@@ -49,6 +59,7 @@ struct conf {
     char *user, *group; /* NULL: stay */
     char *state_file;   /* NULL: none */
     uint32_t state_max_age_ms;
+    struct hardening_conf hardening;
     struct stats_conf *stats;
     uint32_t n_stats;
     struct admin_conf *admin; /* NULL: no admin address */

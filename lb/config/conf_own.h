@@ -29,6 +29,8 @@ struct conf_own {
         struct conf_place place;
     } given[CONF_GIVEN_MAX];
     uint32_t n_given;
+    const char **sources; /* the files that the text was in, the main one first */
+    uint32_t n_sources;
 };
 
 /* The object that holds c. */

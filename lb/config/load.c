@@ -36,6 +36,7 @@ static void load_group(struct load *l, const config_setting_t *group, const char
                        void *base);
 static void store_defaults(struct load *l, const char *parent, void *base);
 static void store_place(struct load *l, const char *path, void *object, uint32_t line);
+static void keep_sources(struct conf_own *own, const struct conf_source *s);
 static uint32_t end(struct load *l, config_t *cfg, struct strbuf *errors);
 
 /* ---- the whole ---- */
@@ -52,10 +53,34 @@ static struct conf *load(struct load *l, bool readable, struct strbuf *errors)
         store_defaults(l, "", own);
         load_group(l, root, "", own);
         check_conf(own, root, &l->problems);
+        keep_sources(own, &l->source);
     }
     if (end(l, &cfg, errors) > 0)
         conf_free(&result);
     return result;
+}
+
+/* Which files the text was in. An included one has its own name wherever it is included. */
+static void keep_sources(struct conf_own *own, const struct conf_source *s)
+{
+    const char **files = NULL;
+    uint32_t n = 0, k;
+
+    for (uint32_t i = 0; own->dir != NULL && i < s->n_places; i++) {
+        if (i > 0 && s->places[i].file == s->places[i - 1].file)
+            continue;
+        for (k = 0; k < n && files[k] != s->places[i].file; k++)
+            continue;
+        if (k < n)
+            continue;
+        files = xrealloc(files, (n + 1) * sizeof(files[0]));
+        files[n++] = s->places[i].file;
+    }
+    own->sources = conf_arena_alloc(&own->arena, (n + 1) * sizeof(files[0]));
+    for (k = 0; k < n; k++)
+        own->sources[k] = files[k];
+    own->n_sources = n;
+    free(files);
 }
 
 /* How many mistakes there were. */

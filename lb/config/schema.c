@@ -37,6 +37,8 @@ static_assert(LIMIT_NAME_LEN == 63, "NAME_EXPECTED says so");
 
 static const struct schema_word io_words[] = {
     {"auto", IO_AUTO}, {"uring", IO_URING}, {"epoll", IO_EPOLL}, {0}};
+static const struct schema_word wishes[] = {
+    {"auto", HARDENING_AUTO}, {"off", HARDENING_OFF}, {"required", HARDENING_REQUIRED}, {0}};
 static const struct schema_word ctl_levels[] = {
     {"user", CTL_USER}, {"operator", CTL_OPERATOR}, {"admin", CTL_ADMIN}, {0}};
 static const struct schema_word log_levels[] = {{"error", LOG_LEVEL_ERROR},
@@ -178,6 +180,64 @@ const struct schema_row schema_rows[] = {
      .help =
          "Where `save` on the stats socket writes what was changed at run time, and where it is "
          "read behind this file at start and reload."},
+
+    {.path = "hardening",
+     .type = SCHEMA_GROUP,
+     .reload = SCHEMA_RESTART,
+     OWN,
+     NOT_KEPT,
+     .help =
+         "What the process gives up once it has started, so that who breaks into it gets little. "
+         "auto: where the kernel and the container have it, with one line of log where not; "
+         "required: without it the process does not start."},
+    {.path = "hardening.landlock",
+     .type = SCHEMA_ENUM,
+     .reload = SCHEMA_RESTART,
+     OWN,
+     .words = wishes,
+     .def = "auto",
+     KEEP(conf, hardening.landlock),
+     .help =
+         "No file but those of the system and in the folders that the configuration names at the "
+         "start, and of these only those of logs, sockets, state_file and overlay to write."},
+    {.path = "hardening.paths",
+     .type = SCHEMA_STRINGS,
+     .reload = SCHEMA_RESTART,
+     OWN,
+     .min = 1,
+     .max = 64,
+     .check = text_is_absolute_path,
+     .expected = "absolute paths such as [ \"/srv/keys\" ]",
+     KEEP(conf, hardening.paths),
+     ALSO(conf, hardening.n_paths),
+     .absent = "none",
+     .example = "[ \"/srv/keys\" ]",
+     .help = "Folders and files beside them, for what later reloads may name; they may be written "
+             "too, where their mode lets it."},
+    {.path = "hardening.no_new_privileges",
+     .type = SCHEMA_BOOL,
+     .reload = SCHEMA_RESTART,
+     OWN,
+     .def = "true",
+     KEEP(conf, hardening.no_new_privileges),
+     .help = "No program that it might start gets more rights than it has (set-user-id, file "
+             "capabilities). Without it there is no Landlock either."},
+    {.path = "hardening.dumpable",
+     .type = SCHEMA_BOOL,
+     .reload = SCHEMA_RESTART,
+     OWN,
+     .def = "false",
+     KEEP(conf, hardening.dumpable),
+     .help = "Other processes of its user may look into it, and a crash may leave a core file (as "
+             "far as the limit of their size allows): they hold the private keys."},
+    {.path = "hardening.close_inherited",
+     .type = SCHEMA_BOOL,
+     .reload = SCHEMA_RESTART,
+     OWN,
+     .def = "true",
+     KEEP(conf, hardening.close_inherited),
+     .help = "Descriptors that its parent left open are closed, but for the standard three and the "
+             "sockets of systemd."},
 
     {.path = "stats",
      .type = SCHEMA_GROUPS,
@@ -2841,7 +2901,6 @@ const size_t schema_n = ARRAY_LEN(schema_rows);
 /* Settings of the design that later versions bring: told apart from typing errors. */
 static const char *const later_paths[] = {
     "admin.tls",
-    "hardening",
 };
 
 /* The part of path behind `parent.`, or NULL when path is not directly below it. */

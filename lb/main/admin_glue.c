@@ -304,6 +304,7 @@ static void process_info(void *ctx, struct process_info *out)
         .engine = p->engine,
         .node = p->calls->node,
         .description = "",
+        .hardening = p->hardening.text.p,
         .stopping = p->phase >= PHASE_LEAVING,
     };
 }

@@ -114,7 +114,5 @@ int privileges_drop(const struct privileges *p, char error[static PRIVILEGES_ERR
             return -EPERM;
         }
     }
-    prctl(PR_SET_DUMPABLE, 1, 0, 0,
-          0); /* else /proc/self belongs to root, and no core is written */
     return 0;
 }

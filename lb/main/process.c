@@ -318,6 +318,7 @@ static void announce(const struct process *p, const struct io_probe *probe)
     limits_probe_connections(&p->limits, 0, 0, &by);
     log_info("limits: %s; at most %u connections (%s)", limits, p->max_connections,
              p->max_connections == p->conf->max_connections ? "limits.connections" : by);
+    log_info("hardening: %s", p->hardening.text.len > 0 ? p->hardening.text.p : "none");
     if (p->conf->max_connections > p->max_connections)
         events_log(EVENT_LIMIT, LOG_LEVEL_WARN, NULL,
                    "limits.connections = %u cannot be had: %s allow %u", p->conf->max_connections,
@@ -559,7 +560,8 @@ static int prepare(struct process *p)
 
     size_up(p);
     if ((rc = choose_engine(p, &probe)) < 0 || (rc = start_control_loop(p)) < 0 ||
-        (rc = open_logs(p)) < 0 || (rc = build_tls(p)) < 0 || (rc = bind_all(p)) < 0)
+        (rc = open_logs(p)) < 0 || (rc = build_tls(p)) < 0 || (rc = bind_all(p)) < 0 ||
+        (rc = hardening_confine(&p->hardening, p->conf)) < 0)
         return rc;
     const char *why;
     log_set_sink(log_targets_get(&p->logs, p->conf->log.output, &why));
@@ -668,6 +670,7 @@ static void finish(struct process *p)
     if (p->epochs != NULL)
         epoch_domain_free(&p->epochs);
     binding_fini(&p->binding);
+    hardening_fini(&p->hardening);
     log_thread_stop();
     log_set_sink(NULL);
     log_targets_fini(&p->logs);

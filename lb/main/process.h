@@ -14,6 +14,7 @@
 #include "lb/main/admin_http.h"
 #include "lb/main/binding.h"
 #include "lb/main/edits.h"
+#include "lb/main/hardening.h"
 #include "lb/main/limits_probe.h"
 #include "lb/main/log_targets.h"
 #include "lb/main/privileges.h"
@@ -48,6 +49,7 @@ struct process {
     enum process_phase phase;
     struct limits_probe limits;
     struct privileges privileges;
+    struct hardening hardening;
     enum io_engine_kind engine;
     uint32_t n_workers;
     uint32_t max_connections, possible_connections;

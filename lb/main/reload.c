@@ -19,6 +19,7 @@
 #include "lb/obs/events.h"
 #include "lb/upstream/pool.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -474,10 +475,13 @@ static struct conf_held *read_file(struct process *p, struct strbuf *errors)
 {
     struct conf *conf = conf_load(p->from, errors);
 
-    if (conf == NULL)
+    if (conf == NULL) {
+        if (str_contains(strbuf_str(errors), str_of(strerror(EACCES))))
+            strbuf_add_cstr(errors, hardening_hint(&p->hardening));
         return NULL;
+    }
     struct conf_held *held = conf_held_new(conf, conf);
-    if (conf_tests_run(conf, errors) > 0)
+    if (conf_tests_run(conf, errors) > 0 || !hardening_allows(&p->hardening, conf, p->from, errors))
         conf_held_unref(&held);
     return held;
 }

@@ -2,6 +2,7 @@
 #include "lb/main/version.h"
 
 #include "lb/io/io.h"
+#include "lb/main/hardening.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <ares.h>
@@ -97,4 +98,5 @@ void version_print_build(FILE *out)
             PCRE2_MAJOR, PCRE2_MINOR, nghttp2_version(0)->version_str,
             OpenSSL_version(OPENSSL_VERSION));
     print_engines(out);
+    hardening_print(out);
 }

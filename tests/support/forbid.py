@@ -12,7 +12,8 @@ import struct
 import sys
 
 # The same numbers on all architectures; add what a test needs if that is true for it too.
-CALLS = {"io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427}
+CALLS = {"io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427,
+         "landlock_create_ruleset": 444}
 
 PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 22, 38
 SECCOMP_MODE_FILTER = 2

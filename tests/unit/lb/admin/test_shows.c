@@ -109,6 +109,7 @@ static void info_has_all_keys_in_order(void **state)
         "PatternsFreed",
         "NbThreadGroups",
         "SslCertExpiry_days",
+        "Hardening",
     };
     const char *line = fixture_run(*state, "show info");
 

@@ -104,8 +104,9 @@ static const struct mistake mistakes[] = {
             "\"pools.health.interval\"?)")},
     {"a setting that nothing comes near to", "drain = { zzzzzzzz = 1; };\n" POOL LISTENER,
      ERR(1, "drain.zzzzzzzz: found an unknown setting, expected delay or deadline")},
-    {"a setting of a version to come", "hardening = { };\n" POOL LISTENER,
-     ERR(1, "hardening: found a setting that is not available in this version yet")},
+    {"a setting of a version to come",
+     "admin = { bind = \"127.0.0.1:1\"; tls = { }; };\n" POOL LISTENER,
+     ERR(1, "admin.tls: found a setting that is not available in this version yet")},
     {"a mode that is none",
      "pools = ( { name = \"app\"; mode = \"sctp\"; backends = ( { name = "
      "\"a\"; address = \"127.0.0.1:1\"; } ); } );\n" LISTENER,
@@ -297,7 +298,8 @@ static const struct mistake mistakes[] = {
      "1;}}}}}}}}}}}}}}}};\n",
      ERR(1, "q: found an unknown setting, expected workers, io, pin, user, group, "
             "state_file, state_max_age, encoded_slash, overlay, "
-            "stats, admin, log, drain, limits, resolver, timeouts, pools, listeners or tests")
+            "hardening, stats, admin, log, drain, limits, resolver, timeouts, pools, listeners or "
+            "tests")
          ERR(1, "listeners: not found, expected a list of groups: ( { ... }, { ... } )")},
     {"groups one deeper than that",
      "a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = {a = "

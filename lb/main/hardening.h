@@ -1,0 +1,34 @@
+/* hardening.h - what the process gives up when it has what it needs, so that who breaks into it
+ * gets little: new privileges, being looked into, descriptors of its parent, files. Each part
+ * stands alone: one that cannot be had is told in one line, and fails the start only where the
+ * configuration requires it. */
+#ifndef SLUICE_MAIN_HARDENING_H
+#define SLUICE_MAIN_HARDENING_H
+
+#include "lb/base/str.h"
+#include "lb/main/places.h"
+
+#include <stdio.h>
+
+struct conf;
+
+struct hardening {
+    struct places places; /* under Landlock: all that there is */
+    uint32_t landlock;    /* version; 0: it is off */
+    bool no_new_privileges, dumpable;
+    struct strbuf text; /* what is on, for the log and for `show info` */
+};
+
+/* Before the first thread, after all that needs more: as the user that we stay, with logs, keys and
+ * listeners open. 0, or -errno with what is required and cannot be had in the log. */
+int hardening_confine(struct hardening *h, const struct conf *conf) WARN_UNUSED;
+/* Whether all that this configuration names can be reached; else false, with lines in errors. */
+bool hardening_allows(const struct hardening *h, const struct conf *conf, const char *file,
+                      struct strbuf *errors);
+/* A sentence for who cannot open a file any more; "": nothing is forbidden. Static text. */
+const char *hardening_hint(const struct hardening *h);
+void hardening_fini(struct hardening *h);
+/* What this machine offers, for -V. */
+void hardening_print(FILE *out);
+
+#endif
