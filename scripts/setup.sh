@@ -93,7 +93,6 @@ if [[ $level == stacks ]]; then
     want chromium-driver cmd chromedriver
     want python3-pil file /usr/lib/python3/dist-packages/PIL
     want fonts-dejavu-core file /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf
-    want fontconfig cmd fc-match
     want nginx cmd nginx
     want python3-grpcio file /usr/lib/python3/dist-packages/grpc
     want logrotate cmd logrotate

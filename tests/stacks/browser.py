@@ -11,6 +11,13 @@ FLAGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "-
          "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--hide-scrollbars"]
 
 
+# The same letters wherever it runs: of all that is installed it sees this family only.
+FONTS = """<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd">
+<fontconfig><dir>/usr/share/fonts/truetype/dejavu</dir><cachedir prefix="xdg">fontconfig</cachedir>
+""" + "".join("<alias binding='same'><family>%s</family><prefer><family>DejaVu Sans%s</family></prefer></alias>" % pair for pair in (
+    ("sans-serif", ""), ("system-ui", ""), ("ui-sans-serif", ""), ("monospace", " Mono"), ("ui-monospace", " Mono"))) + "</fontconfig>"
+
+
 class Browser:
     """One window. trust: a PEM certificate whose key may sign for any name; hosts: {name: address} instead of DNS."""
 
@@ -19,8 +26,11 @@ class Browser:
         address = t.address()
         home = t.path("browser")
         os.makedirs(home, exist_ok=True)
+        with open(os.path.join(home, "fonts.conf"), "w") as f:
+            f.write(FONTS)
         self.server = Server(t, "chromedriver", [stack_packaging.need("chromedriver"), "--port=%d" % address[1],
-                                                 "--allowed-ips=127.0.0.1"], ("127.0.0.1", address[1]), env={"HOME": home})
+                                                 "--allowed-ips=127.0.0.1"], ("127.0.0.1", address[1]), env={
+                                 "HOME": home, "FONTCONFIG_FILE": os.path.join(home, "fonts.conf")})
         self.address = ("127.0.0.1", address[1])
         words = [*FLAGS, "--user-data-dir=" + t.path("profile"), *flags]
         if trust:

@@ -12,9 +12,7 @@ from http_tools import *
 
 PICTURES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "dashboard")
 SIZES = {"narrow": (390, 844), "medium": (900, 1100), "wide": (1680, 1050)}
-FONT = "DejaVu Sans"     # that they were made with
-MAY_DIFFER = 0.012      # of the squares: another release of the browser
-MAY_DIFFER_MORE = 0.15  # ... with another font, that has other widths
+MAY_DIFFER = 0.012      # of the squares: another release of the browser, of its font (browser.py)
 
 
 def one_engine(t):
@@ -58,12 +56,6 @@ def no_noise(browser, url):
     check_eq(others, [], "requests to elsewhere")
 
 
-def allowed():
-    """What may be different here."""
-    done = subprocess.run(["fc-match", "-f", "%{family}", "system-ui"], stdout=subprocess.PIPE, check=False)
-    return MAY_DIFFER if done.stdout.decode() == FONT else MAY_DIFFER_MORE
-
-
 def compare(name, png):
     path = os.path.join(PICTURES, name + ".png")
     if os.environ.get("SCREENSHOTS") == "update":
@@ -73,11 +65,10 @@ def compare(name, png):
         return
     with open(path, "rb") as f:
         far = pictures.difference(f.read(), png)
-    limit = allowed()
-    if far > limit:
+    if far > MAY_DIFFER:
         with open(os.path.join(os.environ.get("TMPDIR", "/tmp"), name + ".now.png"), "wb") as f:
             f.write(png)
-    check(far <= limit, "%s looks as it did: %.1f %% of it is different (see TMPDIR/%s.now.png)" % (name, 100 * far, name))
+    check(far <= MAY_DIFFER, "%s looks as it did: %.1f %% of it is different (see TMPDIR/%s.now.png)" % (name, 100 * far, name))
 
 
 def test_it_looks_as_it_should(t):
