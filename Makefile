@@ -51,7 +51,7 @@ LD_san      := -fsanitize=address,undefined
 LD_tsan     := -fsanitize=thread
 LD_fuzz     := -fsanitize=address,undefined
 CFLAGS_ALL  := $(BASE) $(WARN) $(OPT_$(BUILD)) $(CFLAGS)
-LIBS        := -luring -lconfig -lcares -lpcre2-8 -lnghttp2 -lssl -lcrypto -lcrypt -lm
+LIBS        := -luring -lconfig -lcares -lpcre2-8 -lnghttp2 -lssl -lcrypto -lcrypt -lseccomp -lm
 LDFLAGS_ALL := -pthread $(LD_$(BUILD)) $(LDFLAGS)
 
 MODULES  := lb/base lb/io lb/net lb/http lb/files lb/obs health balancing lb/upstream lb/route lb/filter lb/proxy lb/config lb/admin \

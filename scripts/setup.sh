@@ -46,8 +46,9 @@ if command -v "${CC:-cc}" >/dev/null; then
     want libssl-dev header openssl/ssl.h
     want libnghttp2-dev header nghttp2/nghttp2.h
     want libcrypt-dev header crypt.h
+    want libseccomp-dev header seccomp.h
 else # no compiler yet, so no way to look: apt skips what is there
-    missing+=(liburing-dev libconfig-dev libc-ares-dev libpcre2-dev libssl-dev libnghttp2-dev libcrypt-dev)
+    missing+=(liburing-dev libconfig-dev libc-ares-dev libpcre2-dev libssl-dev libnghttp2-dev libcrypt-dev libseccomp-dev)
 fi
 if [[ $level == test ]]; then
     if command -v "${CC:-cc}" >/dev/null; then

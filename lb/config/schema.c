@@ -200,6 +200,15 @@ const struct schema_row schema_rows[] = {
      .help =
          "No file but those of the system and in the folders that the configuration names at the "
          "start, and of these only those of logs, sockets, state_file and overlay to write."},
+    {.path = "hardening.seccomp",
+     .type = SCHEMA_ENUM,
+     .reload = SCHEMA_RESTART,
+     OWN,
+     .words = wishes,
+     .def = "auto",
+     KEEP(conf, hardening.seccomp),
+     .help = "Only the system calls that serving takes: no new processes, no programs, no looking "
+             "into others."},
     {.path = "hardening.paths",
      .type = SCHEMA_STRINGS,
      .reload = SCHEMA_RESTART,
@@ -221,7 +230,7 @@ const struct schema_row schema_rows[] = {
      .def = "true",
      KEEP(conf, hardening.no_new_privileges),
      .help = "No program that it might start gets more rights than it has (set-user-id, file "
-             "capabilities). Without it there is no Landlock either."},
+             "capabilities). Without it there is neither Landlock nor seccomp."},
     {.path = "hardening.dumpable",
      .type = SCHEMA_BOOL,
      .reload = SCHEMA_RESTART,

@@ -3,6 +3,7 @@
 
 #include "lb/base/log.h"
 #include "lb/config/conf.h"
+#include "lb/main/syscalls.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -119,6 +120,21 @@ int hardening_confine(struct hardening *h, const struct conf *conf)
     return confine_files(h, conf);
 }
 
+int hardening_filter(struct hardening *h, const struct conf *conf)
+{
+    uint32_t calls;
+
+    if (conf->hardening.seccomp == HARDENING_OFF)
+        return 0;
+    if (!h->no_new_privileges)
+        return do_without(conf->hardening.seccomp, "seccomp", "it needs no_new_privileges", -EPERM);
+    int rc = syscalls_restrict(&calls);
+    if (rc < 0)
+        return do_without(conf->hardening.seccomp, "seccomp", syscalls_why(rc), rc);
+    say(h, "seccomp (%u system calls)", calls);
+    return 0;
+}
+
 bool hardening_allows(const struct hardening *h, const struct conf *conf, const char *file,
                       struct strbuf *errors)
 {
@@ -147,4 +163,9 @@ void hardening_print(FILE *out)
         fprintf(out, "Landlock:  not available: %s\n", landlock_why(abi));
     else
         fprintf(out, "Landlock:  available (version %d)\n", abi);
+    int rc = syscalls_available();
+    if (rc < 0)
+        fprintf(out, "seccomp:   not available: %s\n", syscalls_why(rc));
+    else
+        fprintf(out, "seccomp:   available\n");
 }

@@ -22,6 +22,8 @@ struct hardening {
 /* Before the first thread, after all that needs more: as the user that we stay, with logs, keys and
  * listeners open. 0, or -errno with what is required and cannot be had in the log. */
 int hardening_confine(struct hardening *h, const struct conf *conf) WARN_UNUSED;
+/* When all rings and threads are there. 0 or -errno likewise. */
+int hardening_filter(struct hardening *h, const struct conf *conf) WARN_UNUSED;
 /* Whether all that this configuration names can be reached; else false, with lines in errors. */
 bool hardening_allows(const struct hardening *h, const struct conf *conf, const char *file,
                       struct strbuf *errors);

@@ -318,7 +318,6 @@ static void announce(const struct process *p, const struct io_probe *probe)
     limits_probe_connections(&p->limits, 0, 0, &by);
     log_info("limits: %s; at most %u connections (%s)", limits, p->max_connections,
              p->max_connections == p->conf->max_connections ? "limits.connections" : by);
-    log_info("hardening: %s", p->hardening.text.len > 0 ? p->hardening.text.p : "none");
     if (p->conf->max_connections > p->max_connections)
         events_log(EVENT_LIMIT, LOG_LEVEL_WARN, NULL,
                    "limits.connections = %u cannot be had: %s allow %u", p->conf->max_connections,
@@ -597,8 +596,9 @@ static int start(struct process *p)
     int rc;
 
     if ((rc = prepare(p)) < 0 || (rc = start_checker(p)) < 0 || (rc = start_workers(p)) < 0 ||
-        (rc = start_control(p)) < 0)
+        (rc = hardening_filter(&p->hardening, p->conf)) < 0 || (rc = start_control(p)) < 0)
         return rc;
+    log_info("hardening: %s", p->hardening.text.len > 0 ? p->hardening.text.p : "none");
     p->phase = PHASE_RUNNING;
     crash_watch(p);
     backends_check(p);

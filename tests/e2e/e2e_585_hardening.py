@@ -17,13 +17,14 @@ def test_what_is_on_is_said_and_true(t):
         check_eq(s.info()["Hardening"], line)
         check_in(words, line)
         check_eq(status_of(s.pid, "NoNewPrivs"), {"1"})
+        check_eq(status_of(s.pid, "Seccomp"), {"2"})
         check_eq(who(front), "b1")
         s.finish()
 
 
 def test_each_part_can_be_switched_off(t):
     s, front = site(t, top='hardening = { landlock = "off"; no_new_privileges = false; dumpable = true; '
-                           'close_inherited = false; };')
+                           'close_inherited = false; seccomp = "off"; };')
     check_eq(s.info()["Hardening"], "-")
     check_eq((status_of(s.pid, "NoNewPrivs"), status_of(s.pid, "Seccomp")), ({"0"}, {"0"}))
     s.wait_log("INFO hardening: none")
@@ -105,13 +106,15 @@ def test_hardening_paths_allows_it(t):
 
 
 def test_what_is_not_there_is_told_in_one_line(t):
-    t.prefix = [sys.executable, FORBID, "landlock_create_ruleset", "ENOSYS"]
-    s, front = site(t)
-    line = check_match(r"(?m)^.*landlock.*$", s.log, "log").group()
-    check_in("INFO hardening: goes without landlock: this kernel has none", line)
-    check_eq(s.log.lower().count("landlock"), line.lower().count("landlock"))
-    check_eq(who(front), "b1")
-    s.finish()
-    s, front = site(t, top='hardening = { landlock = "required"; };', wait=False)
-    s.wait_end(status=1)
-    check_in('ERROR hardening.landlock = "required": not available: this kernel has none', s.log)
+    for part, call, why in (("landlock", "landlock_create_ruleset", "this kernel has none"),
+                            ("seccomp", "seccomp", "this kernel was built without it")):
+        t.prefix = [sys.executable, FORBID, call, "ENOSYS"]
+        s, front = site(t)
+        line = check_match(r"(?m)^.*%s.*$" % part, s.log, "log").group()
+        check_in("INFO hardening: goes without %s: %s" % (part, why), line)
+        check_eq(s.log.lower().count(part), line.lower().count(part))
+        check_eq(who(front), "b1")
+        s.finish()
+        s, front = site(t, top='hardening = { %s = "required"; };' % part, wait=False)
+        s.wait_end(status=1)
+        check_in('ERROR hardening.%s = "required": not available: %s' % (part, why), s.log)
