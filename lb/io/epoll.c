@@ -500,7 +500,7 @@ static int accept_now(struct io *io, int fd)
     return c;
 }
 
-/* ---- watch: level-triggered, and not after room, of which each datagram sent would tell ---- */
+/* ---- watch: not after room, of which each datagram sent would tell ---- */
 
 static void end_watch(struct ep *e, int fd, int res)
 {
@@ -517,7 +517,7 @@ static void arm_watch(struct io *io, struct op *op)
 
     if (!occupy(e, op, false))
         return;
-    int r = add_again(e, op->fd, EPOLLIN);
+    int r = add_again(e, op->fd, EPOLLIN | EPOLLET);
     if (r < 0) {
         end_reader(e, &e->fds[op->fd], r);
         return;

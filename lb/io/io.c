@@ -431,6 +431,13 @@ void io_file_read(struct io *io, struct op *op, int fd, void *data, uint32_t len
     io_file_start(io, op);
 }
 
+void io_watch_again(struct io *io, struct op *op)
+{
+    sl_assert(op->armed && op->kind == OP_WATCH);
+    if (!op->stopping)
+        io_note_shows(io, op);
+}
+
 void io_splice(struct io *io, struct op *op, int in, int out, struct io_pipe *pipe)
 {
     io_splice_n(io, op, in, out, pipe, UINT64_MAX);

@@ -140,9 +140,11 @@ void io_cancel(struct io *io, struct op *op);
 
 /* ---- datagrams ---- */
 
-/* Stream, on a datagram socket on which nothing else is armed: fn(op, 1) in each turn in which some
- * wait, or an error does; last call fn(op, -errno): -ECANCELED after io_cancel. */
+/* Stream, on a datagram socket on which nothing else is armed: fn(op, 1) when some, or an error,
+ * may have come since the last time; last call fn(op, -errno): -ECANCELED after io_cancel. Whoever
+ * does not take all then says so by io_watch_again(), and is called in the next turn. */
 void io_watch(struct io *io, struct op *op, int fd);
+void io_watch_again(struct io *io, struct op *op); /* armed; not from inside fn */
 
 struct io_dgram_addr {
     socklen_t len;

@@ -213,21 +213,23 @@ static void on_poll(struct uring *u, struct op *op, const struct io_uring_cqe *c
         submit_watch(u, op);
 }
 
-/* Armed again and again: what still waits then completes at once, so nothing is missed, and arming
- * costs no system call. */
 static void arm_watch(struct io *io, struct op *op)
 {
-    add_poll(of(io), op->fd, POLLIN, op);
+    add_edge_poll(of(io), op->fd, POLLIN, op);
 }
 
 static void on_watch(struct uring *u, struct op *op, const struct io_uring_cqe *cqe)
 {
-    if (op->stopping || cqe->res < 0) {
-        io_note(&u->io, op, op->stopping ? -ECANCELED : cqe->res);
+    bool more = cqe->flags & IORING_CQE_F_MORE;
+
+    if (cqe->res >= 0)
+        io_note_shows(&u->io, op);
+    if (more)
         return;
-    }
-    io_note_shows(&u->io, op);
-    arm_watch(&u->io, op);
+    if (op->stopping || cqe->res < 0)
+        io_note(&u->io, op, op->stopping ? -ECANCELED : cqe->res);
+    else
+        arm_watch(&u->io, op); /* what has come meanwhile shows at once */
 }
 
 static void arm_recv_into(struct io *io, struct op *op)

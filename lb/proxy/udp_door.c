@@ -19,7 +19,7 @@
 #define LEAVING_MS  1000 /* a quiet flow has so long to be used again when the door is closed */
 /* One datagram on a page of its own each would fall into the same lines of the cache. */
 #define IN_STRIDE   (LIMIT_DGRAM + 2 * CACHE_LINE)
-#define OUT_BYTES   (4 * LIMIT_DGRAM)
+#define OUT_BYTES   (8 * LIMIT_DGRAM)
 
 static struct proxy *proxy_of(const struct udp_door *door)
 {
@@ -219,27 +219,64 @@ static void flush(struct udp_door *door)
     door->used = 0;
 }
 
+static void call_again(struct udp_door *door)
+{
+    struct list *node;
+
+    while ((node = list_pop_front(&door->more)) != NULL)
+        io_watch_again(io_of(door), &list_entry(node, struct udp_flow, more)->op);
+    if (door->more_here && door->acceptor->op.armed)
+        io_watch_again(io_of(door), &door->acceptor->op);
+    door->more_here = false;
+}
+
 static void on_flush(struct loop_task *task)
 {
-    flush(container_of(task, struct udp_door, flush));
+    struct udp_door *door = container_of(task, struct udp_door, flush);
+
+    flush(door);
+    call_again(door);
+}
+
+void udp_more(struct udp_flow *f)
+{
+    if (!list_linked(&f->more))
+        list_push_back(&f->door->more, &f->more);
+    loop_defer(proxy_of(f->door)->loop, &f->door->flush);
 }
 
 struct io_dgram *udp_out(struct udp_door *door)
 {
-    if (door->n_out == IO_DGRAMS_MAX || door->used + LIMIT_DGRAM > OUT_BYTES)
+    if (door->n_out > IO_DGRAMS_MAX - UDP_OUT_MAX ||
+        door->used + UDP_OUT_MAX * LIMIT_DGRAM > OUT_BYTES)
         flush(door);
     struct io_dgram *d = &door->out[door->n_out];
-    d->data = door->memory + door->used;
+    for (size_t i = 0; i < UDP_OUT_MAX; i++)
+        d[i].data = door->memory + door->used + i * LIMIT_DGRAM;
     return d;
 }
 
-void udp_out_add(struct udp_door *door, const struct udp_flow *f)
+void udp_out_add(struct udp_door *door, const struct udp_flow *f, int n)
 {
-    struct io_dgram *d = &door->out[door->n_out++];
+    const struct io_dgram *in = &door->out[door->n_out];
 
-    d->peer = f->ends.client;
-    d->local = f->ends.local;
-    door->used += (d->len + 15) & ~15u;
+    for (int i = 0; i < n; i++) {
+        struct io_dgram *d = &door->out[door->n_out];
+        uint8_t *at = door->memory + door->used;
+        if (in[i].cut) {
+            udp_drop(door, UDP_DROP_TOO_LONG, &in[i], 1);
+            continue;
+        }
+        *d = in[i];
+        if (d->data != at) { /* the memory that is in use stays small */
+            memmove(at, d->data, d->len);
+            d->data = at;
+        }
+        door->n_out++;
+        d->peer = f->ends.client;
+        d->local = f->ends.local;
+        door->used += (d->len + 15) & ~15u;
+    }
     loop_defer(proxy_of(door)->loop, &door->flush);
 }
 
@@ -280,9 +317,13 @@ static void receive(struct udp_door *door)
         }
         for (int i = 0; i < n;)
             i += take_some(door, &in[i], n - i);
-        if (n < IO_DGRAMS_MAX)
+        if (n == -EAGAIN || (n >= 0 && n < IO_DGRAMS_MAX))
             return;
+        if (n < 0)
+            break;
     }
+    door->more_here = true;
+    loop_defer(proxy_of(door)->loop, &door->flush);
 }
 
 /* ---- life ---- */
@@ -383,6 +424,7 @@ void udp_open(struct acceptor *a)
     door->memory = xmalloc(OUT_BYTES);
     door->seed = io_random(p->loop->io);
     list_init(&door->quiet);
+    list_init(&door->more);
     list_init(&door->flush.node);
     door->flush.fn = on_flush;
     timer_init(&door->look, on_look);

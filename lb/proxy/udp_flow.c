@@ -13,7 +13,7 @@
 #include <string.h>
 
 #define PICK_RACES_MAX 8  /* picks that lose their place to another worker, then: full */
-#define BURST_MAX      32 /* datagrams of one flow in a turn */
+#define CALLS_MAX      16 /* receives of one flow in a turn; others want to be served too */
 
 static struct udp_flow *of_base(const struct session *s)
 {
@@ -42,6 +42,7 @@ void udp_flow_end(struct udp_flow *f, enum session_end why, int error)
     f->end = (uint8_t)why;
     f->error = error;
     udp_remove(f->door, f);
+    list_remove(&f->more);
     if (f->op.armed)
         io_cancel(io_of(f), &f->op);
     else
@@ -93,44 +94,47 @@ static bool transient(int error)
     return error == -EAGAIN || error == -ENOBUFS || error == -ENOMEM;
 }
 
+static void count_answers(struct udp_flow *f, const struct io_dgram *d, int n)
+{
+    for (int i = 0; i < n; i++) {
+        uint32_t parts = udp_count(&d[i]);
+        counter_add(&f->row->bytes_out, d[i].len);
+        f->bytes_out += d[i].len;
+        f->dgrams_out += parts;
+        f->awaited -= parts < f->awaited ? parts : f->awaited;
+    }
+}
+
 /* False: nothing more is there, or the flow is over. */
-static bool pass_one(struct udp_flow *f)
+static bool pass_some(struct udp_flow *f)
 {
     struct io_dgram *d = udp_out(f->door);
-    int rc = io_dgrams_recv(io_of(f), f->fd, d, 1, LIMIT_DGRAM, false);
+    bool awaits = f->awaited > 0;
+    int n = io_dgrams_recv(io_of(f), f->fd, d, UDP_OUT_MAX, LIMIT_DGRAM, false);
 
-    if (rc < 0) {
-        if (!transient(rc)) {
-            backend_failed(f, rc);
-            move_first(f, rc);
+    if (n < 0) {
+        if (!transient(n)) {
+            backend_failed(f, n);
+            move_first(f, n);
+        } else if (n != -EAGAIN) {
+            udp_more(f); /* it waits there still, and nothing new would tell of it */
         }
         return false;
     }
-    uint32_t n = udp_count(d);
-    counter_add(&f->row->bytes_out, d->len);
-    f->bytes_out += d->len;
-    f->dgrams_out += n;
-    if (d->cut)
-        udp_drop(f->door, UDP_DROP_TOO_LONG, d, 1);
-    else
-        udp_out_add(f->door, f);
-    if (f->awaited > 0) {
-        f->awaited -= n < f->awaited ? n : f->awaited;
-        if (f->awaited == 0) {
-            udp_flow_end(f, END_NORMAL, 0);
-            return false;
-        }
+    count_answers(f, d, n);
+    udp_out_add(f->door, f, n);
+    if (awaits && f->awaited == 0) {
+        udp_flow_end(f, END_NORMAL, 0);
+        return false;
     }
-    return true;
+    return n == UDP_OUT_MAX;
 }
 
-/* Mostly one is there, and asking for a second costs as much as the first; who had more waiting in
- * the turn before is asked until there is no more. */
 static void on_backend(struct op *op, int res)
 {
     struct udp_flow *f = container_of(op, struct udp_flow, op);
-    uint64_t turn = counter_get(&io_stats(io_of(f))->turns);
-    uint32_t got = 0;
+    uint64_t before = f->dgrams_out;
+    uint32_t calls = 1;
 
     if (!op->armed) {
         if (!f->over) /* the engine gave it up */
@@ -141,12 +145,11 @@ static void on_backend(struct op *op, int res)
     }
     if (f->over)
         return;
-    uint32_t ask = f->turn + 1 == turn || f->burst > 1 ? BURST_MAX : 1;
-    f->turn = turn;
-    while (got < ask && pass_one(f))
-        got++;
-    f->burst = (uint8_t)(ask > 1 ? got : 1);
-    if (got > 0 && !f->over) {
+    while (pass_some(f) && calls < CALLS_MAX)
+        calls++;
+    if (calls == CALLS_MAX && !f->over)
+        udp_more(f);
+    if (f->dgrams_out > before && !f->over) {
         free(f->first);
         f->first = NULL;
         udp_touch(f);
@@ -399,6 +402,7 @@ static struct udp_flow *make(struct udp_door *door, const struct udp_ends *ends)
     peer_set(&f->base.client, &client);
     op_init(&f->op, on_backend);
     list_init(&f->quiet);
+    list_init(&f->more);
     f->door = door;
     f->ends = *ends;
     f->fd = -1;

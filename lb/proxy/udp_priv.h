@@ -12,6 +12,10 @@
 /* A flow's first datagram is kept for another backend where it is not longer than that. */
 #define UDP_KEEP_BYTES 1500
 
+/* Asked for at once from a backend: mostly one is there, and to hear that there is no second one
+ * costs less in the same call. */
+#define UDP_OUT_MAX 2
+
 struct udp_flow;
 
 struct udp_door {
@@ -27,7 +31,9 @@ struct udp_door {
     uint32_t n_out;
     uint8_t *memory; /* their bytes */
     size_t used;
-    struct loop_task flush;
+    struct loop_task flush; /* ... and those that have not taken all are called again */
+    struct list more;       /* flows */
+    bool more_here;         /* the socket itself */
 };
 
 /* Of a worker. */
@@ -47,6 +53,7 @@ struct udp_flow {
     struct session base;   /* first */
     struct udp_flow *next; /* in its chain */
     struct list quiet;
+    struct list more; /* linked: not all was taken */
     struct udp_door *door;
     struct proxy_listener *held; /* that it began with: its pool stays */
     struct pool *pool;
@@ -63,11 +70,9 @@ struct udp_flow {
     uint32_t first_len;
     uint32_t excluded[LIMIT_RETRIES + 1]; /* backends that did not do */
     uint8_t n_excluded;
-    uint8_t burst; /* datagrams that lately were there at once */
-    uint8_t end;   /* enum session_end */
+    uint8_t end; /* enum session_end */
     bool over;
     int error;
-    uint64_t turn; /* of its last receive */
 };
 
 /* udp_door.c */
@@ -80,8 +85,9 @@ void udp_look_soon(struct udp_door *door); /* flows may have to end earlier */
 void udp_flow_gone(struct udp_door *door); /* freed */
 /* Room for a datagram to a client; valid until the next call. Filled in, udp_out_add() has it sent
  * with the turn. */
-struct io_dgram *udp_out(struct udp_door *door);
-void udp_out_add(struct udp_door *door, const struct udp_flow *f);
+struct io_dgram *udp_out(struct udp_door *door); /* for two of them, one behind the other */
+void udp_out_add(struct udp_door *door, const struct udp_flow *f, int n);
+void udp_more(struct udp_flow *f); /* it has not taken all; it is called again in the next turn */
 static inline struct listener_counters *udp_row(const struct udp_door *door)
 {
     return door->acceptor->row;

@@ -63,6 +63,7 @@ static struct sock *near_at(struct sim *s, const struct dgram *g)
 
 static void arrive_near(struct sock *k, struct dgram *g)
 {
+    k->news = true;
     if (g->refusal) {
         k->error = ECONNREFUSED;
         free(g);
@@ -218,8 +219,10 @@ int sim_dgrams_recv(struct io *io, int fd, struct io_dgram *d, int n, uint32_t r
         if (to->len > 0)
             memcpy(to->data, g->data, to->len);
         free(g);
-        if (sim_below(s, 4) == 0) /* a batch may be short */
+        if (sim_below(s, 4) == 0) { /* what follows has come a moment later */
+            k->news = !list_empty(&k->dgrams);
             break;
+        }
     }
     return got > 0 ? got : -EAGAIN;
 }

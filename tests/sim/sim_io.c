@@ -499,7 +499,7 @@ static bool possible(struct sim *s, const struct armed *a)
     case OP_SPLICE:
         return splice_possible(s, a);
     case OP_WATCH:
-        return k->error != 0 || !list_empty(&k->dgrams);
+        return k->news;
     case OP_NONE:
     case OP_FILE_OPEN:
     case OP_FILE_READ:
@@ -535,6 +535,7 @@ static void perform(struct sim *s, struct armed *a)
         do_splice(s, a);
         return;
     case OP_WATCH:
+        sim_sock(s, a->fd)->news = false;
         io_note_shows(&s->io, a->op);
         return;
     case OP_NONE:

@@ -48,6 +48,7 @@ struct sock {
     bool write_shut;
     struct list dgrams; /* that have arrived: struct dgram */
     uint32_t n_dgrams;
+    bool news;                    /* since a watch has shown */
     struct sockaddr_in to;        /* of a connected datagram socket */
     struct list backlog;          /* of a listener: struct peer */
     struct sockaddr_storage addr; /* of a listener and, once known, of the near end */

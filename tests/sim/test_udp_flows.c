@@ -15,6 +15,7 @@
 
 #define CLIENTS_MAX 40
 #define ASKS        12
+#define SIM_QUEUE   64 /* datagrams; a near socket of sim_dgram.c loses more */
 
 struct world {
     struct farm farm;
@@ -139,6 +140,8 @@ static void perfect_life(uint64_t seed, void *arg)
     run_until(&w.farm, all_sessions_gone, 60);
     /* The queues of near sockets are short, so bursts may be cut. */
     assert_true(w.answers > 0 && w.answers <= w.asked);
+    if (w.asked <= SIM_QUEUE)
+        assert_int_equal(w.answers, w.asked); /* none lies in a socket that nobody looks at */
     const struct listener_counters *row = w.farm.stats->rows;
     assert_int_equal(dropped(&w), 0);
     assert_int_equal(w.answers, counter_get(&row->dgrams_out));
