@@ -4,7 +4,7 @@
 
 #include "lb/base/str.h"
 
-#define FILE_PATH_MAX 4096 /* bytes, with the NUL: what the system takes */
+#define FILE_PATH_MAX 1024 /* bytes, with the NUL; two stand in each request for a file */
 
 enum file_path {
     FILE_PATH_GOOD,

@@ -33,6 +33,32 @@ static enum file_read fail(struct file_reader *r, int error)
     return FILE_READ_FAILED;
 }
 
+static void go_on(struct file_reader *r, uint32_t n)
+{
+    r->done += n;
+    if (r->done < r->reply.parts[r->part].len)
+        return;
+    r->part++;
+    r->done = 0;
+    r->headed = false;
+}
+
+uint32_t file_reader_peek(struct file_reader *r, uint64_t *out_offset)
+{
+    if (r->op.armed || r->buf != NULL || r->error != 0 || r->part == r->reply.n_parts ||
+        (several(r) && !r->headed))
+        return 0;
+    uint64_t left = r->reply.parts[r->part].len - r->done;
+    uint32_t n = left < LIMIT_FILE_DIRECT ? (uint32_t)left : LIMIT_FILE_DIRECT;
+    *out_offset = r->reply.parts[r->part].first + r->done;
+    return io_file_in_memory(r->io, r->file->fd, *out_offset, n) ? n : 0;
+}
+
+void file_reader_skip(struct file_reader *r, uint32_t n)
+{
+    go_on(r, n);
+}
+
 /* n bytes are in the buffer. */
 static enum file_read got(struct file_reader *r, int n, struct io_buf **out)
 {
@@ -41,14 +67,9 @@ static enum file_read got(struct file_reader *r, int n, struct io_buf **out)
     if (n < 0)
         return fail(r, n);
     r->buf->len = (uint32_t)n;
-    r->done += (uint64_t)n;
     *out = r->buf;
     r->buf = NULL;
-    if (r->done == r->reply.parts[r->part].len) {
-        r->part++;
-        r->done = 0;
-        r->headed = false;
-    }
+    go_on(r, (uint32_t)n);
     return r->part == r->reply.n_parts && !several(r) ? FILE_READ_END : FILE_READ_SOME;
 }
 

@@ -36,6 +36,10 @@ static inline bool file_reader_busy(const struct file_reader *r)
 {
     return r->op.armed;
 }
+/* What comes next, as bytes of the file in one piece that are in memory: where, and how many, 0 for
+ * none (ask file_reader_take()); and that n of them were sent past us. */
+uint32_t file_reader_peek(struct file_reader *r, uint64_t *out_offset);
+void file_reader_skip(struct file_reader *r, uint32_t n);
 /* Gives everything back; not while busy: cancel first, fn comes soon. */
 void file_reader_fini(struct file_reader *r);
 void file_reader_cancel(struct file_reader *r);

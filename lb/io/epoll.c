@@ -382,6 +382,32 @@ static void send_some(struct ep *e, struct fd_state *f)
         end_writer(e, f, r);
 }
 
+static void send_file_some(struct ep *e, struct fd_state *f)
+{
+    struct op *op = f->writer;
+    int r = io_send_file_step(&e->io, op);
+
+    if (r == 0) {
+        f->flags |= FD_BLOCKED;
+        counter_add(&e->io.stats.sends_blocked, 1);
+        r = ensure_added(e, op->fd);
+        if (r == 0)
+            return;
+    }
+    end_writer(e, f, r > 0 ? (int)op->send_file.total : r);
+}
+
+static void arm_send_file(struct io *io, struct op *op)
+{
+    struct ep *e = of(io);
+
+    if (!occupy(e, op, true))
+        return;
+    struct fd_state *f = &e->fds[op->fd];
+    if (!(f->flags & FD_BLOCKED))
+        send_file_some(e, f);
+}
+
 static void arm_send(struct io *io, struct op *op)
 {
     struct ep *e = of(io);
@@ -742,6 +768,8 @@ static void try_writer(struct ep *e, struct fd_state *f)
 
     if (op->kind == OP_SEND)
         send_some(e, f);
+    else if (op->kind == OP_SEND_FILE)
+        send_file_some(e, f);
     else if (op->kind == OP_SPLICE && op->state == SPLICE_ON_OUT)
         run_splice(e, op);
 }
@@ -886,6 +914,7 @@ static const struct io_engine engine = {
     .poll = arm_poll,
     .splice = arm_splice,
     .watch = arm_watch,
+    .send_file = arm_send_file,
     .cancel = cancel,
     .close = close_fd,
     .accept_now = accept_now,

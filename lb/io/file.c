@@ -6,7 +6,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <stdatomic.h>
 #include <string.h>
+#include <sys/sendfile.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -14,6 +16,15 @@
 #ifndef RESOLVE_CACHED
 #define RESOLVE_CACHED 0x20 /* 5.12 */
 #endif
+
+#ifdef SYS_cachestat
+#define SYS_cachestat_ SYS_cachestat
+#else
+#define SYS_cachestat_ 451 /* the same number on all architectures */
+#endif
+
+#define PAGE_BYTES  4096u
+#define AHEAD_BYTES (64u << 10)
 
 /* O_NONBLOCK: opening a FIFO would wait for a writer. */
 #define OPEN_FLAGS (O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
@@ -122,6 +133,63 @@ int io_file_read_now(struct io *io, int fd, void *data, uint32_t len, uint64_t o
     if (n >= 0)
         return (int)n;
     return errno == EOPNOTSUPP || errno == ENOSYS || errno == EINVAL ? -EAGAIN : -errno;
+}
+
+/* How much of a range is in memory is a system call since 6.5. */
+static int ask_cached(int fd, uint64_t offset, uint32_t len, bool *out)
+{
+    struct {
+        uint64_t at, len;
+    } range = {offset, len};
+    struct {
+        uint64_t cached, dirty, writeback, evicted, recently_evicted;
+    } found;
+
+    if (syscall(SYS_cachestat_, fd, &range, &found, 0) < 0)
+        return -errno;
+    uint64_t pages = (offset + len - 1) / PAGE_BYTES - offset / PAGE_BYTES + 1;
+    *out = found.cached >= pages;
+    return 0;
+}
+
+bool io_file_in_memory(struct io *io, int fd, uint64_t offset, uint32_t len)
+{
+    static _Atomic bool cannot_ask;
+    bool cached = false;
+    char byte;
+
+    if (!atomic_load_explicit(&cannot_ask, memory_order_relaxed)) {
+        counter_add(&io->stats.syscalls, 1);
+        if (ask_cached(fd, offset, len, &cached) == 0)
+            return cached;
+        atomic_store_explicit(&cannot_ask, true, memory_order_relaxed);
+    }
+    /* Files are read ahead by such pieces: where both ends are, the middle is too. */
+    for (uint64_t at = offset; at < offset + len; at += AHEAD_BYTES)
+        if (io_file_read_now(io, fd, &byte, 1, at) != 1)
+            return false;
+    return io_file_read_now(io, fd, &byte, 1, offset + len - 1) == 1;
+}
+
+int io_send_file_step(struct io *io, struct op *op)
+{
+    while (op->send_file.done < op->send_file.total) {
+        if (op->send_file.file < 0)
+            return -ECANCELED;
+        off_t at = (off_t)op->send_file.offset;
+        ssize_t n =
+            sendfile(op->fd, op->send_file.file, &at, op->send_file.total - op->send_file.done);
+        counter_add(&io->stats.syscalls, 1);
+        if (n == 0)
+            return -ENODATA;
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return errno == EAGAIN ? 0 : -errno;
+        op->send_file.offset += (uint64_t)n;
+        op->send_file.done += (uint32_t)n;
+    }
+    return 1;
 }
 
 /* ---- later ---- */

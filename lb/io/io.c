@@ -438,6 +438,27 @@ void io_watch_again(struct io *io, struct op *op)
         io_note_shows(io, op);
 }
 
+bool io_send_file(struct io *io, struct op *op, int fd, int file, uint64_t offset, uint32_t len)
+{
+    if (io->engine->send_file == NULL)
+        return false;
+    sl_assert(len > 0 && len <= LIMIT_TURN_SPLICE);
+    arm(op, OP_SEND_FILE, fd);
+    op->send_file.done = 0;
+    op->send_file.total = len;
+    op->send_file.file = file;
+    op->send_file.offset = offset;
+    counter_add(&io->stats.sends, 1);
+    io->engine->send_file(io, op);
+    return true;
+}
+
+void io_send_file_drop(struct io *io, struct op *op)
+{
+    op->send_file.file = -1;
+    io_cancel(io, op);
+}
+
 void io_splice(struct io *io, struct op *op, int in, int out, struct io_pipe *pipe)
 {
     io_splice_n(io, op, in, out, pipe, UINT64_MAX);

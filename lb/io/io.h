@@ -192,6 +192,15 @@ void io_file_open(struct io *io, struct op *op, int dir, const char *path);
 /* Reads from that place in the file: fn(op, n > 0 | 0 at its end | -errno); n may be less than len.
  * After io_cancel() memory is written to until fn. */
 void io_file_read(struct io *io, struct op *op, int fd, void *data, uint32_t len, uint64_t offset);
+/* Sends len <= LIMIT_TURN_SPLICE bytes of a file to a socket, out of the system's memory and past
+ * ours: fn as of io_send(); -ENODATA: the file has become shorter. What of it is not in memory is
+ * waited for: see io_file_in_memory(). The file stays open, or is dropped: then the op is cancelled
+ * and the descriptor is not looked at again. False: this engine cannot. */
+bool io_send_file(struct io *io, struct op *op, int fd, int file, uint64_t offset,
+                  uint32_t len) WARN_UNUSED;
+void io_send_file_drop(struct io *io, struct op *op);
+/* Whether the system has those bytes of a file in memory. A good guess where it cannot be asked. */
+bool io_file_in_memory(struct io *io, int fd, uint64_t offset, uint32_t len);
 /* The same at once, as far as the system has all that is needed in memory; else -EAGAIN. */
 int io_file_open_now(struct io *io, int dir, const char *path);
 int io_file_read_now(struct io *io, int fd, void *data, uint32_t len, uint64_t offset);

@@ -29,7 +29,8 @@ struct io_engine {
     void (*poll)(struct io *io, struct op *op);
     void (*splice)(struct io *io, struct op *op);
     void (*watch)(struct io *io, struct op *op);
-    /* Both file operations; NULL: the pool of threads does them (file.c). */
+    void (*send_file)(struct io *io, struct op *op); /* NULL: cannot */
+    /* Opening and reading; NULL: the pool of threads does them (file.c). */
     void (*file)(struct io *io, struct op *op);
     void (*cancel)(struct io *io, struct op *op); /* op->stopping is set already */
     void (*buf_returned)(struct io *io,
@@ -125,6 +126,9 @@ static inline bool io_has_ready(const struct io *io)
 struct open_how;
 extern const struct open_how io_open_beneath;
 #define IO_OPEN_DIR_FLAGS (O_PATH | O_DIRECTORY | O_CLOEXEC) /* with IO_FILE_ANYWHERE */
+/* Sends what there is room for: 1 when that was the last of it, 0 when the socket is full, -errno.
+ */
+int io_send_file_step(struct io *io, struct op *op);
 void io_file_start(struct io *io, struct op *op);
 int io_file_do(const struct op *op); /* waits, as long as it takes; any thread */
 struct file_pool *file_pool_new(struct io *io);

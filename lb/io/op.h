@@ -34,6 +34,7 @@ enum op_kind {
     OP_WATCH,
     OP_FILE_OPEN,
     OP_FILE_READ,
+    OP_SEND_FILE,
 };
 
 struct op {
@@ -62,6 +63,11 @@ struct op {
             uint32_t done,
                 total; /* bytes; `done` may be read while armed: progress (engines set it) */
         } send;
+        struct {
+            uint64_t offset; /* in the file, of what is unsent */
+            uint32_t done, total;
+            int file;
+        } send_file;
         struct {
             void *data;
             uint32_t len;

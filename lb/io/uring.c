@@ -585,6 +585,35 @@ static void arm_file(struct io *io, struct op *op)
     io_uring_sqe_set_data(sqe, op);
 }
 
+/* A plain call: the kernel would hand it to its workers. */
+static void run_send_file(struct uring *u, struct op *op)
+{
+    int r = io_send_file_step(&u->io, op);
+
+    if (r != 0) {
+        io_note(&u->io, op, r > 0 ? (int)op->send_file.total : r);
+        return;
+    }
+    counter_add(&u->io.stats.sends_blocked, 1);
+    op->res = ROOM_ONCE;
+    add_poll(u, op->fd, POLLOUT, op);
+}
+
+static void arm_send_file(struct io *io, struct op *op)
+{
+    run_send_file(of(io), op);
+}
+
+static void on_send_file(struct uring *u, struct op *op, const struct io_uring_cqe *cqe)
+{
+    if (!room_shows(u, op, op->fd, cqe))
+        return;
+    if (op->stopping)
+        io_note(&u->io, op, -ECANCELED);
+    else
+        run_send_file(u, op);
+}
+
 /* ---- cancel ---- */
 
 static void cancel(struct io *io, struct op *op)
@@ -642,6 +671,9 @@ static void on_cqe(struct uring *u, const struct io_uring_cqe *cqe)
         return;
     case OP_WATCH:
         on_watch(u, op, cqe);
+        return;
+    case OP_SEND_FILE:
+        on_send_file(u, op, cqe);
         return;
     default:
         io_note(&u->io, op, cqe->res);
@@ -773,6 +805,7 @@ static const struct io_engine engine = {
     .poll = arm_poll,
     .splice = arm_splice,
     .watch = arm_watch,
+    .send_file = arm_send_file,
     .file = arm_file,
     .cancel = cancel,
 };

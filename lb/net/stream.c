@@ -348,6 +348,26 @@ void stream_flush(struct stream *s)
     io_sendv(io_of(s), &s->tx, s->fd, s->gather->iov, n);
 }
 
+uint32_t stream_send_file(struct stream *s, int file, uint64_t offset, uint64_t n)
+{
+    uint32_t len = n < LIMIT_TURN_SPLICE ? (uint32_t)n : LIMIT_TURN_SPLICE;
+
+    if (has_tls(s) || !stream_sent_all(s) || s->tx_dead || s->stopping || s->shut_asked)
+        return 0;
+    s->tx_turn = turn_number(s);
+    s->sends_file = true;
+    if (io_send_file(io_of(s), &s->tx, s->fd, file, offset, len))
+        return len;
+    s->sends_file = false;
+    return 0;
+}
+
+void stream_send_file_stop(struct stream *s)
+{
+    if (s->sends_file)
+        io_send_file_drop(io_of(s), &s->tx);
+}
+
 void stream_shutdown(struct stream *s)
 {
     s->shut_asked = true;
@@ -368,7 +388,9 @@ static void on_tx(struct op *op, int res)
         return;
     }
     if (res < 0) {
-        s->sent += op->send.done;
+        s->sent += s->sends_file ? op->send_file.done : op->send.done;
+        s->file_error = s->sends_file && res == -ENODATA;
+        s->sends_file = false;
         s->sending = 0;
         s->tx_dead = true;
         s->tx_error = res;
@@ -377,6 +399,13 @@ static void on_tx(struct op *op, int res)
         return;
     }
     s->sent += (uint32_t)res;
+    if (s->sends_file) {
+        s->sends_file = false;
+        s->spliced += (uint32_t)res;
+        stream_flush(s);
+        s->event(s);
+        return;
+    }
     for (; s->sending > 0; s->sending--)
         drop_out(s);
     stream_flush(s);

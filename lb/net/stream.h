@@ -73,6 +73,8 @@ struct stream {
     bool watch_end;    /* the owner's: STREAM_WATCH looks for the end of the stream too */
     bool peer_ended;   /* ... and has seen it; bytes before it may still be unread */
     bool no_splice;    /* was tried in vain */
+    bool sends_file;   /* the send under way is of a file */
+    bool file_error;   /* tx_error is the file's, not the peer's */
     bool tell_sent;    /* the owner wants an event when everything has been sent */
     bool spliced_into; /* another stream splices into this one */
     bool shut;         /* our end of stream was sent */
@@ -124,6 +126,13 @@ bool stream_splice(struct stream *from, struct stream *to, uint64_t n);
 void stream_splice_stop(struct stream *from);
 /* While it runs: bytes are on their way that the other stream has no room for. */
 bool stream_splice_blocked(const struct stream *from);
+
+/* Sends the next bytes out of a file that stays open, when nothing is queued (stream_sent_all())
+ * and there is no TLS: n at most; an event comes, with `spliced` grown, when they are sent, or the
+ * peer takes no more (tx_dead). Returns how many it will be; 0: it cannot be done. */
+uint32_t stream_send_file(struct stream *s, int file, uint64_t offset, uint64_t n);
+/* The file is closed now: the send under way ends, and the stream takes no more. */
+void stream_send_file_stop(struct stream *s);
 
 /* Ends everything; the last event comes when nothing is armed any more (none if that is so now). */
 void stream_stop(struct stream *s);

@@ -105,6 +105,8 @@ void exchange_leave_backend(struct exchange *x, bool reset)
 
     if (client != NULL && client->rx_state == STREAM_RX_SPLICE)
         stream_splice_stop(client);
+    if (client != NULL && client->sends_file)
+        stream_send_file_stop(client);
     exchange_close_wire(x, reset);
     exchange_files_leave(x);
     backend_conn_close(&x->dialling, false);
@@ -271,6 +273,11 @@ void exchange_client_lost(struct exchange *x, int error)
         why = x->seek.state == SEEK_QUEUED ? END_CLIENT_LEFT_QUEUE : END_CLIENT_GONE;
     else if (x->state == X_SENDING || x->state == X_FILTERS)
         why = x->request_taken ? END_CLIENT_LEFT_WAIT : END_CLIENT_ABORT;
+    else if (x->ops->raw(x) != NULL &&
+             x->ops->raw(x)->file_error) { /* it is well, our file is not */
+        x->reason = x->wire.ops->reason(&x->wire);
+        why = END_SERVER_ABORT;
+    }
     x->cut = true;
     exchange_finish(x, why);
     exchange_kick(x);

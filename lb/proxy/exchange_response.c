@@ -11,6 +11,8 @@
 #include <string.h>
 
 #define HEAD_FIELDS_MAX 256
+/* Less of a file is sent together with the head, by a copy. */
+#define FILE_DIRECT_MIN (32u << 10)
 
 void exchange_report(struct exchange *x, bool ok)
 {
@@ -370,6 +372,32 @@ static enum splicing splice_response(struct exchange *x)
     return backend->no_splice || backend->eof || backend->error != 0 ? SPLICING_NOT : SPLICING_SOON;
 }
 
+/* The same for a file, out of which the kernel sends by itself. */
+static enum splicing send_file(struct exchange *x)
+{
+    struct stream *client = x->ops->raw(x);
+    uint64_t offset;
+    int fd;
+
+    if (client == NULL || exchange_sees_body(x, false) || x->out.body == HTTP_BODY_CHUNKED)
+        return SPLICING_NOT;
+    if (client->spliced > 0) {
+        x->wire.ops->file_sent(&x->wire, (uint32_t)client->spliced);
+        x->out_payload += client->spliced;
+        x->active_ms = exchange_now_ms(x);
+        client->spliced = 0;
+    }
+    if (client->sends_file)
+        return SPLICING;
+    uint32_t n = x->wire.ops->file(&x->wire, &fd, &offset);
+    if (n < FILE_DIRECT_MIN)
+        return SPLICING_NOT;
+    if (stream_send_file(client, fd, offset, n) > 0)
+        return SPLICING;
+    client->tell_sent = true;
+    return client->tx.armed || client->out != NULL ? SPLICING_SOON : SPLICING_NOT;
+}
+
 /* One piece; false: there is no more to do now. */
 static bool pump_piece(struct exchange *x)
 {
@@ -429,8 +457,8 @@ void exchange_pump_response(struct exchange *x)
     }
     while ((x->state == X_RESPONSE || x->state == X_TUNNEL) && !x->response_done &&
            !exchange_body_waits(x, false)) {
-        enum splicing splicing = splice_response(x);
-        if (splicing == SPLICING)
+        enum splicing splicing = x->wire.ops->file != NULL ? send_file(x) : splice_response(x);
+        if (splicing == SPLICING || (splicing == SPLICING_SOON && x->wire.ops->file != NULL))
             return;
         if (x->ops->blocked(x)) {
             if (splicing == SPLICING_NOT)

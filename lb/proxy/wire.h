@@ -89,6 +89,11 @@ struct wire_ops {
     uint64_t (*spliceable)(const struct wire *w);
     void (*spliced)(struct wire *w, uint64_t n);
 
+    /* What of the response's payload can be sent out of a file, next: how much, 0: none, now; and
+     * that n of it was. NULL: there is no file. */
+    uint32_t (*file)(struct wire *w, int *out_fd, uint64_t *out_offset);
+    void (*file_sent)(struct wire *w, uint32_t n);
+
     /* The response was 101: both sides are streams of bytes from now on. */
     void (*upgrade)(struct wire *w);
     /* The end. What can carry another request is kept, unless reset. w->ops is NULL then. */

@@ -120,7 +120,10 @@ static int error(const struct wire *w)
 
 static const char *reason(const struct wire *w)
 {
-    return reader_of(w)->error == -ENODATA ? "file-became-shorter" : "file-error";
+    int e = reader_of(w)->error;
+
+    return e == -ENODATA || e == 0 ? "file-became-shorter"
+                                   : "file-error"; /* 0: when sent past us */
 }
 
 static const char *why(const struct wire *w)
@@ -139,6 +142,18 @@ static void spliced(struct wire *w, uint64_t n)
 {
     (void)w;
     (void)n;
+}
+
+static uint32_t file(struct wire *w, int *out_fd, uint64_t *out_offset)
+{
+    *out_fd = reader_of(w)->file->fd;
+    return file_reader_peek(reader_of(w), out_offset);
+}
+
+static void file_sent(struct wire *w, uint32_t n)
+{
+    w->in_bytes += n;
+    file_reader_skip(reader_of(w), n);
 }
 
 static void upgrade(struct wire *w)
@@ -172,6 +187,8 @@ static const struct wire_ops ops = {
     .raw = raw,
     .spliceable = no_bytes,
     .spliced = spliced,
+    .file = file,
+    .file_sent = file_sent,
     .upgrade = upgrade,
     .close = close_,
 };

@@ -503,6 +503,7 @@ static bool possible(struct sim *s, const struct armed *a)
     case OP_NONE:
     case OP_FILE_OPEN:
     case OP_FILE_READ:
+    case OP_SEND_FILE:
         break;
     }
     sim_fail(s, "an operation of no kind");
@@ -541,6 +542,7 @@ static void perform(struct sim *s, struct armed *a)
     case OP_NONE:
     case OP_FILE_OPEN:
     case OP_FILE_READ:
+    case OP_SEND_FILE:
         return;
     }
 }

@@ -183,10 +183,78 @@ static void nothing_is_left_behind(void **state)
 
 #define TD(name) cmocka_unit_test_setup_teardown(name, setup_dir, teardown_dir)
 
+static void a_file_is_sent_past_us(void **state)
+{
+    enum { BYTES = 600000 };
+    struct fixture *f = *state;
+    struct probe *p = probe_new(f, on_call);
+    static char data[BYTES], got[BYTES];
+    size_t n = 0;
+    int near, far, fd;
+
+    for (int i = 0; i < BYTES; i++)
+        data[i] = (char)(i * 7 / 5);
+    fd = openat(dir_fd, "empty", O_RDWR | O_TRUNC);
+    assert_int_equal(write(fd, data, BYTES), BYTES);
+    pair(&near, &far);
+    assert_true(io_file_in_memory(f->io, fd, 0, BYTES));
+    assert_true(io_send_file(f->io, &p->op, near, fd, 100, BYTES - 100));
+    while (n < BYTES - 100) { /* far more than the socket holds: it waits for room */
+        turn(f, 10);
+        ssize_t r = recv(far, got + n, sizeof(got) - n, MSG_DONTWAIT);
+        n += r > 0 ? (size_t)r : 0;
+    }
+    turn_until(f, p->ends);
+    assert_int_equal(p->last, BYTES - 100);
+    assert_memory_equal(got, data + 100, BYTES - 100);
+    probe_again(p);
+    assert_true(io_send_file(f->io, &p->op, near, fd, BYTES - 10, 100));
+    turn_until(f, p->ends);
+    assert_int_equal(p->last, -ENODATA);
+    close(fd);
+    io_close(f->io, near);
+    close(far);
+    probe_free(p);
+}
+
+static void a_dropped_file_is_not_looked_at_again(void **state)
+{
+    struct fixture *f = *state;
+    struct probe *p = probe_new(f, on_call);
+    int near, far, fd = openat(dir_fd, "empty", O_RDWR | O_TRUNC);
+    struct stat st;
+
+    pair(&near, &far);
+    assert_int_equal(ftruncate(fd, LIMIT_TURN_SPLICE), 0);
+    for (int i = 0; i < 64 && p->ends == 0; i++) { /* until the socket is full */
+        assert_true(io_send_file(f->io, &p->op, near, fd, 0, LIMIT_TURN_SPLICE));
+        turn(f, 10);
+        turn(f, 10);
+        if (p->ends > 0)
+            probe_again(p);
+        else
+            break;
+    }
+    assert_int_equal(p->ends, 0);
+    io_send_file_drop(f->io, &p->op);
+    close(fd);
+    turn_until(f, p->ends);
+    assert_int_equal(p->last, -ECANCELED);
+    assert_int_equal(fstat(near, &st), 0);
+    io_close(f->io, near);
+    close(far);
+    probe_free(p);
+}
+
 static const struct CMUnitTest tests[] = {
-    TD(a_file_is_opened_and_read),        TD(links_are_followed_within_the_directory_only),
-    TD(what_is_in_memory_is_had_at_once), TD(a_directory_anywhere_gives_a_handle),
-    TD(a_fifo_is_not_waited_for),         TD(many_at_once_all_end),
+    TD(a_file_is_opened_and_read),
+    TD(links_are_followed_within_the_directory_only),
+    TD(what_is_in_memory_is_had_at_once),
+    TD(a_directory_anywhere_gives_a_handle),
+    TD(a_fifo_is_not_waited_for),
+    TD(a_file_is_sent_past_us),
+    TD(a_dropped_file_is_not_looked_at_again),
+    TD(many_at_once_all_end),
     TD(nothing_is_left_behind),
 };
 
