@@ -225,6 +225,9 @@ class Proxy:
         if mode == "udp":
             return [bench.sluice, "-c", self.write("sluice.conf", confs.SLUICE_UDP % {
                 "engine": engine, "port": self.port, "backend": backends[0]})]
+        if mode == "files":
+            return [bench.sluice, "-c", self.write("sluice.conf", confs.SLUICE_FILES % {
+                "engine": engine, "port": self.port, "root": backends[0]})]
         rows = ",\n".join('    { name = "b%d"; address = "%s"; }' % (i, b)
                           for i, b in enumerate(backends))
         tls = confs.SLUICE_TLS % {"dir": self.dir} if self.certificate(bench, mode) else ""
@@ -245,7 +248,7 @@ class Proxy:
     def start_nginx(self, bench, backends, buffer="64k", buffering="on", mode="tcp"):
         servers = " ".join("server %s;" % b for b in backends)
         tls = ""
-        conf = {"tcp": confs.NGINX, "udp": confs.NGINX_UDP}.get(mode, confs.NGINX_HTTP)
+        conf = {"tcp": confs.NGINX, "udp": confs.NGINX_UDP, "files": confs.NGINX_FILES}.get(mode, confs.NGINX_HTTP)
         if self.certificate(bench, mode):
             tls = " ssl http2"
             conf = conf.replace("http {", "http {\n  ssl_certificate %(dir)s/cert.pem;\n"
@@ -253,7 +256,7 @@ class Proxy:
                                 "  http2_max_concurrent_streams 256;", 1)
         conf = conf % {
             "dir": self.dir, "port": self.port, "servers": servers, "buffer": buffer, "tls": tls,
-            "buffering": buffering, "module": "/usr/lib/nginx/modules/ngx_stream_module.so"}
+            "buffering": buffering, "root": backends[0], "module": "/usr/lib/nginx/modules/ngx_stream_module.so"}
         if os.geteuid() == 0:
             conf = "user root;\n" + conf  # so that it can read its folder
         return ["/usr/sbin/nginx", "-p", self.dir, "-e", self.dir + "/nginx.log", "-c",
@@ -555,6 +558,23 @@ class Bench(secure.Scenarios):
                    ["MiB", "before", "sent"], out, 0, "aim: at most 64 MiB")
         self.keep("http_uploads", {n: {"peak_mib": v[0]} for n, v in out.items()})
 
+    def static(self, name, size, connections, unit, aim):
+        root = os.path.join(self.dir, "www")
+        os.makedirs(root, exist_ok=True)
+        with open(os.path.join(root, "file.html"), "wb") as f:
+            f.write(os.urandom(size))
+        proxies = self.start(self.sluices() + ["nginx"], [root], "files")
+        rows = self.interleave(proxies, "-c", connections, "-P", "/file.html")
+        self.stop(proxies)
+        self.keep(name, self.cpu_table("%s: %d connections, a file of %d bytes" % (name, connections, size),
+                                       rows, unit, aim))
+
+    def static_small(self):
+        self.static("static_small", 4000, 64, "request", "aim: 0.90")
+
+    def static_large(self):
+        self.static("static_large", MIB, 16, "MiB", "aim: 1.0")
+
     def idle(self):
         origin = self.origin(13)
         proxies = self.start(self.sluices() + ["haproxy", "nginx"], [origin])
@@ -624,7 +644,7 @@ class Bench(secure.Scenarios):
 
 SCENARIOS = ("small", "bulk", "conn", "latency", "memory", "idle", "pool", "checks", "udp_echo",
              "http_small", "http_bulk", "http_conn", "http_latency", "http_memory", "http_uploads",
-             "http_user") + secure.SCENARIOS
+             "http_user", "static_small", "static_large") + secure.SCENARIOS
 
 
 def main():

@@ -121,6 +121,32 @@ http {
 """
 
 
+# Static files, each with its cache of open files.
+SLUICE_FILES = """workers = 1;
+io = "%(engine)s";
+log = { level = "warn"; access = "off"; };
+listeners = ( { name = "front"; mode = "http"; bind = "127.0.0.1:%(port)d";
+  routes = ( { files = { root = "%(root)s"; precompressed = false; }; } ); } );
+"""
+
+NGINX_FILES = """worker_processes 1;
+daemon off;
+pid %(dir)s/nginx.pid;
+error_log %(dir)s/nginx.log crit;
+worker_rlimit_nofile 20000;
+events { worker_connections 12000; use epoll; multi_accept on; }
+http {
+  access_log off;
+  keepalive_requests 1000000000;
+  keepalive_timeout 1h;
+  tcp_nodelay on; sendfile on; tcp_nopush on; etag on;
+  open_file_cache max=1000 inactive=60s; open_file_cache_valid 1s; open_file_cache_min_uses 1;
+  client_body_temp_path %(dir)s/body; proxy_temp_path %(dir)s/proxy;
+  fastcgi_temp_path %(dir)s/f; uwsgi_temp_path %(dir)s/u; scgi_temp_path %(dir)s/s;
+  server { listen 127.0.0.1:%(port)d reuseport backlog=4096; root %(root)s; }
+}
+"""
+
 # Over TLS: one ECDSA P-256 certificate, each with its own defaults of protocol and cipher; nginx and HAProxy
 # resume by tickets too.
 SLUICE_TLS = """tls = { certificates = ( { cert = "%(dir)s/cert.pem"; key = "%(dir)s/key.pem"; } ); };"""

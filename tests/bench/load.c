@@ -62,8 +62,9 @@ static struct {
     double seconds, warmup, rate;
     bool close_each, only_idle, tls, resume;
     char *pids;
+    const char *path; /* that is asked for */
     struct sockaddr_in to;
-} opt = {.connections = 64, .seconds = 4, .warmup = 0.5};
+} opt = {.connections = 64, .seconds = 4, .warmup = 0.5, .path = "/"};
 
 static int epfd;
 static struct conn *conns;
@@ -475,7 +476,7 @@ static double fraction(const char *text)
 static void parse_options(int argc, char **argv)
 {
     int o;
-    while ((o = getopt(argc, argv, "c:t:w:r:i:p:kmTR")) != -1) {
+    while ((o = getopt(argc, argv, "c:t:w:r:i:p:P:kmTR")) != -1) {
         switch (o) {
         case 'c':
             opt.connections = (int)fraction(optarg);
@@ -494,6 +495,9 @@ static void parse_options(int argc, char **argv)
             break;
         case 'p':
             opt.pids = optarg;
+            break;
+        case 'P':
+            opt.path = optarg;
             break;
         case 'k':
             opt.close_each = true;
@@ -535,7 +539,7 @@ int main(int argc, char **argv)
     if (opt.only_idle)
         opt.connections = 0;
     request_len = (size_t)snprintf(request, sizeof(request),
-                                   "GET / HTTP/1.1\r\nHost: bench.example\r\n%s\r\n",
+                                   "GET %s HTTP/1.1\r\nHost: bench.example\r\n%s\r\n", opt.path,
                                    opt.close_each ? "Connection: close\r\n" : "");
     conns = calloc((size_t)(opt.connections + opt.idle) + 1, sizeof(*conns));
     if (epfd < 0 || conns == NULL)
