@@ -5,7 +5,9 @@ import gzip
 import json
 import os
 
+from certs import Authority
 from http_tools import *
+from reload_tools import reload
 
 
 def tree(t, files):
@@ -37,13 +39,13 @@ def files_conf(t, listen, routes, pools="", listener=""):
 def serve(t, routes, **kw):
     """(sluice, address); routes: %s is the root."""
     listen = t.address()
-    return t.sluice(files_conf(t, listen, routes, **kw)), listen
+    return start_files(t, files_conf(t, listen, routes, **kw)), listen
 
 
-def quiet(s, files=16):
-    """As always; files that were asked for stay open for a while, as does what waits for disks."""
-    s.baseline = dict(s.baseline, file=s.baseline["file"] + files, anon=s.baseline["anon"] + 1)
-    s.check_quiet()
+def start_files(t, conf):
+    s = t.sluice(conf)
+    s.roots = [t.path("www"), t.path("other")]
+    return s
 
 
 SITE = {
@@ -89,7 +91,7 @@ def test_a_path_names_a_file_beneath_the_root(t):
         r = c.request("/app.js", "POST", body=b"x")
         check_eq((r.status, r.header("allow")), (405, "GET, HEAD"))
         check_eq(c.request("/sub/x.txt").body, b"x\n", "the connection goes on")
-    quiet(s)
+    s.check_quiet()
 
 
 def test_links_and_special_files_stay_within(t):
@@ -105,7 +107,7 @@ def test_links_and_special_files_stay_within(t):
         check_eq((path, fetch(front, path).status), (path, 404))
     check_eq(fetch(front, "/in.txt").body, b"x\n")
     s.wait_access("file-outside-root", count=3)
-    quiet(s)
+    s.check_quiet()
 
 
 def test_conditions_are_answered_by_what_is_there(t):
@@ -133,7 +135,7 @@ def test_conditions_are_answered_by_what_is_there(t):
         replace(root, "app.js", b"other")
         wait_until(lambda: c.request("/app.js").body == b"other", "the new file")
         check_eq(c.request("/app.js", headers=["If-None-Match: " + tag]).status, 200)
-    quiet(s)
+    s.check_quiet()
 
 
 def test_parts_are_sent(t):
@@ -162,7 +164,7 @@ def test_parts_are_sent(t):
         check_in(data[:10], r.body)
         check_in(data[1000:201000], r.body)
         check_eq(c.request("/big.bin", "HEAD", headers=["Range: bytes=0-1"]).status, 200, "ranges are GET's")
-    quiet(s)
+    s.check_quiet()
 
 
 def test_compressed_siblings_are_sent_to_who_takes_them(t):
@@ -190,7 +192,7 @@ def test_compressed_siblings_are_sent_to_who_takes_them(t):
             os.utime(os.path.join(root, "app.js." + ending), (old, old))
         wait_until(lambda: c.request("/app.js", headers=["Accept-Encoding: gzip"]).header("content-encoding") is None,
                    "an older sibling is left alone")
-    quiet(s)
+    s.check_quiet()
 
 
 def test_tries_lead_to_files_routes_pools_and_answers(t):
@@ -214,7 +216,7 @@ def test_tries_lead_to_files_routes_pools_and_answers(t):
             check(body is None or r.body == body, "the body for " + path, r.body)
         check_eq(c.request("/form", "POST", body=b"a=1").body, b"/index.php", "what is no file takes any method")
     check_eq(backend.seen[-1].body, b"a=1")
-    quiet(s)
+    s.check_quiet()
     no_places_taken(s)
 
 
@@ -236,7 +238,7 @@ def test_a_large_file_is_the_same_for_slow_and_fast_readers(t):
         reset(c)
     for c in slow:
         c.close()
-    quiet(s)
+    s.check_quiet()
 
 
 def test_a_file_that_becomes_shorter_is_cut(t):
@@ -259,7 +261,7 @@ def test_a_file_that_becomes_shorter_is_cut(t):
         check(n < len(data), "less than was promised", n)
     s.wait_access("file-became-shorter")
     check_eq(len(fetch(front, "/big.bin").body), 200000)
-    quiet(s)
+    s.check_quiet()
 
 
 def test_many_files_and_none_leave_nothing_open(t):
@@ -273,7 +275,7 @@ def test_many_files_and_none_leave_nothing_open(t):
                 check_eq((i, r.status), (i, 200 if i < 300 else 404))
                 check(i >= 300 or r.body == b"%d" % i, "the right file")
     in_threads(8, ask)
-    quiet(s, files=301)
+    s.check_quiet()
 
 
 def test_a_root_that_is_set_to_another_release_is_followed(t):
@@ -288,7 +290,7 @@ def test_a_root_that_is_set_to_another_release_is_followed(t):
     os.rename(os.path.join(base, "current"), os.path.join(base, "gone"))
     wait_until(lambda: fetch(front, "/a.txt").status == 404, "no root, no files")
     s.wait_log("files: root .*: No such file or directory")
-    quiet(s)
+    s.check_quiet()
 
 
 def test_explain_tells_what_would_be_found(t):
@@ -307,7 +309,7 @@ def test_explain_tells_what_would_be_found(t):
     told = json.loads(s.ctl("explain GET %s/docs --json" % base))
     check_eq((told["status"], told["location"]), (301, "/docs/"))
     check_eq(told["files"][-1]["name"], "docs/index.html")
-    quiet(s)
+    s.check_quiet()
 
 
 def test_mistakes_are_told_with_their_place(t):
@@ -327,3 +329,49 @@ def test_mistakes_are_told_with_their_place(t):
         check_eq((files, status), (files, 1))
         check_in(words, err)
         check_match(r"bad\.conf:\d+: error: listeners\[front\]\.routes\[#1\]\.files", err)
+
+
+def test_http2_and_tls_clients_get_the_same(t):
+    ca = Authority(t.dir)
+    cert = ca.leaf("www.example.com")
+    data = pattern(3 << 20)
+    root = tree(t, dict(SITE, **{"big.bin": data}))
+    listen = t.address()
+    s = start_files(t, files_conf(t, listen, '{ files = { root = "%s"; }; }' % root,
+                            listener='tls = { certificates = ( { cert = "%s"; key = "%s"; } ); };' % (cert.cert, cert.key)))
+
+    def curl(target, *words):
+        done = subprocess.run(["curl", "-sS", "--max-time", "60", "--cacert", ca.cert, "--resolve",
+                               "www.example.com:%d:%s" % (listen[1], listen[0]), *words,
+                               "https://www.example.com:%d%s" % (listen[1], target)],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=90, check=False)
+        check_eq((done.returncode, done.stderr), (0, b""), "curl")
+        return done.stdout
+    for version in ("--http1.1", "--http2"):
+        check(curl("/big.bin", version) == data, "3 MiB with " + version)
+        check(curl("/big.bin", version, "-r", "100-2000000") == data[100:2000001], "a part with " + version)
+        check_in(b"content-length: 3145728", curl("/big.bin", version, "-I").lower())
+        check_eq(curl("/", version), SITE["index.html"])
+    # Several at once over one connection.
+    out = [t.path("out%d" % i) for i in range(8)]
+    curl("/big.bin", "--http2", "--parallel", "--no-progress-meter", *[w for o in out[1:] for w in (
+        "-o", o, "https://www.example.com:%d/big.bin" % listen[1])], "-o", out[0])
+    for o in out:
+        with open(o, "rb") as f:
+            check(f.read() == data, "streams are not mixed")
+    s.check_quiet()
+
+
+def test_downloads_live_through_reloads(t):
+    data = pattern(20 << 20)
+    root = tree(t, {"big.bin": data, "a.txt": b"a"})
+    listen = t.address()
+    s = start_files(t, files_conf(t, listen, '{ files = { root = "%s"; }; }' % root))
+    with contextlib.closing(connect(listen, rcvbuf=65536)) as c:
+        c.sendall(b"GET /big.bin HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+        got = recv_exact(c, 100000)
+        reload(s, lambda text: text.replace('{ files = { root = "%s"; }; }' % root, '{ path = "/a.txt"; answer = { status = 410; }; }'))
+        check_eq(fetch(listen, "/a.txt").status, 410)
+        got += recv_all(c)
+        check(got.endswith(data[-100000:]) and got.split(b"\r\n\r\n", 1)[1] == data, "the whole file")
+    s.check_quiet()

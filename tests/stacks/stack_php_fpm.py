@@ -13,8 +13,9 @@ class Site:
     def __init__(self, t, children=4, **kw):
         self.fpms = [php_fpm(t, "fpm%d" % i, children=children, **kw) for i in (1, 2)]
         self.sluice, self.front = start_example(
-            t, "php-fpm.conf", ROOT=self.fpms[0].root, FPM1=where(self.fpms[0].address),
+            t, "php-fpm.conf", ROOT=self.fpms[0].root, FILES=self.fpms[0].root, FPM1=where(self.fpms[0].address),
             FPM2=where(self.fpms[1].address), CHILDREN=str(children))
+        self.sluice.roots = [self.fpms[0].root]
 
     def get(self, target="/", *args, **kw):
         return fetch(self.front, target, *args, **kw)
@@ -49,6 +50,18 @@ def test_the_application_sees_the_request_as_it_was(t):
              ("www.example.com", str(site.front[1]), "www.example.com:80"))
     check_eq((v["HTTP_X_A"], v["HTTP_X_B"], v["HTTP_PROXY"]), ("1", "2, 3", "-"))
     check_eq((v["APP_ENV"], v["CONTENT_LENGTH"], v["HTTP_X_FORWARDED_FOR"]), ("production", "-", "127.0.0.1"))
+
+
+def test_files_are_sent_by_sluice_and_scripts_run(t):
+    site = Site(t)
+    with open(os.path.join(site.fpms[0].root, "style.css"), "w") as f:
+        f.write("body {}")
+    r = site.get("/style.css")
+    check_eq((r.status, r.header("content-type"), r.body, r.header("x-instance")), (200, "text/css; charset=utf-8", b"body {}", None))
+    check_eq(site.get("/style.css", headers=["If-None-Match: " + r.header("etag")]).status, 304)
+    check_eq(site.get("/tool.php").body, b"tool /tool.php -\n", "a script is run, not sent")
+    check_eq(values(site.get("/style.css/x").body)["REQUEST_URI"], "/style.css/x", "what is no file is the application's")
+    check_eq(site.get("/style.css", "POST", body=b"x").status, 405)
 
 
 def test_scripts_in_the_path_are_run_and_the_rest_is_path_info(t):
