@@ -5,6 +5,7 @@
  * starts and stops the log thread. */
 #include "lb/base/alloc.h"
 #include "lb/base/log_priv.h"
+#include "lb/base/named_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -68,9 +69,9 @@ static void link_out(struct log_sink *s)
 /* A descriptor, or -errno. Never waits: a fifo that nobody reads is an error (ENXIO). */
 static int open_path(const char *path)
 {
-    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
+    int fd = named_file_open_log(path);
     if (fd < 0)
-        return -errno;
+        return fd;
     int flags = fcntl(fd, F_GETFL);
     if (flags >= 0)
         fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);

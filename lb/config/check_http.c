@@ -2,6 +2,7 @@
  * actions, rewrites, filters and error pages. */
 #include "lb/base/alloc.h"
 #include "lb/base/limits.h"
+#include "lb/base/named_file.h"
 #include "lb/config/check_priv.h"
 #include "lb/files/file_plan.h"
 #include "lb/filter/filter.h"
@@ -76,12 +77,12 @@ char *check_absolute(const struct check *c, char *file)
 /* 0 or -errno; -EFBIG for more than an error page can be. Only a plain file: a pipe would block. */
 static int read_page(const char *path, struct strbuf *out)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    int fd = named_file_open(path, O_NOCTTY | O_NONBLOCK);
     struct stat st;
     int err = 0;
 
     if (fd < 0)
-        return -errno;
+        return fd;
     if (fstat(fd, &st) != 0)
         err = -errno;
     else if (!S_ISREG(st.st_mode))

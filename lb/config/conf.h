@@ -49,7 +49,7 @@ struct hardening_conf {
     char **paths; /* files and folders beside those that the configuration names */
     uint32_t n_paths;
     bool no_new_privileges, dumpable, close_inherited;
-    enum hardening_wish landlock, seccomp;
+    enum hardening_wish landlock, seccomp, keeper;
 };
 
 struct conf {

@@ -6,6 +6,7 @@
 
 #include "lb/base/alloc.h"
 #include "lb/base/limits.h"
+#include "lb/base/named_file.h"
 #include "lb/config/problems.h"
 
 #include <errno.h>
@@ -42,12 +43,12 @@ static void begin_line(struct conf_source *s, const char *file, uint32_t line)
 /* 0 or -errno; -EFBIG for more than a configuration can be. A pipe will do. */
 static int read_all(const char *path, struct strbuf *out)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    int fd = named_file_open(path, O_NOCTTY);
     struct stat st;
     int err = 0;
 
     if (fd < 0)
-        return -errno;
+        return fd;
     if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode))
         err = -EISDIR;
     while (err == 0) {

@@ -209,6 +209,17 @@ const struct schema_row schema_rows[] = {
      KEEP(conf, hardening.seccomp),
      .help = "Only the system calls that serving takes: no new processes, no programs, no looking "
              "into others."},
+    {.path = "hardening.keeper",
+     .type = SCHEMA_ENUM,
+     .reload = SCHEMA_RESTART,
+     OWN,
+     .words = wishes,
+     .def = "auto",
+     KEEP(conf, hardening.keeper),
+     .help =
+         "Where started as root with a user to become: a small process keeps the right to open "
+         "the files that the configuration names and to bind its low ports, for reloads; sluice "
+         "itself keeps none."},
     {.path = "hardening.paths",
      .type = SCHEMA_STRINGS,
      .reload = SCHEMA_RESTART,

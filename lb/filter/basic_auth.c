@@ -7,6 +7,7 @@
  * away remove it in request_headers. */
 #include "lb/base/alloc.h"
 #include "lb/base/hash.h"
+#include "lb/base/named_file.h"
 #include "lb/filter/crypt_thread.h"
 #include "lb/filter/filter_priv.h"
 
@@ -54,11 +55,11 @@ struct auth_state {
 
 static int read_file(const char *path, struct strbuf *out)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), rc = 0;
+    int fd = named_file_open(path, O_NONBLOCK), rc = 0;
     char buf[4096];
 
     if (fd < 0)
-        return -errno;
+        return fd;
     for (;;) {
         ssize_t n = read(fd, buf, sizeof(buf));
         if (n < 0 && errno == EINTR)

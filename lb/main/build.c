@@ -5,6 +5,7 @@
 #include "lb/base/alloc.h"
 #include "lb/base/hash.h"
 #include "lb/base/log.h"
+#include "lb/base/named_file.h"
 #include "lb/config/conf.h"
 #include "lb/main/backends.h"
 #include "lb/main/log_targets.h"
@@ -202,7 +203,7 @@ static void add_file(struct strbuf *text, const char *path)
 {
     struct stat st;
 
-    if (stat(path, &st) == 0)
+    if (named_file_stat(path, &st) == 0)
         strbuf_addf(text, "# %s: %lld %lld %lld.%09ld %lld.%09ld\n", path, (long long)st.st_ino,
                     (long long)st.st_size, (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec,
                     (long long)st.st_ctim.tv_sec, st.st_ctim.tv_nsec);

@@ -2,7 +2,6 @@
 #include "lb/main/hardening.h"
 
 #include "lb/base/log.h"
-#include "lb/config/conf.h"
 #include "lb/main/syscalls.h"
 
 #include <dirent.h>
@@ -24,8 +23,7 @@ PRINTF_LIKE(2, 3) static void say(struct hardening *h, const char *fmt, ...)
     va_end(ap);
 }
 
-/* A part that cannot be had. 0 where that is nothing to stop for. */
-static int do_without(enum hardening_wish wish, const char *setting, const char *why, int error)
+int hardening_without(enum hardening_wish wish, const char *setting, const char *why, int error)
 {
     if (wish == HARDENING_REQUIRED) {
         log_error("hardening.%s = \"required\": not available: %s", setting, why);
@@ -33,6 +31,12 @@ static int do_without(enum hardening_wish wish, const char *setting, const char 
     }
     log_info("hardening: goes without %s: %s", setting, why);
     return 0;
+}
+
+void hardening_has_keeper(struct hardening *h, pid_t pid)
+{
+    h->keeper = true;
+    say(h, "keeper (process %d)", (int)pid);
 }
 
 /* ---- descriptors ---- */
@@ -90,15 +94,16 @@ static int confine_files(struct hardening *h, const struct conf *conf)
     if (conf->hardening.landlock == HARDENING_OFF)
         return 0;
     if (!h->no_new_privileges)
-        return do_without(conf->hardening.landlock, "landlock", "it needs no_new_privileges",
-                          -EPERM);
+        return hardening_without(conf->hardening.landlock, "landlock", "it needs no_new_privileges",
+                                 -EPERM);
     int rc = landlock_init(&l);
     if (rc == 0)
         rc = give_up_files(h, &l, conf);
     landlock_fini(&l);
     if (rc < 0)
         places_fini(&h->places);
-    return rc < 0 ? do_without(conf->hardening.landlock, "landlock", landlock_why(rc), rc) : 0;
+    return rc < 0 ? hardening_without(conf->hardening.landlock, "landlock", landlock_why(rc), rc)
+                  : 0;
 }
 
 /* ---- the whole ---- */
@@ -127,10 +132,11 @@ int hardening_filter(struct hardening *h, const struct conf *conf)
     if (conf->hardening.seccomp == HARDENING_OFF)
         return 0;
     if (!h->no_new_privileges)
-        return do_without(conf->hardening.seccomp, "seccomp", "it needs no_new_privileges", -EPERM);
+        return hardening_without(conf->hardening.seccomp, "seccomp", "it needs no_new_privileges",
+                                 -EPERM);
     int rc = syscalls_restrict(&calls);
     if (rc < 0)
-        return do_without(conf->hardening.seccomp, "seccomp", syscalls_why(rc), rc);
+        return hardening_without(conf->hardening.seccomp, "seccomp", syscalls_why(rc), rc);
     say(h, "seccomp (%u system calls)", calls);
     return 0;
 }
@@ -138,7 +144,7 @@ int hardening_filter(struct hardening *h, const struct conf *conf)
 bool hardening_allows(const struct hardening *h, const struct conf *conf, const char *file,
                       struct strbuf *errors)
 {
-    return h->landlock == 0 || places_missing(&h->places, conf, file, errors) == 0;
+    return h->landlock == 0 || places_missing(&h->places, conf, h->keeper, file, errors) == 0;
 }
 
 const char *hardening_hint(const struct hardening *h)

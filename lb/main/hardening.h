@@ -6,19 +6,25 @@
 #define SLUICE_MAIN_HARDENING_H
 
 #include "lb/base/str.h"
+#include "lb/config/conf.h"
 #include "lb/main/places.h"
 
 #include <stdio.h>
-
-struct conf;
+#include <sys/types.h>
 
 struct hardening {
     struct places places; /* under Landlock: all that there is */
     uint32_t landlock;    /* version; 0: it is off */
-    bool no_new_privileges, dumpable;
+    bool no_new_privileges, keeper;
     struct strbuf text; /* what is on, for the log and for `show info` */
 };
 
+/* A part that cannot be had: 0 where that is nothing to stop for, told as that; else error, told as
+ * one. */
+int hardening_without(enum hardening_wish wish, const char *setting, const char *why,
+                      int error) WARN_UNUSED;
+/* There is one (keeper.h), which opens files for us that we cannot. */
+void hardening_has_keeper(struct hardening *h, pid_t pid);
 /* Before the first thread, after all that needs more: as the user that we stay, with logs, keys and
  * listeners open. 0, or -errno with what is required and cannot be had in the log. */
 int hardening_confine(struct hardening *h, const struct conf *conf) WARN_UNUSED;

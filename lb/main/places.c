@@ -137,6 +137,7 @@ void places_of(struct places *p, const struct conf *conf)
 
 struct missing {
     const struct places *places;
+    bool keeper;
     const char *file;
     struct strbuf *errors;
     uint32_t n;
@@ -148,6 +149,8 @@ static void on_needed(void *ctx, enum conf_path_use use, const char *path, const
     char folder[PATH_MAX], real[PATH_MAX];
     bool there = realpath(path, real) != NULL;
 
+    if (m->keeper && (use == CONF_PATH_SOURCE || use == CONF_PATH_FILE || use == CONF_PATH_LOG))
+        return;
     if (there && covers(m->places, real, use_of(use)))
         return;
     /* Where there is nothing, whoever opens it says so. */
@@ -161,10 +164,10 @@ static void on_needed(void *ctx, enum conf_path_use use, const char *path, const
         m->file, setting, path);
 }
 
-uint32_t places_missing(const struct places *p, const struct conf *conf, const char *file,
-                        struct strbuf *errors)
+uint32_t places_missing(const struct places *p, const struct conf *conf, bool keeper,
+                        const char *file, struct strbuf *errors)
 {
-    struct missing m = {p, file, errors, 0};
+    struct missing m = {p, keeper, file, errors, 0};
 
     conf_paths(conf, on_needed, &m);
     return m.n;

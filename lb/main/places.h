@@ -22,9 +22,10 @@ struct places {
 
 /* What this configuration needs, of what is there now. */
 void places_of(struct places *p, const struct conf *conf);
-/* What another configuration needs beyond them: a line in *errors each. How many. */
-uint32_t places_missing(const struct places *p, const struct conf *conf, const char *file,
-                        struct strbuf *errors);
+/* What another configuration needs beyond them: a line in *errors each. How many. keeper: what is
+ * opened file by file need not be among them. */
+uint32_t places_missing(const struct places *p, const struct conf *conf, bool keeper,
+                        const char *file, struct strbuf *errors);
 void places_fini(struct places *p);
 
 #endif

@@ -61,21 +61,19 @@ static int fail(char error[static PRIVILEGES_ERROR_MAX], const char *what)
     return -err;
 }
 
-/* Of the capabilities that root had, only the one for low ports stays. */
-static int keep_bind_capability(void)
+int privileges_keep(uint32_t wanted)
 {
     struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct caps[2];
 
     memset(caps, 0, sizeof(caps));
     if (syscall(SYS_capget, &head, caps) < 0)
-        return -1;
-    uint32_t bit = 1u << CAP_NET_BIND_SERVICE;
-    bool have = (caps[0].permitted & bit) != 0; /* a container may have taken it away */
+        return -errno;
+    uint32_t kept = caps[0].permitted & wanted; /* a container may have taken some away */
     memset(caps, 0, sizeof(caps));
-    if (have)
-        caps[0].permitted = caps[0].effective = bit;
-    return (int)syscall(SYS_capset, &head, caps);
+    caps[0].permitted = caps[0].effective = kept;
+    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+    return syscall(SYS_capset, &head, caps) < 0 ? -errno : 0;
 }
 
 static int take_group(const struct privileges *p)
@@ -87,7 +85,8 @@ static int take_group(const struct privileges *p)
     return setresgid(p->gid, p->gid, p->gid);
 }
 
-int privileges_drop(const struct privileges *p, char error[static PRIVILEGES_ERROR_MAX])
+int privileges_drop(const struct privileges *p, uint32_t kept,
+                    char error[static PRIVILEGES_ERROR_MAX])
 {
     bool user = p->uid != (uid_t)-1 && p->uid != geteuid();
     bool group = p->gid != (gid_t)-1 && p->gid != getegid();
@@ -107,7 +106,7 @@ int privileges_drop(const struct privileges *p, char error[static PRIVILEGES_ERR
             return fail(error, "cannot keep capabilities");
         if (setresuid(p->uid, p->uid, p->uid) < 0)
             return fail(error, "cannot take the user");
-        if (keep_bind_capability() < 0)
+        if (privileges_keep(kept) < 0)
             return fail(error, "cannot limit capabilities");
         if (setuid(0) == 0) {
             snprintf(error, PRIVILEGES_ERROR_MAX, "root could be had back after giving it up");

@@ -1,11 +1,13 @@
 /* privileges.h - from root to the configured user. Before any thread exists, before listeners are
  * bound (a group of SO_REUSEPORT sockets is one user's), after what needs root (stats sockets and
- * their owners, log files). CAP_NET_BIND_SERVICE is kept, so that low ports can still be bound. */
+ * their owners, log files). CAP_NET_BIND_SERVICE may be kept, so that low ports can still be
+ * bound where there is no keeper for that. */
 #ifndef SLUICE_MAIN_PRIVILEGES_H
 #define SLUICE_MAIN_PRIVILEGES_H
 
 #include "lb/base/assert.h"
 
+#include <stdint.h>
 #include <sys/types.h>
 
 #define PRIVILEGES_ERROR_MAX 160
@@ -19,9 +21,13 @@ struct privileges {
 };
 int privileges_find(const char *user, const char *group, struct privileges *out,
                     char error[static PRIVILEGES_ERROR_MAX]) WARN_UNUSED;
-/* Takes them; no effect when they are ours already or when not started as root (then error says so,
+/* Takes them, and of the capabilities those of the mask `kept` (1 << CAP_...; of the first 32); no
+ * effect when they are ours already or when not started as root (then error says so,
  * for a warning, and 0 is returned). -errno with error when it fails: do not go on. */
-int privileges_drop(const struct privileges *p,
+int privileges_drop(const struct privileges *p, uint32_t kept,
                     char error[static PRIVILEGES_ERROR_MAX]) WARN_UNUSED;
+
+/* Of the capabilities that we have, those of the mask stay. 0 or -errno. */
+int privileges_keep(uint32_t wanted) WARN_UNUSED;
 
 #endif

@@ -33,6 +33,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <linux/capability.h>
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
@@ -388,6 +389,31 @@ static void inherit(struct process *p)
     binding_init(&p->binding, p->conf, p->n_workers, &passed, 0);
 }
 
+/* Before there are rings and keys. */
+static int start_keeper(struct process *p)
+{
+    const struct hardening_conf *conf = &p->conf->hardening;
+    char error[PRIVILEGES_ERROR_MAX];
+
+    if (privileges_find(p->conf->user, p->conf->group, &p->privileges, error) < 0) {
+        log_error("%s", error);
+        return -EINVAL;
+    }
+    if (conf->keeper == HARDENING_OFF)
+        return 0;
+    if (geteuid() != 0 || p->privileges.uid == (uid_t)-1 || p->privileges.uid == 0)
+        return conf->keeper == HARDENING_AUTO
+                   ? 0 /* there is nothing to keep, or nobody to keep it from */
+                   : hardening_without(conf->keeper, "keeper",
+                                       "it is for who is started as root and has a user to become",
+                                       -EPERM);
+    int rc = keeper_start(&p->keeper, p->conf, p->reloadable ? p->from : NULL);
+    if (rc < 0)
+        return hardening_without(conf->keeper, "keeper", strerror(-rc), rc);
+    hardening_has_keeper(&p->hardening, p->keeper.pid);
+    return 0;
+}
+
 /* What needs the rights that we were started with, then what must not have them. */
 static int bind_all(struct process *p)
 {
@@ -395,17 +421,14 @@ static int bind_all(struct process *p)
     char error[PRIVILEGES_ERROR_MAX];
     int rc;
 
-    if (privileges_find(p->conf->user, p->conf->group, &p->privileges, error) < 0) {
-        log_error("%s", error);
-        return -EINVAL;
-    }
     inherit(p);
     rc = binding_stats(&p->binding, &p->privileges);
     if (rc == 0)
         rc = admin_http_bind(&p->admin_http, p->conf, &p->binding.inherit);
     if (rc < 0)
         return rc;
-    rc = privileges_drop(&p->privileges, error);
+    bool kept = p->keeper.pid != 0;
+    rc = privileges_drop(&p->privileges, kept ? 0 : 1u << CAP_NET_BIND_SERVICE, error);
     if (rc < 0) {
         log_error("%s", error);
         return rc;
@@ -558,9 +581,9 @@ static int prepare(struct process *p)
     int rc;
 
     size_up(p);
-    if ((rc = choose_engine(p, &probe)) < 0 || (rc = start_control_loop(p)) < 0 ||
-        (rc = open_logs(p)) < 0 || (rc = build_tls(p)) < 0 || (rc = bind_all(p)) < 0 ||
-        (rc = hardening_confine(&p->hardening, p->conf)) < 0)
+    if ((rc = start_keeper(p)) < 0 || (rc = choose_engine(p, &probe)) < 0 ||
+        (rc = start_control_loop(p)) < 0 || (rc = open_logs(p)) < 0 || (rc = build_tls(p)) < 0 ||
+        (rc = bind_all(p)) < 0 || (rc = hardening_confine(&p->hardening, p->conf)) < 0)
         return rc;
     const char *why;
     log_set_sink(log_targets_get(&p->logs, p->conf->log.output, &why));
@@ -672,6 +695,7 @@ static void finish(struct process *p)
     binding_fini(&p->binding);
     hardening_fini(&p->hardening);
     log_thread_stop();
+    keeper_stop(&p->keeper);
     log_set_sink(NULL);
     log_targets_fini(&p->logs);
 }
@@ -695,6 +719,7 @@ int process_run(const struct conf *conf, const char *from, bool is_file, struct 
     p->conf = p->first->conf;
     list_init(&p->waiters);
     admin_http_init(&p->admin_http);
+    keeper_init(&p->keeper);
     reload_init(p);
     p->first_round_msg.fn = on_first_round_msg;
     timer_init(&p->second, on_second);

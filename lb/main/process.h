@@ -15,6 +15,7 @@
 #include "lb/main/binding.h"
 #include "lb/main/edits.h"
 #include "lb/main/hardening.h"
+#include "lb/main/keeper.h"
 #include "lb/main/limits_probe.h"
 #include "lb/main/log_targets.h"
 #include "lb/main/privileges.h"
@@ -50,6 +51,7 @@ struct process {
     struct limits_probe limits;
     struct privileges privileges;
     struct hardening hardening;
+    struct keeper keeper;
     enum io_engine_kind engine;
     uint32_t n_workers;
     uint32_t max_connections, possible_connections;

@@ -473,8 +473,11 @@ static struct snapshot *build(struct process *p, struct conf_held *base, struct 
 /* NULL: something is wrong with it. */
 static struct conf_held *read_file(struct process *p, struct strbuf *errors)
 {
-    struct conf *conf = conf_load(p->from, errors);
+    char why[KEEPER_TEXT_MAX];
 
+    if (!keeper_refresh(&p->keeper, why))
+        log_warn("the keeper: %s", why);
+    struct conf *conf = conf_load(p->from, errors);
     if (conf == NULL) {
         if (str_contains(strbuf_str(errors), str_of(strerror(EACCES))))
             strbuf_add_cstr(errors, hardening_hint(&p->hardening));
@@ -517,6 +520,7 @@ static void run_reload(struct process *p)
         free_adoption(a);
         tls_store_reload(p->tls);
         edits_commit(p, base, &none, &p->reload->told);
+        keeper_commit(&p->keeper);
         nothing_changed(p, s);
     } else if (!plan_tls(p, a, s, &errors) || !bind_new(p, a, s, &errors)) {
         free_adoption(a);
@@ -527,6 +531,7 @@ static void run_reload(struct process *p)
         log_errors(&errors); /* warnings */
         strbuf_add_str(&p->reload->told, strbuf_str(&errors));
         edits_commit(p, base, &none, &p->reload->told);
+        keeper_commit(&p->keeper);
         publish_file(p, s, a);
     }
     conf_held_unref(&base);

@@ -6,6 +6,7 @@
  * changed from one look to the next, so that a new certificate is not tried with the old key. */
 #include "lb/base/alloc.h"
 #include "lb/base/hash.h"
+#include "lb/base/named_file.h"
 #include "lb/base/str.h"
 #include "lb/config/conf.h"
 #include "lb/io/loop.h"
@@ -40,7 +41,8 @@ static uint64_t add_file(uint64_t stamp, const char *path)
 
     if (path == NULL || strcmp(path, TLS_OCSP_FETCH) == 0)
         return stamp;
-    if (stat(path, &st) == 0) {
+    int rc = named_file_stat(path, &st);
+    if (rc == 0) {
         facts[0] = (int64_t)st.st_dev;
         facts[1] = (int64_t)st.st_ino;
         facts[2] = (int64_t)st.st_size;
@@ -49,7 +51,7 @@ static uint64_t add_file(uint64_t stamp, const char *path)
         facts[5] = (int64_t)st.st_ctim.tv_sec;
         facts[6] = (int64_t)st.st_ctim.tv_nsec;
     } else {
-        facts[0] = -errno;
+        facts[0] = rc;
     }
     return hash_bytes(facts, sizeof(facts), stamp);
 }
@@ -311,11 +313,15 @@ void tls_store_reload(struct tls_store *s)
 
 static void check_access(const char *of, const char *name, const char *path)
 {
-    if (path != NULL && strcmp(path, TLS_OCSP_FETCH) != 0 &&
-        faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) != 0)
+    if (path == NULL || strcmp(path, TLS_OCSP_FETCH) == 0)
+        return;
+    int fd = named_file_open(path, O_NONBLOCK);
+    if (fd >= 0)
+        close(fd);
+    else
         events_log(EVENT_CERTIFICATE, LOG_LEVEL_WARN, name,
                    "%s %s: %s: %s: changes of it will not be seen before a restart", of, name, path,
-                   strerror(errno));
+                   strerror(-fd));
 }
 
 void tls_store_check_access(const struct tls_store *s)

@@ -64,6 +64,15 @@ static int set_int(int fd, int level, int name, int value)
     return setsockopt(fd, level, name, &value, sizeof(value)) < 0 ? -errno : 0;
 }
 
+static listener_helper_fn *helper;
+static void *helper_ctx;
+
+void listener_set_helper(listener_helper_fn *fn, void *ctx)
+{
+    helper = fn;
+    helper_ctx = ctx;
+}
+
 /* ---- TCP and UDP ---- */
 
 /* A bound socket, or -errno. Address reuse is for connections of a former process that linger; it
@@ -82,6 +91,8 @@ static int bind_inet(const struct addr *addr, bool dgram, bool group)
         error = set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
     if (error == 0 && bind(fd, &addr->sa, addr->len) < 0)
         error = -errno;
+    if (error == -EACCES && helper != NULL)
+        error = helper(helper_ctx, fd, addr);
     if (error == 0)
         return fd;
     close(fd);

@@ -26,6 +26,9 @@ int listener_bind(const struct addr *addr, const struct listener_bind_opts *opts
 int listener_bind_more(const struct addr *addr, bool dgram, int *fds, uint32_t sockets) WARN_UNUSED;
 /* They listen, and get their part of the connections from now on. */
 int listener_listen(int fd, int backlog) WARN_UNUSED;
+/* Who binds where we may not: a low port. 0 or -errno; NULL: nobody. Before other threads. */
+typedef int listener_helper_fn(void *ctx, int fd, const struct addr *addr);
+void listener_set_helper(listener_helper_fn *fn, void *ctx);
 /* Closes the group and removes a unix socket's path. */
 void listener_close(const struct addr *addr, int *fds, uint32_t sockets);
 

@@ -1,6 +1,7 @@
 /* tls_files.c - see tls_files.h. Runs on the control thread only, in OpenSSL's default context:
  * what it parses is thrown away but for the facts and the files' contents. */
 #include "lb/base/alloc.h"
+#include "lb/base/named_file.h"
 #include "lb/net/tls_ocsp.h"
 #include "lb/net/tls_priv.h"
 
@@ -100,10 +101,12 @@ static bool read_file(struct place *p, const char *setting, const char *path, bo
                       struct tls_blob *out)
 {
     struct stat st;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = named_file_open(path, 0), error = fd < 0 ? -fd : 0;
 
-    if (fd < 0 || fstat(fd, &st) < 0) {
-        mistake(p, setting, path, strerror(errno));
+    if (fd >= 0 && fstat(fd, &st) < 0)
+        error = errno;
+    if (error != 0) {
+        mistake(p, setting, path, strerror(error));
         if (fd >= 0)
             close(fd);
         return false;

@@ -1,6 +1,7 @@
 /* tls_ticket_file.c - see tls_ticket_file.h */
 #include "lb/net/tls_ticket_file.h"
 
+#include "lb/base/named_file.h"
 #include "lb/base/str.h"
 #include "lb/net/tls_conf.h"
 #include "lb/net/tls_ticket.h"
@@ -18,13 +19,13 @@ static_assert(TLS_TICKET_KEYS == 4 && TLS_TICKET_KEY_BYTES == 80, "EXPECTED says
 /* How many bytes, or -errno. One more than fits tells that there are too many. */
 static ssize_t read_all(const char *path, uint8_t *out, size_t size, mode_t *out_mode)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    int fd = named_file_open(path, O_NOCTTY | O_NONBLOCK);
     struct stat st;
     size_t len = 0;
     int err = 0;
 
     if (fd < 0)
-        return -errno;
+        return fd;
     if (fstat(fd, &st) != 0)
         err = -errno;
     else if (!S_ISREG(st.st_mode))

@@ -370,12 +370,22 @@ def test_a_key_that_only_root_reads_serves_until_the_restart(t):
     if os.geteuid() != 0:
         raise Skip("only root can become somebody else")
     os.chmod(t.dir, 0o755)
-    site = Site(t, top='user = "nobody";')
+    site = Site(t, top='user = "nobody"; hardening = { keeper = "off"; };')
     site.sluice.wait_log(r"WARN listener front: .*site\.key: Permission denied: changes of it will not be seen "
                          "before a restart")
     site.install(site.ca.leaf(NAME))
     site.sluice.wait_log(r"ERROR listener front: a new file is refused.*site\.key.*Permission denied")
     check_eq(site.serial(), site.cert.serial)
+
+
+def test_a_key_that_only_root_reads_is_read_again_by_the_keeper(t):
+    if os.geteuid() != 0:
+        raise Skip("only root can become somebody else")
+    os.chmod(t.dir, 0o755)
+    site = Site(t, top='user = "nobody";')
+    check_eq(os.stat(t.path("site.key")).st_mode & 0o077, 0)
+    site.serves(site.install(site.ca.leaf(NAME)))
+    check_eq(lines(site.sluice, "Permission denied"), [])
 
 
 # ---- mistakes ------------------------------------------------------------------------------------

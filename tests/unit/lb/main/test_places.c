@@ -84,7 +84,7 @@ static const struct place *find(const struct places *p, const char *path)
 static uint32_t missing(struct fixture *f, const char *text)
 {
     struct conf *c = conf_with(f, text);
-    uint32_t n = places_missing(&f->places, c, "t", &f->errors);
+    uint32_t n = places_missing(&f->places, c, false, "t", &f->errors);
 
     conf_free(&c);
     return n;
