@@ -271,7 +271,7 @@ void exchange_client_lost(struct exchange *x, int error)
     x->error = error;
     if (x->state == X_SEEKING)
         why = x->seek.state == SEEK_QUEUED ? END_CLIENT_LEFT_QUEUE : END_CLIENT_GONE;
-    else if (x->state == X_SENDING || x->state == X_FILTERS)
+    else if (x->state == X_SENDING || x->state == X_FILTERS || x->state == X_FILES)
         why = x->request_taken ? END_CLIENT_LEFT_WAIT : END_CLIENT_ABORT;
     else if (x->ops->raw(x) != NULL &&
              x->ops->raw(x)->file_error) { /* it is well, our file is not */

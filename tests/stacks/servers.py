@@ -257,7 +257,7 @@ class Postgres(Server):
 
 
 class MariaDb(Server):
-    def __init__(self, t, name):
+    def __init__(self, t, name, more=()):
         data, address = private_folder(t, name, "mysql"), t.address()
         user = as_user("mysql")
         os.chmod(t.dir, 0o777)
@@ -266,7 +266,7 @@ class MariaDb(Server):
         self.socket = t.path(name + ".sock")
         super().__init__(t, name, [*user, "mariadbd", "--no-defaults", "--datadir=" + data, "--bind-address=" + address[0],
                                    "--port=%d" % address[1], "--socket=" + self.socket, "--skip-log-bin",
-                                   "--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=8M", "--skip-name-resolve"], address)
+                                   "--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=8M", "--skip-name-resolve", *more], address)
 
     def sql(self, text):
         return run_quietly(["mariadb", "--no-defaults", "-N", "-S", self.socket, "-u", "root", "-e", text], text)
