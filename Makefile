@@ -214,6 +214,7 @@ docs: $(OUT)/sluice ## print etc/sluice.conf, the reference and manual pages ane
 	$(OUT)/sluice --print-reference > etc/docs/reference.md
 	$(OUT)/sluice --print-manual > etc/man/sluice.conf.5
 	$(OUT)/sluice --print-ctl-manual > etc/man/sluice-ctl.1
+	scripts/metrics-page.py $(OUT)/sluice > $(OUT)/metrics.md && mv $(OUT)/metrics.md etc/docs/metrics.md
 
 check-includes: ## each folder includes only what its .may_include allows
 	@scripts/check-includes.sh

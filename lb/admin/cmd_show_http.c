@@ -5,7 +5,9 @@
  *   show latency [<name>] [json]        quantiles of listeners (a request's first byte to its
  *                                       response's last), pools (given to the pool to the
  *                                       response's head: queue, connect, retries included) and
- *                                       backends (request sent to response's head), microseconds
+ *                                       backends (request sent to response's head), microseconds;
+ *                                       and of all these and of routes, where there are any: queue,
+ *                                       connect, first_byte, total
  *   show refused [<name>] [json]        why requests and responses were refused, by code
  * <name> is a listener's or a pool's. */
 #include "lb/admin/command.h"
@@ -129,6 +131,32 @@ static void add_latency(struct rows *r, const char *type, const char *name, cons
     rows_number(r, (int64_t)h->max_us);
 }
 
+/* What an object's own row above does not say already, where something was counted. */
+static void add_phase(struct rows *r, const char *type, const char *name, const char *part,
+                      enum phase p, const struct histogram_sum *h)
+{
+    if (h->n > 0)
+        add_latency(r, type, name, part, phase_name(p), h);
+}
+
+static void add_listener_latency(struct command *c, struct rows *r, uint32_t listener)
+{
+    const struct http_counts *counts = sampler_http(c->env->sampler);
+    const struct listener_stats *l = c->env->ops->listeners[listener];
+    struct histogram_sum h;
+
+    if (http_counts_listener_latency(counts, listener, &h))
+        add_latency(r, "listener", l->name, "", "total", &h);
+    for (enum phase p = 0; p < PHASES; p++)
+        if ((p != PHASE_TOTAL || l->latency == NULL) &&
+            http_counts_listener_phase(counts, listener, p, &h))
+            add_phase(r, "listener", l->name, "", p, &h);
+    for (uint32_t i = 0; i < l->n_routes; i++)
+        for (enum phase p = 0; p < PHASES; p++)
+            if (http_counts_route_phase(counts, listener, i, p, &h))
+                add_phase(r, "route", l->name, l->routes[i].name, p, &h);
+}
+
 static void add_pool_latency(struct command *c, struct rows *r, uint32_t pool)
 {
     const struct http_counts *counts = sampler_http(c->env->sampler);
@@ -137,9 +165,16 @@ static void add_pool_latency(struct command *c, struct rows *r, uint32_t pool)
 
     if (http_counts_pool_latency(counts, pool, &h))
         add_latency(r, "pool", p->name, "", "response", &h);
-    for (uint32_t m = 0; m < p->n_members; m++)
+    for (enum phase k = 0; k < PHASES; k++)
+        if (k != PHASE_FIRST_BYTE && http_counts_pool_phase(counts, pool, k, &h))
+            add_phase(r, "pool", p->name, "", k, &h);
+    for (uint32_t m = 0; m < p->n_members; m++) {
         if (http_counts_member_latency(counts, pool, m, &h))
             add_latency(r, "backend", p->name, p->members[m].slot->name, "response", &h);
+        for (enum phase k = 0; k < PHASES; k++)
+            if (k != PHASE_FIRST_BYTE && http_counts_member_phase(counts, pool, m, k, &h))
+                add_phase(r, "backend", p->name, p->members[m].slot->name, k, &h);
+    }
 }
 
 void cmd_show_latency(struct command *c)
@@ -150,16 +185,14 @@ void cmd_show_latency(struct command *c)
     };
     const struct admin_ops *ops = c->env->ops;
     struct choice choice;
-    struct histogram_sum h;
     struct rows r;
 
     if (!read_words(c, true, &choice))
         return;
     rows_begin(&r, c->out, choice.json, columns, ARRAY_LEN(columns));
     for (uint32_t i = 0; i < ops->n_listeners; i++)
-        if (chosen(&choice, ops->listeners[i]->name) &&
-            http_counts_listener_latency(sampler_http(c->env->sampler), i, &h))
-            add_latency(&r, "listener", ops->listeners[i]->name, "", "total", &h);
+        if (chosen(&choice, ops->listeners[i]->name))
+            add_listener_latency(c, &r, i);
     for (uint32_t i = 0; i < ops->n_pools; i++)
         if (chosen(&choice, ops->pools[i]->name))
             add_pool_latency(c, &r, i);

@@ -60,7 +60,7 @@ static const struct command_row rows[] = {
     {"show info", "[json|typed] [desc]", USER, cmd_show_info,
      "report information about the running process"},
     {"show latency", "[<name>] [json]", USER, cmd_show_latency,
-     "quantiles of http listeners, pools and servers (microseconds)"},
+     "times and their phases of listeners, routes, pools and servers: quantiles (microseconds)"},
     {"show pools", "[json]", USER, cmd_misc_show_pools,
      "usage of receive buffers, splice pipes and object memory"},
     {"show ready", "[json]", USER, cmd_misc_show_ready,

@@ -6,6 +6,7 @@
 
 #include "lb/obs/histogram.h"
 #include "lb/obs/metrics.h"
+#include "lb/obs/phases.h"
 #include "lb/obs/reasons.h"
 
 #include <stdbool.h>
@@ -34,5 +35,14 @@ bool http_counts_pool_latency(const struct http_counts *h, uint32_t pool,
                               struct histogram_sum *out);
 bool http_counts_member_latency(const struct http_counts *h, uint32_t pool, uint32_t member,
                                 struct histogram_sum *out);
+/* Likewise. */
+bool http_counts_listener_phase(const struct http_counts *h, uint32_t listener, enum phase p,
+                                struct histogram_sum *out);
+bool http_counts_route_phase(const struct http_counts *h, uint32_t listener, uint32_t route,
+                             enum phase p, struct histogram_sum *out);
+bool http_counts_pool_phase(const struct http_counts *h, uint32_t pool, enum phase p,
+                            struct histogram_sum *out);
+bool http_counts_member_phase(const struct http_counts *h, uint32_t pool, uint32_t member,
+                              enum phase p, struct histogram_sum *out);
 
 #endif

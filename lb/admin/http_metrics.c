@@ -27,6 +27,7 @@ void http_metrics_show(struct http_call *call)
     } else {
         metrics_process(&m, call->env);
         metrics_objects(&m, call->env);
+        metrics_phases(&m, call->env);
     }
     metrics_end(&m);
 }

@@ -7,6 +7,7 @@
 #include "lb/base/alloc.h"
 #include "lb/net/tls_files.h"
 #include "lb/obs/histogram.h"
+#include "lb/obs/phases.h"
 #include "lb/obs/reasons.h"
 #include "lb/upstream/pool.h"
 
@@ -101,6 +102,17 @@ static void add_responses(struct metrics_text *m, const struct metric_labels *la
         metrics_number(m, labels, classes[i], counter_get(&responses[i]));
 }
 
+static void add_drops(struct metrics_text *m, const struct metric_labels *labels,
+                      const counter *drops)
+{
+    char reason[64];
+
+    for (enum udp_drop i = 0; i < UDP_DROPS; i++) {
+        snprintf(reason, sizeof(reason), "reason=\"%s\"", udp_drop_name(i));
+        metrics_number(m, labels, reason, counter_get(&drops[i]));
+    }
+}
+
 static void add_reasons(struct metrics_text *m, const struct metric_labels *labels,
                         const struct reason_counters *rows, uint32_t n_rows)
 {
@@ -144,6 +156,10 @@ static const struct counter_metric of_listeners[] = {
     {"sluice_listener_tls_resumed", false, LISTENER(tls_resumed),
      "Of these, by a session from before."},
     {"sluice_listener_tls_failures", false, LISTENER(tls_failures), "TLS handshakes that did not."},
+    {"sluice_listener_received_datagrams", false, LISTENER(dgrams_in), "Datagrams from clients."},
+    {"sluice_listener_sent_datagrams", false, LISTENER(dgrams_out), "Datagrams to clients."},
+    {"sluice_listener_evicted_flows", false, LISTENER(flows_evicted),
+     "Flows of datagrams that ended early for others' sake."},
 };
 
 #define ROUTE(field) offsetof(struct route_counters, field)
@@ -181,17 +197,26 @@ static void listeners(struct objects *o)
     metrics_family(m, "sluice_listener_responses", METRIC_COUNTER, "Responses to clients.");
     for (uint32_t i = 0; i < n; i++)
         add_responses(m, &labels[i], sums[i].responses);
+    metrics_family(m, "sluice_listener_dropped_datagrams", METRIC_COUNTER,
+                   "Datagrams that went no further, by reason.");
+    for (uint32_t i = 0; i < n; i++)
+        if (strcmp(o->ops->listeners[i]->mode, "udp") == 0)
+            add_drops(m, &labels[i], sums[i].dgrams_dropped);
     metrics_family(m, "sluice_listener_refused", METRIC_COUNTER, "Requests refused, by reason.");
     for (uint32_t i = 0; i < n; i++)
         if (o->ops->listeners[i]->reasons != NULL)
             add_reasons(m, &labels[i], o->ops->listeners[i]->reasons, o->ops->listeners[i]->n_rows);
     metrics_family(m, "sluice_listener_request_duration_seconds", METRIC_HISTOGRAM,
-                   "From a request's first byte to its response's last.");
+                   "From a request's first byte to its response's last; tcp: a session's time.");
     for (uint32_t i = 0; i < n; i++) {
         static struct histogram_sum h; /* 7 KiB */
-        if (o->ops->listeners[i]->latency == NULL)
+        const struct listener_stats *l = o->ops->listeners[i];
+        if (l->latency != NULL)
+            histogram_sum(l->latency, l->n_rows, &h);
+        else if (l->phases != NULL)
+            phases_sum(l->phases, l->n_rows, NULL, PHASE_TOTAL, &h);
+        else
             continue;
-        histogram_sum(o->ops->listeners[i]->latency, o->ops->listeners[i]->n_rows, &h);
         metrics_histogram(m, &labels[i], &h);
     }
     for (uint32_t i = 0; i < n; i++)

@@ -12,9 +12,11 @@ struct command_env;
 #define METRICS_BACKENDS_MAX   5000
 #define METRICS_ROUTES_MAX     2000
 #define METRICS_HISTOGRAMS_MAX 500 /* backends with histograms of their own */
+#define METRICS_PHASES_MAX     200 /* backends, and routes, with those of single phases */
 
 void metrics_process(struct metrics_text *m, const struct command_env *env);
 void metrics_objects(struct metrics_text *m, const struct command_env *env);
+void metrics_phases(struct metrics_text *m, const struct command_env *env);
 /* The names of HAProxy's own exporter, as far as the values exist here. */
 void metrics_haproxy(struct metrics_text *m, const struct command_env *env);
 

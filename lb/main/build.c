@@ -10,6 +10,7 @@
 #include "lb/main/backends.h"
 #include "lb/main/log_targets.h"
 #include "lb/main/process.h"
+#include "lb/obs/phases.h"
 #include "lb/proxy/http_listener.h"
 #include "lb/proxy/sni_table.h"
 #include "lb/upstream/pool.h"
@@ -293,6 +294,8 @@ static struct listener_kept *kept_new(struct process *p, const struct listener_c
     stats->mode = conf->mode == MODE_HTTP ? "http" : conf->mode == MODE_UDP ? "udp" : "tcp";
     stats->rows = xaligned(p->n_workers * sizeof(stats->rows[0]));
     stats->n_rows = p->n_workers;
+    if (conf->mode != MODE_UDP)
+        stats->phases = phases_new(p->n_workers);
     if (conf->mode == MODE_HTTP)
         listener_stats_http_init(stats, 0);
     return k;
@@ -310,6 +313,7 @@ static void kept_unref(struct listener_kept **kept)
     k->stats->routes = NULL;
     k->stats->n_routes = 0;
     listener_stats_http_fini(k->stats);
+    phases_free(&k->stats->phases, k->stats->n_rows);
     source_caps_free(&k->sources);
     free(k->stats->rows);
     free(k->stats);
@@ -382,6 +386,7 @@ void build_route_stats(struct live_listener *ll)
         row->file = r->conf->route.file;
         row->line = r->conf->route.line;
         row->rows = r->rows;
+        row->phases = r->phases;
     }
     strbuf_fini(&target);
 }
@@ -428,9 +433,12 @@ static void count_routes(struct live_listener *ll, const struct live_listener *o
             c = xcalloc(1, sizeof(*c));
             c->rows = xaligned(ll->l.stats->n_rows * sizeof(c->rows[0]));
         }
+        if (c->phases == NULL && i < ROUTES_TIMED_MAX)
+            c->phases = phases_new(ll->l.stats->n_rows);
         c->refs++;
         ll->counts[i] = c;
         ll->l.http->routes[i].rows = c->rows;
+        ll->l.http->routes[i].phases = c->phases;
     }
 }
 
@@ -520,6 +528,7 @@ void live_listener_free(struct live_listener **live)
     for (uint32_t i = 0; i < ll->n_routes; i++) {
         if (--ll->counts[i]->refs == 0) {
             free(ll->counts[i]->rows);
+            phases_free(&ll->counts[i]->phases, ll->l.stats->n_rows);
             free(ll->counts[i]);
         }
         free(ll->route_texts[i]);

@@ -61,6 +61,7 @@ struct listener_kept {
 struct route_counts {
     uint32_t refs;
     struct route_counters *rows;
+    struct phase_row *phases; /* or NULL */
 };
 
 struct live_listener {

@@ -285,6 +285,8 @@ static void read_latency(struct str text, struct top_data *d)
             words[i] = str_word(&line, " ");
         if (words[8].len == 0 || words[0].p[0] == '#')
             continue;
+        if (!str_eq_cstr(words[3], str_eq_cstr(words[0], "listener") ? "total" : "response"))
+            continue;
         enum top_type type = str_eq_cstr(words[0], "listener") ? TOP_LISTENER
                              : str_eq_cstr(words[0], "pool")   ? TOP_POOL
                                                                : TOP_BACKEND;

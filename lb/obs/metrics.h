@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 struct histogram;       /* histogram.h */
+struct phase_row;       /* phases.h */
 struct reason_counters; /* reasons.h */
 
 /* Responses by class of their status. */
@@ -113,7 +114,11 @@ struct route_stats {
     const char *file;               /* where it stands; the configuration's */
     int line;
     struct route_counters *rows; /* one per worker, n_rows of its listener_stats */
+    struct phase_row *phases;    /* likewise; NULL behind the first ROUTES_TIMED_MAX */
 };
+
+/* A listener's routes with histograms: of 10,000 nobody would read them. */
+#define ROUTES_TIMED_MAX 500
 
 /* Everything `show stat` says of a listener. */
 struct listener_stats {
@@ -126,6 +131,7 @@ struct listener_stats {
     counter current_max;
     struct listener_counters *rows; /* one per worker */
     uint32_t n_rows;
+    struct phase_row *phases; /* one per worker; NULL in mode udp */
     /* Mode http, else NULL; each has n_rows rows. Owned by whoever made the listener_stats. */
     struct histogram *latency;       /* request's first byte to response's last, us */
     struct reason_counters *reasons; /* of refused requests */

@@ -3,6 +3,7 @@
 #include "lb/net/stream.h"
 #include "lb/obs/flight.h"
 #include "lb/obs/histogram.h"
+#include "lb/obs/phases.h"
 #include "lb/obs/reasons.h"
 #include "lb/proxy/exchange_priv.h"
 #include "lb/upstream/stick.h"
@@ -122,6 +123,43 @@ static void count_backend(struct exchange *x, uint64_t total_us)
         histogram_add(&x->pool->latency[x->proxy->worker], queue_us + connect_us + took_us);
 }
 
+/* Queue and connect are the same for all that the request has passed; the other times begin with
+ * its first byte for listener and route, when it was given to the pool for that, and when it was
+ * sent for the backend. */
+static void count_phases(struct exchange *x, uint64_t total_us)
+{
+    const struct backend_slot *slot = x->seek.slot ? x->seek.slot : x->seek.last_slot;
+    uint32_t worker = x->proxy->worker;
+    struct phase_times t = {{PHASE_NONE, PHASE_NONE, PHASE_NONE, PHASE_NONE}};
+    uint64_t before_us = 0;
+
+    if (x->status == 0)
+        return;
+    t.us[PHASE_TOTAL] = phase_us(total_us);
+    if (x->answered_us != 0)
+        t.us[PHASE_FIRST_BYTE] = phase_us(since(x->begun_us, x->answered_us));
+    if (x->pool != NULL) {
+        t.us[PHASE_QUEUE] = x->seek.queue_us;
+        if (!x->wire.reused)
+            t.us[PHASE_CONNECT] = x->seek.connect_us;
+        for (enum phase p = PHASE_QUEUE; p <= PHASE_CONNECT; p++)
+            before_us += t.us[p] != PHASE_NONE ? t.us[p] : 0;
+    }
+    if (x->session->listener->stats->phases != NULL)
+        phases_add(&x->session->listener->stats->phases[worker], &t);
+    if (x->route != NULL && x->route->phases != NULL)
+        phases_add(&x->route->phases[worker], &t);
+    if (slot == NULL || x->answered_us == 0)
+        return;
+    uint64_t took_us = response_us(x), body_us = since(x->answered_us, exchange_now_us(x));
+    t.us[PHASE_FIRST_BYTE] = phase_us(before_us + took_us);
+    t.us[PHASE_TOTAL] = phase_us(before_us + took_us + body_us);
+    phases_add(&x->pool->phases[worker], &t);
+    t.us[PHASE_FIRST_BYTE] = phase_us(took_us);
+    t.us[PHASE_TOTAL] = phase_us(took_us + body_us);
+    phases_add(&pool_member(x->pool, slot)->phases[worker], &t);
+}
+
 /* A backend's mistakes are its pool's, all others the listener's. */
 static void count_reason(struct exchange *x)
 {
@@ -144,6 +182,7 @@ void exchange_count(struct exchange *x)
     count_listener(x, total_us);
     count_route(x, total_us);
     count_backend(x, total_us);
+    count_phases(x, total_us);
 }
 
 const struct tls_facts *exchange_tls(struct exchange *x)

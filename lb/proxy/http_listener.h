@@ -10,6 +10,7 @@
 #include "lb/route/rewrite.h"
 #include "lb/route/route.h"
 
+struct phase_row;
 struct pool;
 struct listener_conf;
 
@@ -22,6 +23,7 @@ struct http_route {
     struct file_plan *files;     /* ROUTE_FILES */
     struct pool **split;         /* ROUTE_SPLIT, as in the conf */
     struct route_counters *rows; /* one per worker; set by whoever has made the listener */
+    struct phase_row *phases;    /* likewise; NULL: not kept */
 };
 
 struct http_listener {

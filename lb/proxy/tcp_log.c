@@ -2,6 +2,7 @@
 #include "lb/base/log.h"
 #include "lb/base/tls_facts.h"
 #include "lb/obs/flight.h"
+#include "lb/obs/phases.h"
 #include "lb/proxy/tcp_priv.h"
 
 #include <stdio.h>
@@ -20,6 +21,22 @@ static void count_times(struct tcp_session *s, struct backend_counters *row, uin
     counter_max(&row->queue_us_max, queue_us);
     counter_max(&row->connect_us_max, s->connect_us);
     counter_max(&row->total_us_max, total_us);
+}
+
+static void count_phases(struct tcp_session *s)
+{
+    const struct backend_slot *slot = tcp_used_slot(s);
+    struct phase_times t = {{s->queue_us, s->connect_us, PHASE_NONE, PHASE_NONE}};
+    uint32_t worker = s->base.proxy->worker;
+
+    if (s->pool == NULL || s->connect_us == UINT32_MAX)
+        return;
+    t.us[PHASE_TOTAL] = phase_us(tcp_now_us(s) - s->base.accepted_us);
+    if (s->base.listener->stats->phases != NULL)
+        phases_add(&s->base.listener->stats->phases[worker], &t);
+    phases_add(&s->pool->phases[worker], &t);
+    if (slot != NULL)
+        phases_add(&pool_member(s->pool, slot)->phases[worker], &t);
 }
 
 static void count_for_listener(struct tcp_session *s)
@@ -185,6 +202,7 @@ void tcp_log_end(struct tcp_session *s)
     count_for_listener(s);
     if (row != NULL)
         count_for_backend(s, row);
+    count_phases(s);
     note_flight(s);
     write_log(s);
 }

@@ -4,6 +4,7 @@
 #include "lb/base/alloc.h"
 #include "lb/obs/histogram.h"
 #include "lb/obs/metrics.h"
+#include "lb/obs/phases.h"
 
 #include <stdlib.h>
 
@@ -14,6 +15,7 @@ struct member_counts *member_counts_new(uint32_t n_workers)
     m->refs = 1;
     m->n_rows = n_workers;
     m->rows = xaligned(n_workers * sizeof(*m->rows));
+    m->phases = phases_new(n_workers);
     return m;
 }
 
@@ -25,6 +27,7 @@ void member_counts_unref(struct member_counts **counts)
     if (m == NULL || --m->refs > 0)
         return;
     histogram_rows_free(&m->latency, m->n_rows);
+    phases_free(&m->phases, m->n_rows);
     free(m->rows);
     free(m);
 }

@@ -18,6 +18,7 @@
 struct backend_counters;
 struct histogram;
 struct http_pool_conf;
+struct phase_row;
 
 /* Idle connections in HTTP/1. */
 struct conn_list {
@@ -50,6 +51,7 @@ struct member_counts {
     uint32_t n_rows;
     struct backend_counters *rows; /* one per worker */
     struct histogram *latency;     /* likewise; mode http: request sent to response head. Or NULL */
+    struct phase_row *phases;      /* likewise */
 };
 
 /* As long as, beside that, connections are made in the same way (TLS, protocol). */

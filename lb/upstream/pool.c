@@ -5,6 +5,7 @@
 #include "lb/base/epoch.h"
 #include "lb/http/template.h"
 #include "lb/obs/histogram.h"
+#include "lb/obs/phases.h"
 #include "lb/obs/reasons.h"
 #include "lb/upstream/retry_budget.h"
 #include "lb/upstream/stick.h"
@@ -58,6 +59,7 @@ static struct pool_kept *kept_new(uint32_t number, uint32_t iid, uint32_t n_work
     k->iid = iid;
     k->n_rows = n_workers;
     k->rows = xaligned(n_workers * sizeof(*k->rows));
+    k->phases = phases_new(n_workers);
     k->queues = xcalloc(n_workers, sizeof(*k->queues));
     return k;
 }
@@ -73,6 +75,7 @@ static void kept_unref(struct pool_kept **kept)
         free(atomic_load(&k->queues[i]));
     free(k->queues);
     histogram_rows_free(&k->latency, k->n_rows);
+    phases_free(&k->phases, k->n_rows);
     free(k->reasons);
     free(k->rows);
     free(k);
@@ -141,6 +144,7 @@ static void make_member(struct pool *p, uint32_t i, struct backend_slot *slot,
         m->conns = member_conns_new(m->counts);
     }
     m->rows = m->counts->rows;
+    m->phases = m->counts->phases;
     m->latency = http ? m->counts->latency : NULL;
 }
 
@@ -184,6 +188,7 @@ static struct pool *make(const struct pool_conf *conf, struct pool_kept *kept,
     p->iid = kept->iid;
     p->n_rows = kept->n_rows;
     p->rows = kept->rows;
+    p->phases = kept->phases;
     if (conf->mode == MODE_HTTP) {
         kept_add_http(kept);
         p->latency = kept->latency;

@@ -38,6 +38,7 @@ struct pool_member {
     struct member_conns *conns;    /* likewise; mode http, else NULL */
     struct backend_counters *rows; /* of counts: one per worker */
     struct histogram *latency;     /* of counts; or NULL */
+    struct phase_row *phases;      /* of counts */
 };
 
 /* What a pool is known by as long as there is one of its name, over reloads. */
@@ -48,6 +49,7 @@ struct pool_kept {
     uint32_t last_sid;
     struct backend_counters *rows; /* of the pool itself: sessions that reached no backend, queue */
     uint32_t n_rows;               /* workers */
+    struct phase_row *phases;      /* likewise; first byte: from given to the pool, as `latency` */
     /* One per worker, mode http, else NULL. */
     struct histogram *latency;       /* given to the pool (queue, connect) to response head, us */
     struct reason_counters *reasons; /* of refused responses */
@@ -80,9 +82,10 @@ struct pool {
     struct epoch_domain *epochs;
     _Atomic(struct pool_view *) view;
     _Atomic uint8_t tier;          /* enum pool_tier of the view, for those outside an epoch */
-    struct backend_counters *rows; /* kept's, as the next two */
+    struct backend_counters *rows; /* kept's, as the next three */
     struct histogram *latency;
     struct reason_counters *reasons;
+    struct phase_row *phases;
     uint32_t n_rows;
     struct retry_budget *budget;       /* mode http, else NULL */
     struct stick *stick;               /* NULL: no sticky cookie */
