@@ -13,6 +13,7 @@
 
 #include "lb/admin/command.h"
 #include "lb/admin/command_line.h"
+#include "lb/admin/refusals.h"
 #include "lb/admin/sampler.h"
 #include "lb/base/alloc.h"
 #include "lb/io/loop.h"
@@ -83,6 +84,7 @@ struct control {
     struct loop *loop;
     const struct admin_ops *ops;
     struct command_env env;
+    struct refusals *refusals;
     struct command_socket *env_sockets; /* env.sockets, growing; paths are ours */
     struct list sockets, clients;
     uint32_t n_clients;
@@ -535,6 +537,7 @@ static void on_tick(struct timer *t)
     struct control *control = container_of(t, struct control, tick);
 
     sampler_tick(control->env.sampler, loop_now_us(control->loop));
+    refusals_look(control->refusals, loop_now_us(control->loop));
     list_for_each (it, &control->sockets) {
         struct socket *s = list_entry(it, struct socket, node);
         if (!s->accept.armed && !s->broken)
@@ -553,6 +556,7 @@ struct control *control_new(struct loop *loop, const struct admin_ops *ops)
     control->ops = ops;
     control->env.ops = ops;
     control->env.sampler = sampler_new(ops, loop_now_us(loop));
+    control->refusals = refusals_new(ops);
     control->start_ms = loop_now_ms(loop);
     list_init(&control->sockets);
     list_init(&control->clients);
@@ -581,6 +585,7 @@ void control_listen(struct control *control, int fd, const char *path, enum cont
 void control_follow(struct control *control)
 {
     sampler_follow(control->env.sampler);
+    refusals_follow(control->refusals);
 }
 
 const struct command_env *control_env(const struct control *control)
@@ -633,6 +638,7 @@ void control_free(struct control **control)
         free((char *)c->env_sockets[i].path);
     free(c->env_sockets);
     sampler_free(&c->env.sampler);
+    refusals_free(&c->refusals);
     free(c);
     *control = NULL;
 }

@@ -274,7 +274,8 @@ static void routes(struct objects *o)
 static const struct counter_metric of_pools[] = {
     {"sluice_pool_queued", false, BACKEND(queued), "Requests that had to wait."},
     {"sluice_pool_queue_timeouts", false, BACKEND(queue_timeouts),
-     "Requests that waited too long."},
+     "Requests that waited too long, or found the queue full."},
+    {"sluice_pool_queue_full", false, BACKEND(queue_full), "Requests that a full queue refused."},
     {"sluice_pool_budget_refused", false, BACKEND(budget_refused),
      "Retries that the budget did not allow."},
 };

@@ -97,6 +97,7 @@ static void backend_subtract(struct backend_counters *c, const struct backend_co
     subtract(&c->server_aborts, &base->server_aborts);
     subtract(&c->queued, &base->queued);
     subtract(&c->queue_timeouts, &base->queue_timeouts);
+    subtract(&c->queue_full, &base->queue_full);
     subtract(&c->requests, &base->requests);
     subtract_all(c->responses, base->responses, RESPONSE_CLASSES);
     subtract(&c->reuses, &base->reuses);

@@ -100,6 +100,7 @@ void backend_counters_add(const struct backend_counters *row, struct backend_cou
     sum_add(&sum->server_aborts, &row->server_aborts);
     sum_add(&sum->queued, &row->queued);
     sum_add(&sum->queue_timeouts, &row->queue_timeouts);
+    sum_add(&sum->queue_full, &row->queue_full);
     sum_add(&sum->queue_us, &row->queue_us);
     sum_add(&sum->connect_us, &row->connect_us);
     sum_add(&sum->total_us, &row->total_us);

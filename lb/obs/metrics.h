@@ -79,7 +79,8 @@ struct backend_counters {
     counter tls_handshakes, tls_resumed; /* that succeeded; of these by a session from before */
     counter tls_failures;                /* handshakes that did not, timeouts too */
     counter client_aborts, server_aborts;
-    counter queued, queue_timeouts;
+    counter queued, queue_timeouts; /* that left without a place, refused by a full one too */
+    counter queue_full;             /* of those: refused. Of a pool only */
     counter queue_us, connect_us, total_us; /* sums over `timed` sessions */
     counter timed; /* tcp: that were connected; http: whose response's head came */
     counter queue_us_max, connect_us_max, total_us_max;

@@ -31,17 +31,21 @@ static uint32_t index_of(const char *code)
 
 void reason_count(struct reason_counters *row, const char *code)
 {
-    if (code != NULL)
-        counter_add(&row->n[index_of(code)], 1);
+    if (code == NULL)
+        return;
+    counter_add(&row->n[index_of(code)], 1);
+    counter_add(&row->total, 1);
 }
 
 void reason_counters_sum(const struct reason_counters *rows, uint32_t n,
                          struct reason_counters *out)
 {
     memset(out, 0, sizeof(*out));
-    for (uint32_t i = 0; rows != NULL && i < n; i++)
+    for (uint32_t i = 0; rows != NULL && i < n; i++) {
+        counter_add(&out->total, counter_get(&rows[i].total));
         for (uint32_t r = 0; r < LIMIT_REASONS; r++)
             counter_add(&out->n[r], counter_get(&rows[i].n[r]));
+    }
 }
 
 const char *reason_code(uint32_t index)

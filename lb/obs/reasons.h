@@ -13,6 +13,7 @@
 /* One row per worker and object. */
 struct reason_counters {
     alignas(CACHE_LINE) counter n[LIMIT_REASONS];
+    counter total;
 };
 
 /* code: a text that lives as long as the process; NULL counts nothing. Only by the row's thread.

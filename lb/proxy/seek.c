@@ -123,6 +123,7 @@ static void enqueue(struct seek *k)
     const struct pool_conf *c = k->pool->conf;
 
     if (c->queue_limit != 0 && atomic_load(&k->pool->kept->waiting) >= c->queue_limit) {
+        counter_add(&k->pool->rows[k->proxy->worker].queue_full, 1);
         fail(k, END_QUEUE_FULL, 0);
         return;
     }
