@@ -823,7 +823,8 @@ static int init_ring(struct io_uring *ring, unsigned *out_flags)
 
     for (size_t i = 0; i < ARRAY_LEN(tries) && r == -EINVAL; i++) {
         struct io_uring_params p = {
-            .flags = tries[i] | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
+            .flags = tries[i] | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP |
+                     IORING_SETUP_R_DISABLED,
             .cq_entries = LIMIT_CQ_ENTRIES,
         };
         r = io_uring_queue_init_params(LIMIT_SQ_ENTRIES, ring, &p);
@@ -856,6 +857,34 @@ static int register_buffers(struct io_uring *ring, struct io_uring_buf_ring **ou
     return 0;
 }
 
+/* From here on the ring takes what this file does, nothing else: what a filter of system calls
+ * forbids must not come by the ring. An operation that is not in this list fails with EACCES. */
+static int restrict_ring(struct io_uring *ring)
+{
+    static const unsigned char ops[] = {
+        IORING_OP_ASYNC_CANCEL, IORING_OP_ACCEPT, IORING_OP_CONNECT,
+        IORING_OP_POLL_ADD,     IORING_OP_RECV,   IORING_OP_SEND,
+        IORING_OP_SENDMSG,      IORING_OP_READ,   IORING_OP_OPENAT2,
+    };
+    struct io_uring_restriction rules[ARRAY_LEN(ops) + 3] = {0};
+    unsigned n = 0;
+
+    for (size_t i = 0; i < ARRAY_LEN(ops); i++) {
+        rules[n].opcode = IORING_RESTRICTION_SQE_OP;
+        rules[n++].sqe_op = ops[i];
+    }
+    rules[n].opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED;
+    rules[n++].sqe_flags = IOSQE_BUFFER_SELECT | IOSQE_CQE_SKIP_SUCCESS;
+    rules[n].opcode = IORING_RESTRICTION_REGISTER_OP;
+    rules[n++].register_op = IORING_UNREGISTER_PBUF_RING;
+    rules[n].opcode = IORING_RESTRICTION_REGISTER_OP;
+    rules[n++].register_op = IORING_UNREGISTER_RING_FDS;
+    /* By number: the library of Debian 12 forgot to export its functions for these. */
+    unsigned fd = (unsigned)ring->ring_fd;
+    int r = io_uring_register(fd, IORING_REGISTER_RESTRICTIONS, rules, n);
+    return r < 0 ? r : io_uring_register(fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
+}
+
 struct io *io_uring_engine_new(const struct io_conf *conf, int *out_error)
 {
     struct uring *u = xcalloc(1, sizeof(*u));
@@ -872,6 +901,11 @@ struct io *io_uring_engine_new(const struct io_conf *conf, int *out_error)
     unsigned workers[2] = {LIMIT_FILE_THREADS, 0}; /* for files; of the other kind as it is */
     io_uring_register_iowq_max_workers(&u->ring, workers);
     io_uring_register_ring_fd(&u->ring); /* only spares a lookup per enter: failure is no matter */
+    r = restrict_ring(&u->ring);
+    if (r < 0) {
+        unmap_ring(u);
+        goto undo;
+    }
     io_common_init(&u->io, &engine, conf);
     u->posted_goal = POSTED_START;
     return &u->io;

@@ -2,6 +2,9 @@
  */
 #include "tests/unit/lb/io/engine_fixture.h"
 
+#include <linux/io_uring.h>
+#include <sys/syscall.h>
+
 /* ---- cancel ---- */
 
 static void every_kind_of_operation_can_be_cancelled(void **state)
@@ -311,6 +314,38 @@ static void armed_operations_with_nothing_to_do_cost_nothing(void **state)
     }
 }
 
+/* The descriptor of the engine's ring, or -1. */
+static int ring_of_engine(void)
+{
+    char link[64], path[64];
+
+    for (int fd = 3; fd < 64; fd++) {
+        snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+        ssize_t n = readlink(path, link, sizeof(link) - 1);
+        link[n > 0 ? n : 0] = '\0';
+        if (strcmp(link, "anon_inode:[io_uring]") == 0)
+            return fd;
+    }
+    return -1;
+}
+
+/* Why: what a filter of system calls forbids must not come by the ring. */
+static void a_ring_takes_nothing_but_what_the_engine_does(void **state)
+{
+    struct io_uring_probe facts = {0};
+
+    (void)state;
+    if (engine_kind != IO_URING)
+        return;
+    int ring = ring_of_engine();
+    assert_true(ring >= 0);
+    assert_int_equal(syscall(SYS_io_uring_register, ring, IORING_REGISTER_PROBE, &facts, 0), -1);
+    assert_int_equal(errno, EACCES);
+    assert_int_equal(syscall(SYS_io_uring_register, ring, IORING_REGISTER_PERSONALITY, NULL, 0),
+                     -1);
+    assert_int_equal(errno, EACCES);
+}
+
 static const struct CMUnitTest tests[] = {
     T(every_kind_of_operation_can_be_cancelled),
     T(a_result_that_came_first_outlives_the_cancel),
@@ -320,6 +355,7 @@ static const struct CMUnitTest tests[] = {
     T(a_reset_reaches_the_peer),
     T(a_bad_descriptor_is_an_error_not_a_crash),
     T(waiting_takes_its_time_and_tells_its_hooks),
+    T(a_ring_takes_nothing_but_what_the_engine_does),
     T(armed_operations_with_nothing_to_do_cost_nothing),
 };
 
