@@ -1,6 +1,7 @@
 /* http_server.c - the connections of the admin address; see http_server.h.
  *
- * A client is always in one state, and in each is awaited: a request (READING), an answer of the
+ * Each has a stream (lb/net), so TLS costs nothing here. A client is always in one state, and in
+ * each is awaited: a request (READING), an answer of the
  * workers (WAITING), room for the answer (SENDING), what its stream has to say (STREAMING, which
  * also reads, to see it leave), the rest of what it sends after an answer that ends the connection
  * (LEAVING: closed at once it might lose the answer to a reset), the end of armed operations
@@ -17,6 +18,7 @@
 #include "lb/http/uri.h"
 #include "lb/io/loop.h"
 #include "lb/net/addr.h"
+#include "lb/net/stream_tls.h"
 #include "lb/obs/events.h"
 
 #include <errno.h>
@@ -28,11 +30,12 @@
 #define HEAD_MAX     (16u << 10)
 #define BODY_MAX     (16u << 10)
 #define FIELDS_MAX   64
-#define RECV_BYTES   4096
-#define REQUEST_MS   10000 /* for a request, from its first byte */
-#define IDLE_MS      65000 /* for the first byte of the next: monitors ask every 15 to 60 s */
-#define WAIT_MS      30000 /* for the workers */
-#define SEND_MS      10000 /* without progress */
+#define IN_MAX       (HEAD_MAX + BODY_MAX)
+#define PIECE_MAX    (64u << 10) /* of an answer that is given to the stream at once */
+#define REQUEST_MS   10000       /* for a request, from its first byte */
+#define IDLE_MS      65000       /* for the first byte of the next: monitors ask every 15 to 60 s */
+#define WAIT_MS      30000       /* for the workers */
+#define SEND_MS      10000       /* without progress */
 #define LEAVE_MS     1000
 #define RETRY_MS     1000         /* to accept again when there were no descriptors */
 #define STREAM_MAX   (256u << 10) /* of a stream, behind what is being sent: or else one piece */
@@ -52,15 +55,16 @@ struct http_client {
     enum client_state state;
     struct list node;
     struct http_server *server;
-    int fd;
-    struct op recv, send;
+    struct stream wire;
     struct timer timer;
-    uint32_t sent; /* of the armed send, when it was last looked at */
-    bool last;     /* the connection ends after this answer */
-    bool cut;      /* its stream is over, whatever is being sent */
-    bool eof;
-    bool continued; /* 100 was sent for this request */
-    bool head_only; /* this request is HEAD */
+    uint64_t progress; /* what the wire had sent when it was last looked at */
+    size_t given;      /* bytes of `out` that the wire was given */
+    bool sending;      /* not all of `out` is sent */
+    bool last;         /* the connection ends after this answer */
+    bool cut;          /* closed by the timer, whatever is being sent */
+    bool ending;       /* its stream is over when all is sent */
+    bool continued;    /* 100 was sent for this request */
+    bool head_only;    /* this request is HEAD */
     struct h1_parser parser;
     struct strbuf in;      /* received: the present request, and what follows it */
     struct strbuf out;     /* being sent */
@@ -68,13 +72,14 @@ struct http_client {
     struct http_call call; /* while late */
     struct http_stream *stream;
     char peer[ADDR_TEXT_MAX];
-    char chunk[RECV_BYTES];
 };
 
 struct http_server {
     struct loop *loop;
     const struct command_env *env;
     const struct http_server_conf *conf;
+    struct stream_env wires;
+    struct tls_server *tls; /* NULL: in clear */
     struct list clients;
     uint32_t n_clients;
     struct dash *dash;
@@ -107,7 +112,7 @@ static void client_free(struct http_client *c)
     timer_stop(&server->loop->timers, &c->timer);
     list_remove(&c->node);
     server->n_clients--;
-    io_close(server->loop->io, c->fd);
+    stream_close(&c->wire, false);
     strbuf_fini(&c->in);
     strbuf_fini(&c->out);
     strbuf_fini(&c->next);
@@ -123,21 +128,16 @@ static void call_fini(struct http_call *call)
     strbuf_fini(&call->out);
 }
 
-/* A join: what is armed is asked to end; the last completion frees the client. */
+/* A join: what is armed is asked to end; the last event of the wire frees the client. */
 static void client_close(struct http_client *c)
 {
-    struct io *io = c->server->loop->io;
-
     if (c->state == CLIENT_WAITING)
         call_fini(&c->call);
     c->state = CLIENT_CLOSING;
     timer_stop(&c->server->loop->timers, &c->timer);
     end_stream(c);
-    if (c->recv.armed)
-        io_cancel(io, &c->recv);
-    if (c->send.armed)
-        io_cancel(io, &c->send);
-    if (!c->recv.armed && !c->send.armed)
+    stream_stop(&c->wire);
+    if (stream_idle(&c->wire))
         client_free(c);
 }
 
@@ -146,23 +146,54 @@ static void set_deadline(struct http_client *c, uint32_t ms)
     timer_start(&c->server->loop->timers, &c->timer, loop_now_ms(c->server->loop) + ms);
 }
 
-static void receive(struct http_client *c)
+/* Its end comes in a later turn, so that whoever calls may go on. */
+static void fail_later(struct http_client *c)
 {
-    io_recv_into(c->server->loop->io, &c->recv, c->fd, c->chunk, sizeof(c->chunk));
+    c->cut = true; /* progress does not save it */
+    set_deadline(c, 0);
+}
+
+static uint64_t progress(const struct http_client *c)
+{
+    return c->wire.sent + (c->wire.tx.armed ? c->wire.tx.send.done : 0);
+}
+
+static void send_piece(struct http_client *c)
+{
+    size_t left = c->out.len - c->given, n = left < PIECE_MAX ? left : PIECE_MAX;
+
+    if (!stream_write(&c->wire, c->out.p + c->given, (uint32_t)n)) {
+        fail_later(c);
+        return;
+    }
+    c->given += n;
+    stream_flush(&c->wire);
 }
 
 static void send_out(struct http_client *c)
 {
-    c->sent = 0;
+    c->sending = true;
+    c->given = 0;
+    c->progress = progress(c);
     set_deadline(c, SEND_MS);
-    io_send(c->server->loop->io, &c->send, c->fd, c->out.p, c->out.len);
+    send_piece(c);
+}
+
+/* What was sent ahead of its turn stays with the wire. */
+static void take_in(struct http_client *c)
+{
+    while (c->wire.in_bytes > 0 && c->in.len < IN_MAX) {
+        struct io_buf *b = c->wire.in;
+        strbuf_add(&c->in, (const char *)b->data, b->len);
+        stream_consume(&c->wire, b->len);
+    }
 }
 
 static void read_more(struct http_client *c)
 {
     c->state = CLIENT_READING;
     set_deadline(c, c->in.len > 0 ? REQUEST_MS : IDLE_MS);
-    receive(c);
+    stream_read(&c->wire, STREAM_READ_SOME);
 }
 
 /* The answer is out and nothing more is read of it: but what the peer still sends must not meet a
@@ -170,12 +201,13 @@ static void read_more(struct http_client *c)
 static void leave(struct http_client *c)
 {
     c->state = CLIENT_LEAVING;
-    if (c->eof || io_shutdown(c->server->loop->io, c->fd, SHUT_WR) < 0) {
+    stream_shutdown(&c->wire);
+    if (c->wire.eof && c->wire.shut) {
         client_close(c);
         return;
     }
     set_deadline(c, LEAVE_MS);
-    receive(c);
+    stream_read(&c->wire, STREAM_READ_SOME);
 }
 
 static void on_timer(struct timer *t)
@@ -183,13 +215,15 @@ static void on_timer(struct timer *t)
     struct http_client *c = container_of(t, struct http_client, timer);
 
     CHECK_MAGIC(c, CLIENT_MAGIC);
-    if (!c->cut && c->send.armed && c->send.send.done > c->sent) { /* slow, but it reads */
-        c->sent = c->send.send.done;
+    if (!c->cut && c->sending && progress(c) != c->progress) { /* slow, but it reads */
+        c->progress = progress(c);
         set_deadline(c, SEND_MS);
         return;
     }
     if (c->state == CLIENT_READING && c->in.len > 0) {
         log_debug("admin: %s: its request did not come in %d s", c->peer, REQUEST_MS / 1000);
+    } else if (c->state == CLIENT_READING && !stream_tls_ready(&c->wire)) {
+        log_debug("admin: %s: no TLS handshake in %d s", c->peer, REQUEST_MS / 1000);
     } else if (c->state == CLIENT_WAITING) {
         events_log(EVENT_WORKER, LOG_LEVEL_WARN, NULL, "admin: the workers did not answer in %d s",
                    WAIT_MS / 1000);
@@ -241,9 +275,8 @@ static void answer(struct http_client *c, struct http_call *call)
         strbuf_add(&c->out, call->out.p, call->out.len);
     call_fini(call);
     c->state = c->stream != NULL ? CLIENT_STREAMING : CLIENT_SENDING;
+    stream_read(&c->wire, c->stream != NULL ? STREAM_READ_SOME : STREAM_QUIET);
     send_out(c);
-    if (c->stream != NULL)
-        receive(c);
 }
 
 static void on_late(void *arg)
@@ -284,27 +317,20 @@ void http_call_stream(struct http_call *call, struct http_stream *s)
     call->stream = s;
 }
 
-/* Its end is told in a later turn. */
-static void stream_fail(struct http_client *c)
-{
-    c->cut = true; /* progress does not save it */
-    set_deadline(c, 0);
-}
-
 bool http_stream_push(struct http_stream *s, struct str data)
 {
     struct http_client *c = s->client;
 
     if (c == NULL || c->state != CLIENT_STREAMING)
         return false;
-    if (!c->send.armed) {
+    if (!c->sending) {
         strbuf_add_str(&c->out, data);
         send_out(c);
     } else if (c->next.len == 0 || c->next.len + data.len <= STREAM_MAX) {
         strbuf_add_str(&c->next, data);
     } else {
         log_debug("admin: %s: reads too slowly, its stream is cut", c->peer);
-        stream_fail(c);
+        fail_later(c);
         return false;
     }
     return true;
@@ -316,10 +342,10 @@ void http_stream_end(struct http_stream *s)
 
     if (c == NULL || c->state != CLIENT_STREAMING)
         return;
-    if (!c->send.armed)
-        stream_fail(c);
+    if (!c->sending)
+        fail_later(c);
     else
-        c->eof = true; /* on_send() closes when all is out */
+        c->ending = true; /* stream_sent() closes when all is out */
 }
 
 static void stream_sent(struct http_client *c)
@@ -332,7 +358,7 @@ static void stream_sent(struct http_client *c)
     }
     timer_stop(&c->server->loop->timers, &c->timer);
     if (c->next.len == 0) {
-        if (c->eof)
+        if (c->ending)
             client_close(c);
         return;
     }
@@ -452,6 +478,7 @@ static bool body_there(struct http_client *c, const struct http_head *h, uint32_
         c->continued = true;
         strbuf_add(&c->out, go, sizeof(go) - 1);
         c->state = CLIENT_SENDING;
+        stream_read(&c->wire, STREAM_QUIET);
         send_out(c);
     } else {
         read_more(c);
@@ -467,7 +494,7 @@ static void run_request(struct http_client *c, struct http_head *h, uint32_t n)
         return;
     if (h->body == HTTP_BODY_LENGTH)
         call.body = (struct str){c->in.p + n, (size_t)h->content_length};
-    c->last = !h->keep_alive || c->eof || c->server->stopping;
+    c->last = !h->keep_alive || c->wire.eof || c->server->stopping;
     c->head_only = h->method == HTTP_HEAD;
     dispatch(c, &call);
     strbuf_drop_front(&c->in, n + call.body.len);
@@ -481,6 +508,7 @@ static void run_request(struct http_client *c, struct http_head *h, uint32_t n)
     call.path = call.query = call.rest = call.body = (struct str){0};
     c->call = call;
     c->state = CLIENT_WAITING;
+    stream_read(&c->wire, STREAM_QUIET);
     set_deadline(c, WAIT_MS);
     late_answer_wait(c->call.late, on_late, c);
 }
@@ -496,8 +524,9 @@ static void go_on(struct http_client *c)
         leave(c);
         return;
     }
+    take_in(c);
     if (c->in.len == 0) {
-        if (c->eof || c->server->stopping)
+        if (c->wire.eof || c->server->stopping)
             client_close(c);
         else
             read_more(c);
@@ -510,45 +539,17 @@ static void go_on(struct http_client *c)
         run_request(c, &h, c->parser.at);
     else if (r != H1_MORE)
         refuse(c, h1_result_status(r), h1_result_text(r));
-    else if (c->eof)
+    else if (c->wire.eof)
         client_close(c);
     else
         read_more(c);
 }
 
-/* ---- completions ---- */
+/* ---- what the wire says ---- */
 
-static void on_recv(struct op *op, int res)
+static void on_sent(struct http_client *c)
 {
-    struct http_client *c = container_of(op, struct http_client, recv);
-
-    CHECK_MAGIC(c, CLIENT_MAGIC);
-    if (c->state == CLIENT_CLOSING || res < 0) {
-        client_close(c);
-        return;
-    }
-    if (c->state == CLIENT_STREAMING || c->state == CLIENT_LEAVING) {
-        if (res == 0)
-            client_close(c);
-        else
-            receive(c);
-        return;
-    }
-    if (res == 0)
-        c->eof = true;
-    strbuf_add(&c->in, c->chunk, (size_t)res);
-    go_on(c);
-}
-
-static void on_send(struct op *op, int res)
-{
-    struct http_client *c = container_of(op, struct http_client, send);
-
-    CHECK_MAGIC(c, CLIENT_MAGIC);
-    if (c->state == CLIENT_CLOSING || res < 0) {
-        client_close(c);
-        return;
-    }
+    c->sending = false;
     if (c->out.cap > STREAM_MAX) /* a large answer was rare: do not keep its memory */
         strbuf_fini(&c->out);
     strbuf_clear(&c->out);
@@ -556,6 +557,54 @@ static void on_send(struct op *op, int res)
         stream_sent(c);
     else
         go_on(c);
+}
+
+static void discard(struct http_client *c)
+{
+    stream_consume(&c->wire, c->wire.in_bytes);
+    if (c->wire.eof && (c->state == CLIENT_STREAMING || c->wire.shut))
+        client_close(c);
+    else
+        stream_read(&c->wire, STREAM_READ_SOME);
+}
+
+/* Why a handshake has failed is told to the peer too. */
+static void on_error(struct http_client *c)
+{
+    const char *reason = stream_tls_reason(&c->wire);
+
+    if (c->state != CLIENT_LEAVING && reason[0] != '\0')
+        log_debug("admin: %s: TLS: %s", c->peer, reason);
+    if (c->state != CLIENT_READING || c->wire.tx_dead || stream_sent_all(&c->wire)) {
+        client_close(c);
+        return;
+    }
+    c->state = CLIENT_LEAVING;
+    set_deadline(c, LEAVE_MS);
+}
+
+static void on_wire(struct stream *s)
+{
+    struct http_client *c = container_of(s, struct http_client, wire);
+
+    CHECK_MAGIC(c, CLIENT_MAGIC);
+    if (c->state == CLIENT_CLOSING) {
+        if (stream_idle(s))
+            client_free(c);
+    } else if (s->error != 0 || s->tx_dead) {
+        on_error(c);
+    } else if (c->sending && stream_sent_all(s)) {
+        if (c->given < c->out.len)
+            send_piece(c);
+        else
+            on_sent(c);
+    } else if (c->state == CLIENT_STREAMING || c->state == CLIENT_LEAVING) {
+        discard(c);
+    } else if (c->state == CLIENT_READING && (s->in_bytes > 0 || s->eof)) {
+        go_on(c);
+    } else if (c->state == CLIENT_READING) { /* a handshake is over, or bytes were of TLS only */
+        stream_read(s, STREAM_READ_SOME);
+    }
 }
 
 static void client_new(struct http_server *server, int fd)
@@ -571,18 +620,21 @@ static void client_new(struct http_server *server, int fd)
     }
     c->magic = CLIENT_MAGIC;
     c->server = server;
-    c->fd = fd;
-    op_init(&c->recv, on_recv);
-    op_init(&c->send, on_send);
+    stream_open(&c->wire, &server->wires, fd, on_wire);
+    c->wire.tell_sent = true;
     timer_init(&c->timer, on_timer);
     list_push_back(&server->clients, &c->node);
     server->n_clients++;
     if (io_peer_name(server->loop->io, fd, &ss, &len) == 0)
         addr_from_sockaddr(&peer, (struct sockaddr *)&ss, len);
     addr_format_host(&peer, c->peer);
+    if (server->tls != NULL && !stream_tls_accept(&c->wire, server->tls)) {
+        client_close(c);
+        return;
+    }
     c->state = CLIENT_READING;
     set_deadline(c, REQUEST_MS);
-    receive(c);
+    stream_read(&c->wire, STREAM_READ_SOME);
 }
 
 /* Who waits there has woken us, and nobody else: also where another process listens on it. */
@@ -637,6 +689,7 @@ struct http_server *http_server_new(struct loop *loop, const struct command_env 
     s->conf = conf;
     s->fd = -1;
     list_init(&s->clients);
+    stream_env_init(&s->wires, loop);
     op_init(&s->accept, on_accept);
     timer_init(&s->retry, on_retry);
     s->dash = dash_new(loop, env);
@@ -657,6 +710,15 @@ struct dash *http_server_dash(const struct http_server *s)
 const struct dash_page *http_server_page(const struct http_server *s)
 {
     return &s->page;
+}
+
+void http_server_use_tls(struct http_server *s, struct tls_server *tls)
+{
+    struct tls_server *old = s->tls;
+
+    s->tls = tls_server_ref(tls);
+    if (old != NULL)
+        tls_server_unref(&old);
 }
 
 void http_server_listen(struct http_server *s, int fd)
@@ -719,6 +781,9 @@ void http_server_free(struct http_server **server)
     sl_assert(http_server_stopped(s));
     if (s->fd >= 0)
         io_close(s->loop->io, s->fd);
+    if (s->tls != NULL)
+        tls_server_unref(&s->tls);
+    stream_env_fini(&s->wires);
     dash_free(&s->dash);
     dash_page_fini(&s->page);
     free(s);

@@ -10,6 +10,7 @@ struct dash;
 struct dash_page;
 struct http_server;
 struct loop;
+struct tls_server;
 
 struct http_server_conf {
     enum control_level level; /* what clients may do */
@@ -25,6 +26,8 @@ const struct http_server_conf *http_server_conf(const struct http_server *s);
 /* For handlers. */
 struct dash *http_server_dash(const struct http_server *s);
 const struct dash_page *http_server_page(const struct http_server *s);
+/* Who connects from now on speaks TLS; a reference is kept. */
+void http_server_use_tls(struct http_server *s, struct tls_server *tls);
 /* A listening socket; taken over. */
 void http_server_listen(struct http_server *s, int fd);
 /* The same one, for another process to listen on; -1: none. */
