@@ -45,11 +45,14 @@ struct conf_test {
 /* Of a protection: taken where it can be had, never, or a start without it fails. */
 enum hardening_wish { HARDENING_AUTO, HARDENING_OFF, HARDENING_REQUIRED };
 
+enum hardening_capabilities { HARDENING_FEW, HARDENING_NONE, HARDENING_ALL };
+
 struct hardening_conf {
     char **paths; /* files and folders beside those that the configuration names */
     uint32_t n_paths;
     bool no_new_privileges, dumpable, close_inherited;
     enum hardening_wish landlock, seccomp, keeper;
+    enum hardening_capabilities capabilities;
 };
 
 struct conf {

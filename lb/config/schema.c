@@ -39,6 +39,8 @@ static const struct schema_word io_words[] = {
     {"auto", IO_AUTO}, {"uring", IO_URING}, {"epoll", IO_EPOLL}, {0}};
 static const struct schema_word wishes[] = {
     {"auto", HARDENING_AUTO}, {"off", HARDENING_OFF}, {"required", HARDENING_REQUIRED}, {0}};
+static const struct schema_word capabilities[] = {
+    {"auto", HARDENING_FEW}, {"none", HARDENING_NONE}, {"all", HARDENING_ALL}, {0}};
 static const struct schema_word ctl_levels[] = {
     {"user", CTL_USER}, {"operator", CTL_OPERATOR}, {"admin", CTL_ADMIN}, {0}};
 static const struct schema_word log_levels[] = {{"error", LOG_LEVEL_ERROR},
@@ -234,6 +236,16 @@ const struct schema_row schema_rows[] = {
      .example = "[ \"/srv/keys\" ]",
      .help = "Folders and files beside them, for what later reloads may name; they may be written "
              "too, where their mode lets it."},
+    {.path = "hardening.capabilities",
+     .type = SCHEMA_ENUM,
+     .reload = SCHEMA_RESTART,
+     OWN,
+     .words = capabilities,
+     .def = "auto",
+     KEEP(conf, hardening.capabilities),
+     .help =
+         "Which of root's rights stay; auto: none where there is a keeper, else the one for low "
+         "ports, and for root itself those over files and limits too; all: as they were given."},
     {.path = "hardening.no_new_privileges",
      .type = SCHEMA_BOOL,
      .reload = SCHEMA_RESTART,

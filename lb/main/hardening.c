@@ -2,11 +2,13 @@
 #include "lb/main/hardening.h"
 
 #include "lb/base/log.h"
+#include "lb/main/privileges.h"
 #include "lb/main/syscalls.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -63,6 +65,29 @@ static void close_inherited(struct hardening *h)
     if (closed.len > 0)
         say(h, "closed what the parent had open (%s)", closed.p);
     strbuf_fini(&closed);
+}
+
+/* ---- capabilities ---- */
+
+#define LOW_PORTS (1u << CAP_NET_BIND_SERVICE)
+/* Who stays root goes on reading everybody's files, as he expects, and has root's limits. */
+#define OF_ROOT                                                                                    \
+    (LOW_PORTS | 1u << CAP_CHOWN | 1u << CAP_DAC_OVERRIDE | 1u << CAP_DAC_READ_SEARCH |            \
+     1u << CAP_FOWNER | 1u << CAP_IPC_LOCK | 1u << CAP_SYS_RESOURCE)
+
+static void give_up_capabilities(struct hardening *h, enum hardening_capabilities wish)
+{
+    uint32_t kept = geteuid() == 0 ? OF_ROOT : LOW_PORTS;
+
+    if (wish == HARDENING_ALL)
+        return;
+    int rc = privileges_keep(h->keeper || wish == HARDENING_NONE ? 0 : kept, &kept);
+    if (rc < 0)
+        log_warn("hardening: capabilities: %s", strerror(-rc));
+    else if (kept == 0)
+        say(h, "no capabilities");
+    else
+        say(h, "%d capabilit%s", __builtin_popcount(kept), kept == LOW_PORTS ? "y" : "ies");
 }
 
 /* ---- Landlock ---- */
@@ -122,6 +147,7 @@ int hardening_confine(struct hardening *h, const struct conf *conf)
         say(h, "not dumpable");
     if (conf->hardening.close_inherited)
         close_inherited(h);
+    give_up_capabilities(h, conf->hardening.capabilities);
     return confine_files(h, conf);
 }
 

@@ -218,8 +218,8 @@ static void settle(int *fd)
         *fd = STDERR_FILENO + 1;
     }
     close_range(STDERR_FILENO + 2, ~0u, 0);
-    if (privileges_keep(1u << CAP_NET_BIND_SERVICE | 1u << CAP_DAC_READ_SEARCH |
-                        1u << CAP_DAC_OVERRIDE) < 0)
+    uint32_t kept = 1u << CAP_NET_BIND_SERVICE | 1u << CAP_DAC_READ_SEARCH | 1u << CAP_DAC_OVERRIDE;
+    if (privileges_keep(kept, &kept) < 0)
         _exit(1);
 }
 

@@ -61,7 +61,7 @@ static int fail(char error[static PRIVILEGES_ERROR_MAX], const char *what)
     return -err;
 }
 
-int privileges_keep(uint32_t wanted)
+int privileges_keep(uint32_t wanted, uint32_t *out_kept)
 {
     struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct caps[2];
@@ -73,7 +73,10 @@ int privileges_keep(uint32_t wanted)
     memset(caps, 0, sizeof(caps));
     caps[0].permitted = caps[0].effective = kept;
     prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-    return syscall(SYS_capset, &head, caps) < 0 ? -errno : 0;
+    if (syscall(SYS_capset, &head, caps) < 0)
+        return -errno;
+    *out_kept = kept;
+    return 0;
 }
 
 static int take_group(const struct privileges *p)
@@ -106,7 +109,7 @@ int privileges_drop(const struct privileges *p, uint32_t kept,
             return fail(error, "cannot keep capabilities");
         if (setresuid(p->uid, p->uid, p->uid) < 0)
             return fail(error, "cannot take the user");
-        if (privileges_keep(kept) < 0)
+        if (privileges_keep(kept, &kept) < 0)
             return fail(error, "cannot limit capabilities");
         if (setuid(0) == 0) {
             snprintf(error, PRIVILEGES_ERROR_MAX, "root could be had back after giving it up");

@@ -27,7 +27,7 @@ int privileges_find(const char *user, const char *group, struct privileges *out,
 int privileges_drop(const struct privileges *p, uint32_t kept,
                     char error[static PRIVILEGES_ERROR_MAX]) WARN_UNUSED;
 
-/* Of the capabilities that we have, those of the mask stay. 0 or -errno. */
-int privileges_keep(uint32_t wanted) WARN_UNUSED;
+/* Of the capabilities that we have, those of the mask stay: *out_kept. 0 or -errno. */
+int privileges_keep(uint32_t wanted, uint32_t *out_kept) WARN_UNUSED;
 
 #endif

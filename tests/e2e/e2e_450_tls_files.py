@@ -180,7 +180,7 @@ def test_links_of_a_volume(t):
     os.symlink("two", t.path("next"))
     os.rename(t.path("next"), t.path("data"))
     wait_until(lambda: serial() == second.serial, "the new certificate is shown")
-    check_eq(lines(s, "refused"), [])
+    check_eq(lines(s, "file is refused"), [])
 
 
 def test_hup_reads_again(t):
@@ -241,7 +241,7 @@ def test_an_ocsp_response_is_read_again(t):
     ca.revoke(cert)
     ca.ocsp(cert, ocsp)
     wait_until(lambda: status() == b"revoked", "the new response is sent")
-    check_eq(lines(s, "refused"), [])
+    check_eq(lines(s, "file is refused"), [])
 
 
 def test_a_pools_authorities_are_read_again(t):

@@ -11,7 +11,7 @@ def site(t, top="", **kw):
 
 def test_what_is_on_is_said_and_true(t):
     for top, words in (("", "no new privileges, not dumpable"),
-                       ("hardening = { dumpable = true; };", "no new privileges, Landlock")):
+                       ("hardening = { dumpable = true; };", "no new privileges, ")):
         s, front = site(t, top=top)
         line = check_match(r"(?m)^.* INFO hardening: (.*)$", s.log, "log").group(1)
         check_eq(s.info()["Hardening"], line)
@@ -24,11 +24,26 @@ def test_what_is_on_is_said_and_true(t):
 
 def test_each_part_can_be_switched_off(t):
     s, front = site(t, top='hardening = { landlock = "off"; no_new_privileges = false; dumpable = true; '
-                           'close_inherited = false; seccomp = "off"; };')
+                           'close_inherited = false; seccomp = "off"; capabilities = "all"; };')
     check_eq(s.info()["Hardening"], "-")
     check_eq((status_of(s.pid, "NoNewPrivs"), status_of(s.pid, "Seccomp")), ({"0"}, {"0"}))
     s.wait_log("INFO hardening: none")
     check_eq(who(front), "b1")
+
+
+def test_root_keeps_its_rights_over_files_and_low_ports(t):
+    """Where nobody else is to be become."""
+    if os.geteuid() != 0:
+        raise Skip("for root")
+    given = open("/proc/self/status").read()
+    given = int(re.search(r"CapEff:\s*(\w+)", given).group(1), 16)
+    few = 1 << 10 | 1 << 0 | 1 << 1 | 1 << 2 | 1 << 3 | 1 << 14 | 1 << 24
+    for wish, kept in (("auto", given & few), ("none", 0), ("all", given)):
+        s, front = site(t, top='hardening = { capabilities = "%s"; };' % wish)
+        check_eq(status_of(s.pid, "CapEff"), {"%016x" % kept})
+        check_eq(status_of(s.pid, "CapPrm"), {"%016x" % kept})
+        check_eq(who(front), "b1")
+        s.finish()
 
 
 def test_another_user_cannot_look_into_it(t):
