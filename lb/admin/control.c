@@ -13,6 +13,7 @@
 
 #include "lb/admin/command.h"
 #include "lb/admin/command_line.h"
+#include "lb/admin/peer.h"
 #include "lb/admin/refusals.h"
 #include "lb/admin/sampler.h"
 #include "lb/base/alloc.h"
@@ -74,7 +75,10 @@ struct client {
 struct socket {
     struct list node;
     struct control *control;
+    uint32_t number; /* of env_sockets: its path is there */
     struct op accept;
+    struct peer_rule rule;
+    bool ruled; /* the rule holds */
     int fd;
     enum control_level level;
     bool broken;
@@ -511,12 +515,24 @@ static void client_new(struct control *control, int fd, enum control_level level
     go_on(c);
 }
 
+static bool is_welcome(const struct socket *s, int fd)
+{
+    uid_t uid;
+
+    if (!s->ruled || peer_may(&s->rule, fd, &uid))
+        return true;
+    events_log(EVENT_REFUSED, LOG_LEVEL_WARN, NULL,
+               "stats socket %s: a client of user %ld is refused: its mode and owner do not let it",
+               s->control->env_sockets[s->number].path, (long)(int)uid);
+    return false;
+}
+
 static void on_accept(struct op *op, int res)
 {
     struct socket *s = container_of(op, struct socket, accept);
 
     if (res >= 0) {
-        if (s->control->stopping)
+        if (s->control->stopping || !is_welcome(s, res))
             io_close(s->control->loop->io, res);
         else
             client_new(s->control, res, s->level);
@@ -565,14 +581,19 @@ struct control *control_new(struct loop *loop, const struct admin_ops *ops)
     return control;
 }
 
-void control_listen(struct control *control, int fd, const char *path, enum control_level level)
+void control_listen(struct control *control, int fd, const char *path, enum control_level level,
+                    const struct peer_rule *rule)
 {
     struct socket *s = xcalloc(1, sizeof(*s));
     uint32_t n = control->env.n_sockets++;
 
     s->control = control;
+    s->number = n;
     s->fd = fd;
     s->level = level;
+    s->ruled = rule != NULL;
+    if (rule != NULL)
+        s->rule = *rule;
     op_init(&s->accept, on_accept);
     list_push_back(&control->sockets, &s->node);
     control->env_sockets =

@@ -8,14 +8,16 @@
 struct command_env;
 struct loop;
 struct control;
+struct peer_rule;
 
 enum control_level { CONTROL_USER, CONTROL_OPERATOR, CONTROL_ADMIN };
 
 /* ops must outlive it. */
 struct control *control_new(struct loop *loop, const struct admin_ops *ops);
 /* A listening unix socket, already bound by main; fd is taken over. path is for `show cli sockets`.
- */
-void control_listen(struct control *c, int fd, const char *path, enum control_level level);
+ * rule (peer.h): who may use it; NULL: whom the mode of the path lets in. */
+void control_listen(struct control *c, int fd, const char *path, enum control_level level,
+                    const struct peer_rule *rule);
 /* Listeners and pools of ops are others (a reload). */
 void control_follow(struct control *c);
 /* What commands work on; lives as long as this. */

@@ -119,6 +119,7 @@ static int own(const struct stats_conf *s, const char *path, const struct privil
 static int dress(struct binding_stats *row, const struct stats_conf *s, const char *path,
                  const struct privileges *owner)
 {
+    struct stat st;
     int rc;
 
     if (chmod(path, (mode_t)s->mode) < 0)
@@ -128,8 +129,9 @@ static int dress(struct binding_stats *row, const struct stats_conf *s, const ch
         return rc;
     if (listen(row->fd, 64) < 0)
         return fail(s, "listen");
-    if (!note_path(&row->path, path))
+    if (!note_path(&row->path, path) || lstat(path, &st) < 0)
         return fail(s, "cannot be looked at");
+    row->rule = (struct peer_rule){st.st_uid, st.st_gid, st.st_mode};
     return 0;
 }
 

@@ -6,6 +6,7 @@
 #ifndef SLUICE_MAIN_BINDING_H
 #define SLUICE_MAIN_BINDING_H
 
+#include "lb/admin/peer.h"
 #include "lb/base/assert.h"
 #include "lb/main/inherit.h"
 #include "lb/main/privileges.h"
@@ -47,6 +48,7 @@ struct binding {
     struct binding_stats {
         int fd; /* -1 once taken */
         struct binding_path path;
+        struct peer_rule rule;
         char *temp;  /* its name until binding_succeed(), else NULL */
         char *aside; /* its name since binding_step_aside(), else NULL */
     } * stats;       /* conf->n_stats */

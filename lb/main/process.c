@@ -557,7 +557,7 @@ static int start_control(struct process *p)
     p->control = control_new(&p->loop, &p->ops);
     for (uint32_t i = 0; i < p->conf->n_stats; i++)
         control_listen(p->control, binding_take_stats(&p->binding, i), p->conf->stats[i].socket,
-                       control_level_of(p->conf->stats[i].level));
+                       control_level_of(p->conf->stats[i].level), &p->binding.stats[i].rule);
     if (p->takeover == NULL)
         admin_http_start(&p->admin_http, &p->loop, control_env(p->control));
     timer_start(&p->loop.timers, &p->second, loop_now_ms(&p->loop) + 1000);

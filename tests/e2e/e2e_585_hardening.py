@@ -1,5 +1,7 @@
 """What the process gives up: new privileges, being looked into, what its parent left open, files."""
 
+import grp
+import subprocess
 import sys
 
 from hardened import *
@@ -133,3 +135,37 @@ def test_what_is_not_there_is_told_in_one_line(t):
         s, front = site(t, top='hardening = { %s = "required"; };' % part, wait=False)
         s.wait_end(status=1)
         check_in('ERROR hardening.%s = "required": not available: %s' % (part, why), s.log)
+
+
+# ---- the stats socket ----------------------------------------------------------------------------
+
+ASK = """
+import socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+try:
+    s.sendall(b"show version\\n")
+    print(s.recv(100).decode().strip() or "closed")
+except ConnectionError:
+    print("closed")
+"""
+
+
+def test_the_stats_socket_looks_at_who_asks_too(t):
+    """Its path is opened to all behind its back."""
+    if os.geteuid() != 0 or shutil.which("setpriv") is None:
+        raise Skip("only root can become somebody else")
+    os.chmod(t.dir, 0o755)
+    gid = grp.getgrnam("daemon").gr_gid
+    for mode, groups, welcome in (("600", "--clear-groups", False), ("660", "--clear-groups", False),
+                                  ("660", "--groups=%d" % gid, True), ("666", "--clear-groups", True)):
+        path = t.path("stats%s.sock" % mode)
+        s, _ = site(t, top='stats = ( { socket = "%s"; level = "admin"; }, { socket = "%s"; mode = "%s"; group = "daemon"; } );'
+                    % (t.path("sluice%s.sock" % (len(t.sluices) or "")), path, mode))
+        os.chmod(path, 0o666)
+        done = subprocess.run(["setpriv", "--reuid", NOBODY, "--regid", "65534", groups, sys.executable, "-c", ASK, path],
+                              stdout=subprocess.PIPE, timeout=SECONDS, check=False)
+        check_eq((done.stdout != b"closed\n", b"." in done.stdout), (welcome, welcome), (mode, groups, done.stdout))
+        if not welcome:
+            s.wait_log("WARN stats socket %s: a client of user %d is refused" % (re.escape(path), pwd.getpwnam(NOBODY).pw_uid))
+        s.finish()

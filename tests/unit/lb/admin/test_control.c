@@ -46,7 +46,7 @@ static int setup(void **state)
     w->control = control_new(&w->loop, &w->f->ops);
     assert_non_null(mkdtemp(dir));
     snprintf(w->path, sizeof(w->path), "%s/s", dir);
-    control_listen(w->control, listen_at(w->path), w->path, CONTROL_ADMIN);
+    control_listen(w->control, listen_at(w->path), w->path, CONTROL_ADMIN, NULL);
     *state = w;
     return 0;
 }
@@ -421,7 +421,7 @@ static void each_socket_has_its_level(void **state)
 
     snprintf(admin, sizeof(admin), "%s", w->path);
     strcat(w->path, "2");
-    control_listen(w->control, listen_at(w->path), w->path, CONTROL_USER);
+    control_listen(w->control, listen_at(w->path), w->path, CONTROL_USER, NULL);
     int fd = dial(w);
     say(fd, "show cli level;disable server app/a\n");
     assert_heard(w, fd, NULL, "user\n\nPermission denied\n\n");
