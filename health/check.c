@@ -46,6 +46,8 @@ const struct check_kind *check_kind_of(enum check_type type)
         return &check_kind_dns;
     case CHECK_TYPE_GRPC:
         return &check_kind_grpc;
+    case CHECK_TYPE_AGENT:
+        return &check_kind_agent;
     case CHECK_TYPE_NONE:
         break;
     }

@@ -8,6 +8,7 @@
 #ifndef SLUICE_HEALTH_CHECK_H
 #define SLUICE_HEALTH_CHECK_H
 
+#include "health/agent_reply.h"
 #include "health/check_http_parse.h"
 #include "health/checker.h"
 #include "lb/base/str.h"
@@ -54,7 +55,7 @@ struct check_kind {
 extern const struct check_kind check_kind_tcp, check_kind_tls, check_kind_http, check_kind_http2;
 extern const struct check_kind check_kind_fastcgi, check_kind_uwsgi, check_kind_scgi;
 extern const struct check_kind check_kind_postgres, check_kind_mysql, check_kind_redis,
-    check_kind_smtp, check_kind_udp, check_kind_dns, check_kind_grpc;
+    check_kind_smtp, check_kind_udp, check_kind_dns, check_kind_grpc, check_kind_agent;
 const struct check_kind *check_kind_of(enum check_type type); /* NULL: none */
 
 enum check_state {
@@ -95,7 +96,8 @@ struct check {
     struct strbuf out;  /* what is sent */
     struct strbuf seen; /* of the answer, where it is searched; LIMIT_CHECK_BODY at most */
     struct check_http http;
-    struct check_h2 *h2; /* NULL: it speaks HTTP/1.1 */
+    struct check_h2 *h2;      /* NULL: it speaks HTTP/1.1 */
+    struct agent_reply agent; /* text: of `seen` */
     struct check_cgi *cgi;
     struct grpc *grpc;
     struct scram *scram; /* check_postgres.c */

@@ -17,6 +17,7 @@
 #include "lb/base/slab.h"
 #include "lb/io/loop.h"
 
+#include "health/agent.h"
 #include "health/check.h"
 #include "health/latency.h"
 #include "health/slow_start.h"
@@ -58,12 +59,21 @@ struct target {
     uint64_t ramp_from_ms;
     uint64_t started_ms;    /* the last check */
     uint64_t changed_at_ms; /* the last transition */
+    struct agent *agent;    /* NULL: none is configured */
+    uint32_t agent_percent; /* of the weight */
+    bool agent_down;        /* it says so: down, whatever checks say */
+    bool agent_off;         /* disable agent */
     bool first;             /* its first result is awaited */
     bool disabled;          /* disable health */
     bool in_maint;          /* at the last look */
     bool counted_up;        /* in its pool's count */
     bool recalled;          /* verdict and info are those of a former process */
     bool removed;           /* freed when its check has ended */
+};
+
+struct target_agent {
+    struct agent agent; /* first: freed as one */
+    struct target *target;
 };
 
 /* One per slot that was ever added. */
@@ -81,6 +91,8 @@ struct mailbox {
     _Atomic uint32_t eject_after; /* failures in a row; 0: off */
     _Atomic uint8_t force;        /* enum checker_force + 1; 0: none */
     _Atomic uint8_t enable;       /* 1 off, 2 on; 0: none */
+    _Atomic uint8_t agent_enable; /* likewise */
+    _Atomic uint8_t agent_force;  /* 1 down, 2 up; 0: none */
     _Atomic(struct target *) incoming;
 };
 
@@ -122,6 +134,14 @@ static bool has_checks(const struct target *t)
     return t->conf.health.type != CHECK_TYPE_NONE;
 }
 
+/* What checks say, and the agent. */
+static enum oper_state oper_of(const struct target *t)
+{
+    enum oper_state is = verdict_oper(&t->verdict);
+
+    return t->agent_down && is != OPER_GOING_UP ? OPER_DOWN : is;
+}
+
 /* ---- what others are told ---- */
 
 static void on_flush(struct loop_task *task)
@@ -158,6 +178,8 @@ static void publish(struct target *t)
     t->info.fall = t->verdict.fall;
     t->info.checking = t->state == TARGET_RUNNING;
     t->info.check_enabled = has_checks(t) && !t->disabled;
+    t->info.agent_enabled = t->conf.agent != NULL && !t->agent_off;
+    t->info.agent_down = t->agent_down;
     if (!t->outlier.ejected) {
         slot_set_info(t->slot, &t->info);
         return;
@@ -202,6 +224,16 @@ static void on_ready_by(struct timer *timer)
 
 /* ---- weight ---- */
 
+/* Its part of it; not nothing unless it says 0. */
+static uint16_t agent_weight(const struct target *t, uint16_t weight)
+{
+    uint64_t w = (uint64_t)weight * t->agent_percent / 100, most = LIMIT_WEIGHT * WEIGHT_SCALE;
+
+    if (w == 0 && weight > 0 && t->agent_percent > 0)
+        w = 1;
+    return (uint16_t)(w < most ? w : most);
+}
+
 static void update_weight(struct target *t)
 {
     struct checker *c = t->checker;
@@ -218,6 +250,8 @@ static void update_weight(struct target *t)
             timer_start(&c->loop->timers, &t->ramp,
                         now_ms(c) + slow_start_step_ms(t->conf.slow_start_ms));
     }
+    if (t->agent_percent != 100)
+        weight = agent_weight(t, weight);
     if (slot_set_effective(t->slot, weight).weight != weight)
         pool_changed(t);
 }
@@ -239,8 +273,7 @@ static void ramp(struct target *t, bool on)
 static void count_up(struct target *t, bool removed)
 {
     struct pool_count *p = &t->checker->pools[t->slot->pool];
-    bool up =
-        !removed && !t->in_maint && !t->outlier.ejected && oper_is_up(verdict_oper(&t->verdict));
+    bool up = !removed && !t->in_maint && !t->outlier.ejected && oper_is_up(oper_of(t));
 
     p->up += (uint32_t)up - (uint32_t)t->counted_up;
     t->counted_up = up;
@@ -292,7 +325,7 @@ static void log_transition(const struct target *t, enum oper_state was, bool up)
 
 static void count_downtime(struct target *t, uint64_t wall_us)
 {
-    bool down = t->outlier.ejected || !oper_is_up(verdict_oper(&t->verdict));
+    bool down = t->outlier.ejected || !oper_is_up(oper_of(t));
 
     if (down == (t->info.down_since_us != 0))
         return;
@@ -336,7 +369,7 @@ static void transition(struct target *t, enum oper_state was, bool up, bool clos
  * connections. */
 static void apply(struct target *t, const char *reason, bool close)
 {
-    enum oper_state is = verdict_oper(&t->verdict), was = slot_word(t->slot).oper;
+    enum oper_state is = oper_of(t), was = slot_word(t->slot).oper;
 
     if (is != was) {
         snprintf(t->info.reason, sizeof(t->info.reason), "%s", reason);
@@ -436,7 +469,7 @@ static void end_ejection(struct target *t, const char *why)
     events_log_backend(EVENT_EJECTION, LOG_LEVEL_INFO, s->pool_name, s->name,
                        "backend %s/%s is no longer ejected, after %s: %s (%u of %u backends up)",
                        s->pool_name, s->name, format_age(lasted_ms, age), why, p->up, p->targets);
-    ramp(t, oper_is_up(verdict_oper(&t->verdict)));
+    ramp(t, oper_is_up(oper_of(t)));
     publish(t);
 }
 
@@ -471,7 +504,7 @@ static void review_ejections(struct checker *c, uint32_t pool)
         list_for_each (node, &c->targets) {
             struct target *t = list_entry(node, struct target, all);
             if (t->slot->pool == pool && t->slot->backup == backup && t->outlier.ejected &&
-                takes_traffic(t) && oper_is_up(verdict_oper(&t->verdict)))
+                takes_traffic(t) && oper_is_up(oper_of(t)))
                 end_ejection(t, "no other backend is left");
         }
     }
@@ -624,6 +657,20 @@ static void on_next(struct timer *timer)
     check_soon(container_of(timer, struct target, next));
 }
 
+/* In maintenance too: it may be the one to say that it is over. */
+static void settle_agent(struct target *t)
+{
+    bool on = t->checker->begun && !t->checker->stopping && !t->removed && !t->agent_off &&
+              t->conf.agent != NULL && t->checked.len > 0;
+
+    if (t->agent == NULL)
+        return;
+    if (on)
+        agent_run(t->agent, &t->checked);
+    else
+        agent_halt(t->agent);
+}
+
 /* Off or on, as things are now. What is switched on is checked at once. */
 static void settle(struct target *t)
 {
@@ -637,6 +684,7 @@ static void settle(struct target *t)
     } else if (t->state == TARGET_OFF) {
         check_soon(t);
     }
+    settle_agent(t);
     publish(t);
 }
 
@@ -687,8 +735,16 @@ static void judge(struct target *t, const struct check_outcome *o)
 
 static void target_free(struct target *t)
 {
+    sl_assert(t->agent == NULL || agent_idle(t->agent));
+    free(t->agent);
     atomic_fetch_sub(&t->slot->refs, 1);
     free(t);
+}
+
+static void free_when_idle(struct target *t)
+{
+    if (t->state != TARGET_RUNNING && (t->agent == NULL || agent_idle(t->agent)))
+        target_free(t);
 }
 
 static void on_check_done(struct check *ck, const struct check_outcome *o)
@@ -702,7 +758,7 @@ static void on_check_done(struct check *ck, const struct check_outcome *o)
     c->in_flight--;
     if (t->removed) {
         slab_free(&c->checks, ck);
-        target_free(t);
+        free_when_idle(t);
     } else {
         /* Between the decision and now, maintenance may have begun or the address changed. */
         if (o->end != CHECK_CANCELLED && wanted(t) && !c->stopping) {
@@ -735,8 +791,9 @@ static void remove_target(struct target *t)
     c->pools[t->slot->pool].targets--;
     list_remove(&t->all);
     pool_changed(t);
-    if (t->state != TARGET_RUNNING)
-        target_free(t);
+    if (t->agent != NULL)
+        agent_halt(t->agent);
+    free_when_idle(t);
 }
 
 /* Takes the address as it is now; true when it is another one. An unresolved one is a change too.
@@ -770,7 +827,7 @@ static void look_at_slot(struct target *t)
         else
             enter(t, TARGET_OFF);
         if (was_maint)
-            ramp(t, oper_is_up(verdict_oper(&t->verdict)));
+            ramp(t, oper_is_up(oper_of(t)));
     }
 }
 
@@ -818,6 +875,124 @@ static void take_failures(struct target *t, uint32_t n, const char *what)
         timer_start(&t->checker->loop->timers, &t->next, at);
 }
 
+/* ---- agents ---- */
+
+static void agent_says(struct target *t, const char *what, enum log_level level)
+{
+    events_log_backend(EVENT_HEALTH, level, t->slot->pool_name, t->slot->name,
+                       "backend %s/%s: %s, its agent says (%s)", t->slot->pool_name, t->slot->name,
+                       what, t->info.agent_desc);
+}
+
+/* As the stats socket's commands: it stays until somebody says otherwise. */
+static void take_agent_admin(struct target *t, enum agent_admin admin)
+{
+    static const struct {
+        uint8_t clear, set;
+        const char *what;
+    } states[] = {
+        [AGENT_READY] = {ADMIN_FMAINT | ADMIN_FDRAIN, 0, "ready"},
+        [AGENT_DRAIN] = {ADMIN_FMAINT, ADMIN_FDRAIN, "drain"},
+        [AGENT_MAINT] = {ADMIN_FDRAIN, ADMIN_FMAINT, "maintenance"},
+    };
+    uint8_t was = slot_set_admin(t->slot, states[admin].clear, states[admin].set).admin;
+
+    if (was == slot_word(t->slot).admin)
+        return;
+    agent_says(t, states[admin].what, LOG_LEVEL_INFO);
+    take_touch(t);
+}
+
+static void set_agent_down(struct target *t, bool down, const char *why)
+{
+    if (t->agent_down == down)
+        return;
+    t->agent_down = down;
+    if (!down) /* checks were not what took it down */
+        forget_failures(t);
+    apply(t, why, down);
+}
+
+static void take_agent_weight(struct target *t, const struct agent_reply *r)
+{
+    uint32_t percent = r->percent;
+    char what[48];
+
+    if (r->weight != AGENT_NOT_SAID)
+        percent = t->slot->initial_weight > 0 ? r->weight * 100 / t->slot->initial_weight : 0;
+    if (percent == AGENT_NOT_SAID || percent == t->agent_percent)
+        return;
+    t->agent_percent = percent;
+    snprintf(what, sizeof(what), "%u%% of its weight", percent);
+    agent_says(t, what, LOG_LEVEL_INFO);
+    update_weight(t);
+}
+
+static void take_agent_reply(struct target *t, const struct agent_reply *r)
+{
+    char why[LIMIT_CHECK_DESC + 1];
+
+    take_agent_weight(t, r);
+    if (r->maxconn != AGENT_NOT_SAID &&
+        atomic_exchange(&t->slot->max_connections, r->maxconn) != r->maxconn)
+        pool_changed(t);
+    if (r->admin != AGENT_ADMIN_NONE)
+        take_agent_admin(t, r->admin);
+    if (r->oper == AGENT_OPER_NONE)
+        return;
+    snprintf(why, sizeof(why), "%.*s", (int)sizeof(why) - 1, t->info.agent_desc);
+    set_agent_down(t, r->oper != AGENT_UP, why);
+}
+
+/* That it cannot be asked says nothing: checks find out whether the backend can be reached. */
+static void on_agent(struct agent *a, const struct check_outcome *o, const struct agent_reply *r)
+{
+    struct target *t = container_of(a, struct target_agent, agent)->target;
+
+    if (o == NULL) {
+        if (t->removed)
+            free_when_idle(t);
+        return;
+    }
+    bool could = t->info.agent_result == CHECK_L7OK, can = o->end == CHECK_PASSED;
+    if (o->end != CHECK_UNABLE)
+        t->info.agent_result = (uint8_t)o->result;
+    t->info.agent_duration_us = o->duration_us;
+    memcpy(t->info.agent_desc, o->desc, sizeof(t->info.agent_desc));
+    if (could && !can)
+        events_log_backend(EVENT_HEALTH, LOG_LEVEL_WARN, t->slot->pool_name, t->slot->name,
+                           "backend %s/%s: its agent cannot be asked, what it said last stays: %s",
+                           t->slot->pool_name, t->slot->name, o->desc);
+    if (can)
+        take_agent_reply(t, r);
+    publish(t);
+}
+
+/* As the configuration is now. Without one nothing of what it said stays. */
+static void make_agent(struct target *t)
+{
+    struct checker *c = t->checker;
+    const struct agent_env env = {c->loop, &c->checks, &c->streams, &c->in_flight};
+
+    if (t->conf.agent == NULL) {
+        t->info.agent_result = CHECK_NONE;
+        t->info.agent_desc[0] = '\0';
+        t->agent_percent = 100;
+        set_agent_down(t, false, "no agent is configured any more");
+        return;
+    }
+    if (t->agent != NULL) {
+        agent_configure(t->agent, t->conf.agent);
+        return;
+    }
+    struct target_agent *a = xcalloc(1, sizeof(*a));
+    agent_init(&a->agent, &env, t->conf.agent);
+    a->agent.fn = on_agent;
+    a->target = t;
+    t->agent = &a->agent;
+    t->info.agent_result = CHECK_INI;
+}
+
 /* ---- targets ---- */
 
 static enum oper_state initial_oper(const struct health_conf *h)
@@ -843,6 +1018,7 @@ static struct target *target_new(struct checker *c, struct backend_slot *s,
     t->slot = s;
     t->conf = *conf;
     t->ramp_from_ms = NO_RAMP;
+    t->agent_percent = 100;
     list_init(&t->all);
     list_init(&t->queue);
     timer_init(&t->next, on_next);
@@ -867,6 +1043,8 @@ static void take_conf(struct target *t, struct target *from)
         enter(t, TARGET_OFF);
     if (t->conf.ejection.failures == 0)
         pardon(t, "configured anew");
+    make_agent(t);
+    update_weight(t);
     apply(t, "configured anew", false);
     look_at_slot(t);
     settle(t);
@@ -881,7 +1059,7 @@ static void begin_info(struct target *t)
              has_checks(t) ? "not checked yet" : "no check is configured");
     t->changed_at_ms = now_ms(c);
     t->info.changed_at_us = io_wall_us(c->loop->io);
-    if (verdict_oper(&t->verdict) == OPER_DOWN)
+    if (oper_of(t) == OPER_DOWN)
         t->info.down_since_us = t->info.changed_at_us;
 }
 
@@ -908,13 +1086,15 @@ static void install(struct mailbox *box, struct target *t)
         return;
     }
     box->target = t;
+    if (t->conf.agent != NULL)
+        make_agent(t);
     list_push_back(&c->targets, &t->all);
     c->pools[t->slot->pool].targets++;
     if (t->recalled)
         recall(t);
     else
         begin_info(t);
-    slot_set_oper(t->slot, verdict_oper(&t->verdict));
+    slot_set_oper(t->slot, oper_of(t));
     look_at_address(t);
     t->in_maint = (slot_word(t->slot).admin & ADMIN_MAINT_MASK) != 0;
     /* A name that is being looked up is waited for: its first answer comes as a touch. */
@@ -949,6 +1129,24 @@ static const char *last_failure(struct mailbox *box, char out[static CHECK_ERROR
     return out[0] != '\0' ? out : check_error_text(error, out);
 }
 
+static void take_agent_commands(struct mailbox *box, struct target *t)
+{
+    uint8_t enable = atomic_exchange(&box->agent_enable, 0);
+    uint8_t force = atomic_exchange(&box->agent_force, 0);
+
+    if (t->agent == NULL)
+        return;
+    if (enable != 0) {
+        t->agent_off = enable == 1;
+        if (t->agent_off)
+            set_agent_down(t, false, "agent disabled by command");
+        settle(t);
+    }
+    if (force != 0)
+        set_agent_down(t, force == 1,
+                       force == 1 ? "agent set to down by command" : "agent set to up by command");
+}
+
 static void on_mail(struct loop_msg *msg, void *ctx)
 {
     struct mailbox *box = container_of(msg, struct mailbox, msg);
@@ -970,6 +1168,8 @@ static void on_mail(struct loop_msg *msg, void *ctx)
     struct target *t = box->target;
     if (t == NULL || box->checker->stopping)
         return;
+    if (atomic_load(&box->agent_enable) != 0 || atomic_load(&box->agent_force) != 0)
+        take_agent_commands(box, t);
     if (enable != 0) {
         t->disabled = enable == 1;
         settle(t);
@@ -1057,6 +1257,26 @@ void checker_enable(struct checker *c, struct backend_slot *s, bool on)
     if (box == NULL)
         return;
     atomic_store(&box->enable, on ? 2 : 1);
+    post(box);
+}
+
+void checker_enable_agent(struct checker *c, struct backend_slot *s, bool on)
+{
+    struct mailbox *box = box_of(c, s);
+
+    if (box == NULL)
+        return;
+    atomic_store(&box->agent_enable, on ? 2 : 1);
+    post(box);
+}
+
+void checker_force_agent(struct checker *c, struct backend_slot *s, bool up)
+{
+    struct mailbox *box = box_of(c, s);
+
+    if (box == NULL)
+        return;
+    atomic_store(&box->agent_force, up ? 2 : 1);
     post(box);
 }
 

@@ -40,7 +40,8 @@ struct checker_pool_conf {
     /* Of the backend, as it is configured: whom its certificate is for, unless health.tls says.
      * NULL: its address is a literal one. */
     const char *host;
-    const char *cgi_root; /* folder of the application's scripts; NULL: none */
+    const struct agent_conf *agent; /* NULL: nobody is asked */
+    const char *cgi_root;           /* folder of the application's scripts; NULL: none */
 };
 
 /* The caller owns `loop` (initialised with its engine) and runs it in a thread of its own choosing,
@@ -87,5 +88,9 @@ enum checker_force { FORCE_UP, FORCE_STOPPING, FORCE_DOWN };
 void checker_force(struct checker *c, struct backend_slot *s, enum checker_force to);
 /* `enable|disable health b/s`: without checks the present state stays. */
 void checker_enable(struct checker *c, struct backend_slot *s, bool on);
+/* `enable|disable agent b/s`: what it said last stays, but that it is down. */
+void checker_enable_agent(struct checker *c, struct backend_slot *s, bool on);
+/* `set server b/s agent up|down`: as if it had said so. */
+void checker_force_agent(struct checker *c, struct backend_slot *s, bool up);
 
 #endif

@@ -20,6 +20,7 @@ enum check_type {
     CHECK_TYPE_UDP,
     CHECK_TYPE_DNS,
     CHECK_TYPE_GRPC,
+    CHECK_TYPE_AGENT, /* of `agent`, not of `health` */
 };
 /* Those that ask for a path and judge a status. */
 static inline bool check_type_asks(enum check_type t)
@@ -67,6 +68,15 @@ struct health_conf {
     const char *user, *password, *database; /* each may be NULL */
     struct tls_client_conf *tls;            /* merged with the pool's; NULL: in clear */
     bool plain;                             /* that was said, whatever the pool has */
+};
+
+/* The `agent` block of a pool: who beside each backend says what it thinks of it. */
+struct agent_conf {
+    uint32_t interval_ms, timeout_ms;
+    uint32_t port;       /* 0: the address's own */
+    struct addr address; /* len 0: the backend's own */
+    const char *send;    /* NULL: nothing */
+    size_t send_len;
 };
 
 /* Whether a name can be asked for: labels of at most 63 bytes, 253 in all; "." is the root. */

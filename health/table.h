@@ -93,13 +93,18 @@ struct backend_info {
     uint64_t checks, check_fails, transitions_down;
     uint32_t check_code; /* HTTP status, or errno of a connect */
     uint32_t check_duration_us;
-    uint16_t rise, fall;               /* configured */
-    uint16_t health;                   /* HAProxy's: 0..rise+fall-1; >= rise is up */
-    uint8_t result;                    /* enum check_result of the last finished check */
-    bool checking;                     /* one is under way */
-    bool check_enabled;                /* a check is configured (type is not none) */
-    char desc[LIMIT_CHECK_DESC + 1];   /* what was seen: "HTTP 503, expected 200-399" */
-    char reason[LIMIT_CHECK_DESC + 1]; /* of the last transition */
+    uint16_t rise, fall;  /* configured */
+    uint16_t health;      /* HAProxy's: 0..rise+fall-1; >= rise is up */
+    uint8_t result;       /* enum check_result of the last finished check */
+    bool checking;        /* one is under way */
+    bool check_enabled;   /* a check is configured (type is not none) */
+    uint8_t agent_result; /* enum check_result of the agent's; CHECK_NONE: none */
+    bool agent_enabled;   /* an agent is asked */
+    bool agent_down;      /* ... and says that it is down */
+    uint32_t agent_duration_us;
+    char desc[LIMIT_CHECK_DESC + 1];       /* what was seen: "HTTP 503, expected 200-399" */
+    char reason[LIMIT_CHECK_DESC + 1];     /* of the last transition */
+    char agent_desc[LIMIT_CHECK_DESC + 1]; /* what the agent has said */
 };
 
 #define BACKEND_INFO_WORDS (sizeof(struct backend_info) / sizeof(uint64_t))

@@ -130,6 +130,33 @@ void cmd_server_disable_health(struct command *c)
     note_change(c, m->slot, "checks disabled");
 }
 
+void cmd_server_enable_agent(struct command *c)
+{
+    struct pool *p;
+    struct pool_member *m = command_find_server(c, command_arg(c, 0), &p);
+
+    if (m == NULL)
+        return;
+    if (p->conf->agent == NULL) {
+        command_refuse(c, "Agent was not configured on this server, cannot enable.");
+        return;
+    }
+    checker_enable_agent(c->env->ops->checker, m->slot, true);
+    note_change(c, m->slot, "agent enabled");
+}
+
+void cmd_server_disable_agent(struct command *c)
+{
+    struct pool *p;
+    struct pool_member *m = command_find_server(c, command_arg(c, 0), &p);
+
+    if (m == NULL || p->conf->agent == NULL)
+        return;
+    checker_enable_agent(c->env->ops->checker, m->slot, false);
+    c->changes_picks = true;
+    note_change(c, m->slot, "agent disabled");
+}
+
 /* ---- weight ---- */
 
 /* "N", or "N%" of the configured weight. False after a refusal, in HAProxy's words. */
@@ -230,6 +257,24 @@ static void set_health(struct command *c, struct backend_slot *slot, struct str 
                 to == FORCE_UP     ? "health set to up"
                 : to == FORCE_DOWN ? "health set to down"
                                    : "health set to stopping");
+}
+
+static void set_agent(struct command *c, const struct pool *p, struct backend_slot *slot,
+                      struct str agent)
+{
+    bool up = str_eq_cstr(agent, "up");
+
+    if (p->conf->agent == NULL) {
+        command_refuse(c, "agent checks are not enabled on this server.");
+        return;
+    }
+    if (!up && !str_eq_cstr(agent, "down")) {
+        command_refuse(c, "'set server <srv> agent' expects 'up' or 'down'.");
+        return;
+    }
+    checker_force_agent(c->env->ops->checker, slot, up);
+    c->changes_picks = true;
+    note_change(c, slot, up ? "agent set to up" : "agent set to down");
 }
 
 /* An IP address without a port, or "unix:/path". */
@@ -341,7 +386,8 @@ static void set_address(struct command *c, const struct pool_member *m)
 
 void cmd_server_set(struct command *c)
 {
-    struct pool_member *m = command_find_server(c, command_arg(c, 0), NULL);
+    struct pool *p;
+    struct pool_member *m = command_find_server(c, command_arg(c, 0), &p);
 
     if (m == NULL)
         return;
@@ -353,6 +399,9 @@ void cmd_server_set(struct command *c)
         set_health(c, m->slot, command_arg(c, 2));
     else if (command_arg_is(c, 1, "addr"))
         set_address(c, m);
+    else if (command_arg_is(c, 1, "agent"))
+        set_agent(c, p, m->slot, command_arg(c, 2));
     else
-        command_refuse(c, "usage: set server <backend>/<server> addr | health | state | weight");
+        command_refuse(
+            c, "usage: set server <backend>/<server> addr | agent | health | state | weight");
 }

@@ -125,18 +125,26 @@ static const char *const state_columns[] = {
     "srv_agent_port",
 };
 
+/* HAProxy's bits: configured, enabled, an agent's. */
+static int agent_state(const struct pool *p, const struct backend_info *info)
+{
+    return p->conf->agent == NULL ? 0 : 0x10 | 2 | (info->agent_enabled ? 4 : 0);
+}
+
 static void state_row(struct rows *r, const struct pool *p, const struct pool_member *m,
                       const struct process_info *process)
 {
     struct server_status s;
     struct place place;
-    char check_addr[ADDR_TEXT_MAX] = "";
+    char check_addr[ADDR_TEXT_MAX] = "", agent_addr[ADDR_TEXT_MAX] = "";
 
     server_status_read(&s, p, m->slot);
     read_place(m, &place);
     uint64_t since = s.info.changed_at_us != 0 ? s.info.changed_at_us : process->start_wall_us;
     if (p->conf->health.address.len > 0)
         addr_format_host(&p->conf->health.address, check_addr);
+    if (p->conf->agent != NULL && p->conf->agent->address.len > 0)
+        addr_format_host(&p->conf->agent->address, agent_addr);
     rows_number(r, p->iid);
     rows_text(r, p->name);
     rows_number(r, m->slot->sid);
@@ -152,7 +160,7 @@ static void state_row(struct rows *r, const struct pool *p, const struct pool_me
     rows_number(r, check_result_number(&s.info));
     rows_number(r, s.info.health);
     rows_number(r, check_state(&s));
-    rows_number(r, 0); /* srv_agent_state */
+    rows_number(r, agent_state(p, &s.info));
     rows_number(r, 0); /* bk_f_forced_id */
     rows_number(r, 0); /* srv_f_forced_id */
     rows_text(r, m->conf->address.addr.len == 0 ? m->conf->address.host : "");
@@ -161,8 +169,8 @@ static void state_row(struct rows *r, const struct pool *p, const struct pool_me
     rows_number(r, p->conf->tls != NULL); /* srv_use_ssl */
     rows_number(r, p->conf->health.port);
     rows_text(r, check_addr);
-    rows_text(r, "");  /* srv_agent_addr */
-    rows_number(r, 0); /* srv_agent_port */
+    rows_text(r, agent_addr);
+    rows_number(r, p->conf->agent != NULL ? p->conf->agent->port : 0);
 }
 
 void cmd_show_servers_state(struct command *c)

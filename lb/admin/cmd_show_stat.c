@@ -193,6 +193,21 @@ static void fill_check(const struct server_status *s, struct field_value *row, c
     row[STAT_check_health] = field_u32(info->health);
 }
 
+static void fill_agent(const struct backend_info *info, struct field_value *row)
+{
+    enum check_result result = (enum check_result)info->agent_result;
+
+    row[STAT_agent_status] = field_text(check_result_name(result));
+    if (result >= CHECK_L7OK)
+        row[STAT_agent_code] = field_u32(0);
+    if (result != CHECK_INI)
+        row[STAT_agent_duration] = field_u64(info->agent_duration_us / 1000);
+    row[STAT_last_agt] = field_text(info->agent_desc);
+    row[STAT_agent_desc] = field_text(check_result_text(result));
+    row[STAT_agent_rise] = row[STAT_agent_fall] = field_u32(1);
+    row[STAT_agent_health] = field_u32(!info->agent_down);
+}
+
 /* Texts that a server's row borrows. */
 struct server_texts {
     char status[SERVER_STATUS_MAX], check_status[16], addr[ADDR_TEXT_MAX];
@@ -246,6 +261,8 @@ static void fill_server(const struct dump *d, const struct pool *p, uint32_t ind
         fill_check(s, row, texts->check_status, sizeof(texts->check_status));
     else if (s->word.ejected)
         row[STAT_last_chk] = field_text(s->info.desc);
+    if (s->info.agent_enabled)
+        fill_agent(&s->info, row);
     if (slot_reason(slot)[0] != '\0')
         row[STAT_last_chk] = field_text(slot_reason(slot));
     row[STAT_addr] =

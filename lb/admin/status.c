@@ -46,7 +46,7 @@ const char *server_status_text(const struct server_status *s, char buf[static SE
     if (s->word.oper == OPER_GOING_UP)
         return print_steps(buf, "DOWN", info->health, info->rise);
     if (!s->eligible)
-        return "DOWN";
+        return info->agent_down ? "DOWN (agent)" : "DOWN";
     const char *up = s->draining ? "DRAIN" : "UP";
     if (s->word.oper == OPER_GOING_DOWN) /* health counts down from rise + fall - 1 to rise */
         return print_steps(buf, up, info->health + 1u - info->rise, info->fall);

@@ -344,6 +344,8 @@ static void check_idle_settings(const struct check *c, uint32_t p)
                http || pool->health.type == CHECK_TYPE_SMTP ||
                    pool->health.type == CHECK_TYPE_DNS || pool->health.type == CHECK_TYPE_GRPC,
                need_http);
+    if (pool->agent != NULL && pool->agent->port == 0 && pool->agent->address.len == 0)
+        pool_error(c, p, "agent.port", "not found, expected where the agents listen (or address)");
     check_idle(c, p, "health.service", pool->health.type == CHECK_TYPE_GRPC,
                "health.type = \"grpc\"");
     check_idle(c, p, "health.status", http, need_http);

@@ -69,6 +69,7 @@ static void check(struct process *p, const struct pool *pool)
                   : conf->protocol == PROTOCOL_HTTP2 ? CHECK_SPEAKS_HTTP2
                   : protocol_is_cgi(conf->protocol)  ? CHECK_SPEAKS_ANY
                                                      : CHECK_SPEAKS_HTTP1,
+        .agent = conf->agent,
         .cgi_root = conf->http.cgi.root,
         .tls = p->tls != NULL ? tls_store_check_client(p->tls, pool) : NULL,
     };

@@ -117,6 +117,7 @@ struct pool_conf {
     struct backend_conf *backends;
     uint32_t n_backends;
     struct health_conf health;
+    struct agent_conf *agent; /* NULL: none */
     uint32_t queue_limit;
     uint32_t queue_timeout_ms;
     bool close_on_down;

@@ -40,6 +40,7 @@ struct fixture {
 
     /* What was asked. */
     uint32_t touched, enabled, disabled;
+    int agents, agent_forced;
     int forced; /* enum checker_force, -1: nothing */
     struct addr new_address;
     int set_address_result;
@@ -74,6 +75,20 @@ void checker_force(struct checker *c, struct backend_slot *s, enum checker_force
     (void)c;
     (void)s;
     the_fixture->forced = (int)to;
+}
+
+void checker_enable_agent(struct checker *c, struct backend_slot *s, bool on)
+{
+    (void)c;
+    (void)s;
+    the_fixture->agents += on ? 1 : -1;
+}
+
+void checker_force_agent(struct checker *c, struct backend_slot *s, bool up)
+{
+    (void)c;
+    (void)s;
+    the_fixture->agent_forced = up ? 1 : -1;
 }
 
 void checker_enable(struct checker *c, struct backend_slot *s, bool on)
