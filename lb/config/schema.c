@@ -233,7 +233,7 @@ const struct schema_row schema_rows[] = {
      KEEP(conf, hardening.paths),
      ALSO(conf, hardening.n_paths),
      .absent = "none",
-     .example = "[ \"/srv/keys\" ]",
+     .example = "/srv/keys",
      .help = "Folders and files beside them, for what later reloads may name; they may be written "
              "too, where their mode lets it."},
     {.path = "hardening.capabilities",
