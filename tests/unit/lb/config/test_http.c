@@ -513,11 +513,19 @@ static const struct mistake mistakes[] = {
      ROUTES("{ split = ( { pool = \"app\"; },\n { pool = \"b\"; } ); } )"),
      ERR(5, R1 ".split[#2].pool: found \"b\", which is no pool, expected the name of one")},
     {"a route without an action", ROUTES("{ path = \"/\"; } )"),
-     ERR(4, R1 ".pool: not found, expected one of pool, split, redirect and answer")},
+     ERR(4, R1 ".pool: not found, expected one of pool, split, redirect, answer and files")},
     {"a route with two actions", ROUTES("{ pool = \"app\";\n answer = { }; } )"),
-     ERR(5, R1 ".answer: found beside pool, expected one of pool, split, redirect and answer")},
-    {"files, which a later version serves", ROUTES("{ files = { root = \"/srv\"; }; } )"),
-     ERR(4, R1 ".files: found a setting that is not available in this version yet")},
+     ERR(5,
+         R1 ".answer: found beside pool, expected one of pool, split, redirect, answer and files")},
+    {"files without a root", ROUTES("{ files = { index = \"x\"; }; } )"),
+     ERR(4, R1 ".files.root: not found, expected the name of a directory")},
+    {"files with an answer before the last try",
+     ROUTES("{ files = { root = \"/srv\"; try = [ \"=404\", \"$path\" ]; }; } )"),
+     ERR(4,
+         R1 ".files.try: found \"=404\": an answer (=404) or a pool (@app) can only be the last")},
+    {"files with a pool that is none",
+     ROUTES("{ files = { root = \"/srv\"; try = [ \"$path\", \"@nobody\" ]; }; } )"),
+     ERR(4, R1 ".files.try: found \"nobody\", which is no pool, expected the name of one")},
     {"a loop through a route",
      HTTP_POOL "listeners = ( { name = \"web\"; mode = \"http\"; bind = "
                "\"127.0.0.1:3001\";\n routes = ( { pool = \"app\"; } ); } );",
@@ -687,7 +695,7 @@ static const struct mistake mistakes[] = {
          ERR(5, "listeners[web].routes[#2].path: found \"x\", expected \"/PREFIX\", \"=/EXACT\" or "
                 "\"~REGEX\"")
              ERR(6, "listeners[web].routes[#3].pool: not found, expected one of pool, "
-                    "split, redirect and answer")},
+                    "split, redirect, answer and files")},
 };
 
 static const struct mistake warnings[] = {
