@@ -94,7 +94,8 @@ def test_a_wait_ends_with_the_process(t):
     with contextlib.closing(connect(s.stats_path)) as c:
         c.sendall(b"wait 1h srv-removable app/b1\n")
         s.terminate()
-        recv_all(c)
+        with contextlib.suppress(ConnectionError):  # it may not even have read the question
+            recv_all(c)
 
 
 def test_names_come_and_go_while_they_are_asked(t):
