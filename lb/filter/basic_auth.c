@@ -49,6 +49,7 @@ struct auth_state {
     struct crypt_job *job; /* being verified */
     bool known;            /* whether the user exists, whatever the job says */
     bool done, ok;
+    struct str user; /* who says so; in the exchange's arena */
 };
 
 /* ---- load ---- */
@@ -202,6 +203,12 @@ static enum filter_verdict unauthorized(struct basic_auth *b, struct filter_exch
     return FILTER_ANSWER;
 }
 
+static enum filter_verdict authorized(struct auth_state *s)
+{
+    s->x->user = s->user;
+    return FILTER_PASS;
+}
+
 static enum filter_verdict busy(struct filter_exchange *x)
 {
     x->answer = (struct filter_answer){.status = 503, .reason = "auth-busy"};
@@ -261,7 +268,7 @@ static enum filter_verdict check(struct basic_auth *b, struct auth_state *s,
 
     make_key(b, c, key);
     if (succeeded_lately(b, key, io_now_us(s->x->io)))
-        return FILTER_PASS;
+        return authorized(s);
     return verify(b, s, c, key);
 }
 
@@ -280,13 +287,15 @@ static enum filter_verdict request_head(struct filter *f, struct filter_exchange
     struct basic_auth_credentials c;
 
     if (s->done)
-        return s->ok ? FILTER_PASS : unauthorized(b, x);
+        return s->ok ? authorized(s) : unauthorized(b, x);
     if (s->job != NULL)
         return FILTER_PAUSE;
     s->auth = b;
     s->x = x;
     if (!find_credentials(x->request, &c))
         return unauthorized(b, x);
+    s->user.p = arena_copy(x->arena, c.user, strlen(c.user));
+    s->user.len = s->user.p != NULL ? strlen(c.user) : 0;
     enum filter_verdict v = check(b, s, &c);
     explicit_bzero(&c, sizeof(c));
     return v;

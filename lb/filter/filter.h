@@ -54,6 +54,7 @@ struct filter_exchange {
     void *owner; /* the host's */
     const struct filter_host *host;
     struct filter_answer answer;
+    struct str user; /* who has authenticated, for the log; p NULL: nobody */
     void *states[8]; /* by position in the chain */
     bool request_length_changes, response_length_changes;
 };

@@ -158,6 +158,7 @@ struct exchange {
     struct str uri;        /* what it was before files named another path; len 0: the target */
     struct str host_out;   /* what the backend is told */
     struct str request_id, traceparent;
+    struct str user; /* who has authenticated, for a route that led on to the present one */
     const char *scheme;
 
     struct io_buf *replay; /* a copy of the payload sent so far; see may_resend() */

@@ -302,6 +302,7 @@ void exchange_log(struct exchange *x)
         .response = x->answered_us != 0 ? &x->response : NULL,
         .request_id = x->request_id,
         .traceparent = x->traceparent,
+        .user = x->fx != NULL && x->fx->user.p != NULL ? x->fx->user : x->user,
         .scheme = x->scheme,
         .route = x->route ? x->route->name : NULL,
         .reason = x->reason,

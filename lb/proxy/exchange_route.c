@@ -557,8 +557,11 @@ bool exchange_reroute(struct exchange *x, struct str path)
         no_memory(x);
         return true;
     }
-    if (x->fx != NULL)
+    if (x->fx != NULL) {
         filter_chain_end(&x->route->filters, x->fx);
+        if (x->fx->user.p != NULL)
+            x->user = x->fx->user;
+    }
     x->fx = NULL;
     x->filter_at = 0;
     x->route = &l->routes[i];
