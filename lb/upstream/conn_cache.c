@@ -3,8 +3,10 @@
 
 #include "lb/base/hash.h"
 #include "lb/net/addr.h"
+#include "lb/net/stream_tls.h"
 #include "lb/upstream/pool.h"
 
+#define NOTIFY_MS 1000    /* for close_notify to be taken */
 #define MOMENT_US 1000000 /* an idle time so short that no backend closes within it */
 
 static struct backend_conn *conn_of(struct stream *s)
@@ -69,6 +71,50 @@ void backend_conn_close(struct backend_conn **connection, bool reset)
         release(conn);
 }
 
+/* What was to be said has been, or cannot be. */
+static void left(struct backend_conn *conn)
+{
+    timer_stop(&conn->cache->loop->timers, &conn->expiry);
+    list_remove(&conn->node);
+    backend_conn_close(&conn, false);
+}
+
+static void on_left(struct stream *s)
+{
+    struct backend_conn *conn = conn_of(s);
+
+    if (stream_sent_all(s) || s->tx_dead || s->eof || s->error != 0)
+        left(conn);
+}
+
+static void on_late(struct timer *t)
+{
+    left(container_of(t, struct backend_conn, expiry));
+}
+
+void backend_conn_leave(struct backend_conn **connection)
+{
+    struct backend_conn *conn = *connection;
+    struct stream *s = conn != NULL ? &conn->stream : NULL;
+
+    if (conn == NULL || !stream_is_tls(s) || s->eof || s->error != 0 || s->tx_dead ||
+        s->shut_asked) {
+        backend_conn_close(connection, false);
+        return;
+    }
+    *connection = NULL;
+    conn->owner = NULL;
+    s->event = on_left;
+    s->tell_sent = true;
+    list_push_back(&conn->cache->closing, &conn->node);
+    timer_init(&conn->expiry, on_late);
+    timer_start(&conn->cache->loop->timers, &conn->expiry,
+                loop_now_ms(conn->cache->loop) + NOTIFY_MS);
+    stream_shutdown(s);
+    if (stream_sent_all(s)) /* there was nothing to be said */
+        left(conn);
+}
+
 static void unlink_idle(struct backend_conn *conn)
 {
     struct conn_cache *c = conn->cache;
@@ -85,7 +131,7 @@ static void unlink_idle(struct backend_conn *conn)
 static void close_idle(struct backend_conn *conn)
 {
     unlink_idle(conn);
-    backend_conn_close(&conn, false);
+    backend_conn_leave(&conn);
 }
 
 static uint32_t idle_ms(const struct backend_conn *conn)
@@ -198,7 +244,10 @@ void conn_cache_give(struct backend_conn **connection, uint32_t timeout_s, bool 
         idle_learn_header(&l->learn, timeout_s);
     uint64_t keep_ms = conf != NULL ? idle_learn_keep_ms(&l->learn, conf->idle_timeout_ms) : 0;
     if (c->stopping || !clean(&conn->stream) || keep_ms == 0 || conf->idle_max == 0) {
-        backend_conn_close(connection, false);
+        if (conn->stream.in == NULL)
+            backend_conn_leave(connection);
+        else
+            backend_conn_close(connection, false);
         return;
     }
     *connection = NULL;

@@ -70,6 +70,9 @@ bool backend_conn_leads_to(const struct backend_conn *conn, const struct addr *a
 void conn_cache_give(struct backend_conn **conn, uint32_t timeout_s, bool bulk);
 /* Freed as soon as nothing is armed on it. */
 void backend_conn_close(struct backend_conn **conn, bool reset);
+/* The same, of one that nothing is under way on: where it has TLS, the backend hears by
+ * close_notify that nothing is missing. */
+void backend_conn_leave(struct backend_conn **conn);
 /* Idle connections of a backend that is gone, or of all (slot NULL). */
 void conn_cache_drop(struct conn_cache *c, const struct backend_slot *slot);
 /* ... of a backend as it was before a reload. */

@@ -55,7 +55,10 @@ static void release(struct h2_conn *c)
     timer_stop(&c->all->loop->timers, &c->timer);
     list_remove(&c->turn_end.node);
     nghttp2_session_del(c->session);
-    backend_conn_close(&c->base, false);
+    if (c->state == H2_CLOSING)
+        backend_conn_leave(&c->base);
+    else
+        backend_conn_close(&c->base, false);
     slab_free(&c->all->conns, c);
 }
 
