@@ -200,6 +200,8 @@ static struct http_field *first_after(const struct http_head *h, const struct ht
 struct http_field *http_find(const struct http_head *h, enum http_field_id id,
                              const struct http_field *after)
 {
+    if (h->n_fields == 0) /* then there may be no array either */
+        return NULL;
     struct http_field *end = h->fields + h->n_fields;
     for (struct http_field *f = first_after(h, after); f < end; f++) {
         if (f->id == id)

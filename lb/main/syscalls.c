@@ -133,14 +133,14 @@ static void rule(struct filter *f, uint32_t action, const char *name, unsigned n
 static void add_always(struct filter *f, const char *const *names, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        rule(f, SCMP_ACT_ALLOW, names[i], 0, SCMP_A0(SCMP_CMP_EQ, 0));
+        rule(f, SCMP_ACT_ALLOW, names[i], 0, SCMP_A0(SCMP_CMP_EQ, 0, 0));
 }
 
 static void add_forbidden(struct filter *f)
 {
     for (size_t i = 0; i < ARRAY_LEN(forbidden); i++)
         if (!SANITIZED || !is_one_of(forbidden[i], of_sanitizers, ARRAY_LEN(of_sanitizers)))
-            rule(f, SCMP_ACT_ERRNO(EPERM), forbidden[i], 0, SCMP_A0(SCMP_CMP_EQ, 0));
+            rule(f, SCMP_ACT_ERRNO(EPERM), forbidden[i], 0, SCMP_A0(SCMP_CMP_EQ, 0, 0));
 }
 
 /* Numbers of 32 bits are all that the kernel looks at: what stands above must not fool us. */
@@ -163,7 +163,7 @@ static void add_by_argument(struct filter *f)
         return;
     f->n += 5;
     rule(f, SCMP_ACT_ALLOW, "tgkill", 1, LOW(0, getpid())); /* abort() */
-    rule(f, SCMP_ACT_ALLOW, "prlimit64", 1, SCMP_A2(SCMP_CMP_EQ, 0));
+    rule(f, SCMP_ACT_ALLOW, "prlimit64", 1, SCMP_A2(SCMP_CMP_EQ, 0, 0));
     /* Threads, no processes. The flags of clone3() cannot be looked at: without it libc takes the
      * older one. */
     rule(f, SCMP_ACT_ALLOW, "clone", 1,
