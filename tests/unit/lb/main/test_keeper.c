@@ -1,0 +1,157 @@
+/* What the keeper does for whom it has given its rights up for: what the configuration names. As
+ * root only, as nobody else has rights to keep. */
+#include "tests/unit/lb/config/config_test.h"
+
+#include "lb/main/keeper.h"
+#include "lb/main/keeper_priv.h"
+#include "lb/net/listener.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+struct fixture {
+    struct keeper keeper;
+    struct conf *conf;
+    char dir[64], log[96], secret[96];
+};
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof(*f));
+    struct strbuf errors = {0};
+    char text[1024];
+
+    *state = f;
+    keeper_init(&f->keeper);
+    strcpy(f->dir, "/tmp/keeper-XXXXXX");
+    assert_non_null(mkdtemp(f->dir));
+    snprintf(f->log, sizeof(f->log), "%s/log", f->dir);
+    snprintf(f->secret, sizeof(f->secret), "%s/secret", f->dir);
+    close(open(f->secret, O_CREAT | O_WRONLY, 0600));
+    snprintf(text, sizeof(text), "log = { output = \"%s\"; };\n" POOL LISTENER, f->log);
+    f->conf = conf_load_text("t", text, &errors);
+    assert_non_null(f->conf);
+    strbuf_fini(&errors);
+    if (geteuid() == 0)
+        assert_int_equal(keeper_start(&f->keeper, f->conf, NULL), 0);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+
+    keeper_stop(&f->keeper);
+    conf_free(&f->conf);
+    unlink(f->log);
+    unlink(f->secret);
+    rmdir(f->dir);
+    free(f);
+    return 0;
+}
+
+static struct fixture *as_root(void **state)
+{
+    if (geteuid() != 0)
+        skip();
+    return *state;
+}
+
+/* 0 or what it was refused for. */
+static int ask(struct fixture *f, const char *path, enum named_file_use use)
+{
+    int fd = f->keeper.files.open(f->keeper.files.ctx, path, use);
+
+    if (fd < 0)
+        return fd;
+    close(fd);
+    return 0;
+}
+
+static void a_log_that_is_named_is_opened_for_appending_only(void **state)
+{
+    struct fixture *f = as_root(state);
+
+    assert_int_equal(ask(f, f->log, NAMED_FILE_APPEND), 0);
+    assert_int_equal(ask(f, f->log, NAMED_FILE_READ), -EACCES);
+}
+
+static void what_nobody_has_named_is_not_opened(void **state)
+{
+    struct fixture *f = as_root(state);
+    char around[128];
+
+    snprintf(around, sizeof(around), "%s/../%s", f->dir, f->log + 5);
+    assert_int_equal(ask(f, f->secret, NAMED_FILE_READ), -EACCES);
+    assert_int_equal(ask(f, f->secret, NAMED_FILE_APPEND), -EACCES);
+    assert_int_equal(ask(f, "/etc/shadow", NAMED_FILE_READ), -EACCES);
+    assert_int_equal(ask(f, around, NAMED_FILE_APPEND), -EACCES);
+    assert_int_equal(ask(f, "", NAMED_FILE_READ), -EACCES);
+}
+
+/* The answer to a question of the test's own making. */
+static int32_t raw(struct fixture *f, uint32_t word, const char *addr, int fd)
+{
+    struct keeper_request q = {.serial = 7, .word = word};
+    struct keeper_reply a = {0};
+    int none;
+
+    if (addr != NULL) {
+        struct addr_spec spec;
+        const char *why;
+        assert_int_equal(addr_parse(str_of(addr), false, false, &spec, &why), 0);
+        q.addr = spec.addr;
+    }
+    assert_int_equal(keeper_send(f->keeper.fd, &q, sizeof(q), fd), 0);
+    assert_int_equal(keeper_receive(f->keeper.fd, &a, sizeof(a), &none), 0);
+    assert_int_equal(a.serial, 7);
+    if (none >= 0)
+        close(none);
+    return a.rc;
+}
+
+static void only_the_addresses_of_listeners_are_bound(void **state)
+{
+    struct fixture *f = as_root(state);
+    int stream = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int dgram = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    assert_int_equal(raw(f, KEEPER_BIND, "127.0.0.1:81", stream), -EACCES);
+    assert_int_equal(raw(f, KEEPER_BIND, "127.0.0.1:8080", dgram), -EACCES);
+    assert_int_equal(raw(f, KEEPER_BIND, "127.0.0.1:8080", -1), -EINVAL);
+    assert_int_equal(raw(f, KEEPER_BIND, NULL, stream), -EINVAL);
+    close(stream);
+    close(dgram);
+}
+
+static void what_is_no_question_is_answered_and_nothing_else_happens(void **state)
+{
+    struct fixture *f = as_root(state);
+    struct keeper_reply a;
+    int none;
+
+    assert_int_equal(raw(f, 99, NULL, -1), -EINVAL);
+    assert_int_equal(raw(f, KEEPER_COMMIT, NULL, -1), 0);
+    assert_int_equal(raw(f, KEEPER_REFRESH, NULL, -1), 0); /* there is no file */
+    assert_int_equal(keeper_send(f->keeper.fd, "short", 5, -1), 0);
+    assert_int_equal(keeper_receive(f->keeper.fd, &a, sizeof(a), &none), 0);
+    assert_int_equal(a.rc, -EPROTO);
+    assert_int_equal(ask(f, f->log, NAMED_FILE_APPEND), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_log_that_is_named_is_opened_for_appending_only, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(what_nobody_has_named_is_not_opened, setup, teardown),
+        cmocka_unit_test_setup_teardown(only_the_addresses_of_listeners_are_bound, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_no_question_is_answered_and_nothing_else_happens,
+                                        setup, teardown),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
