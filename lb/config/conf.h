@@ -103,6 +103,9 @@ void conf_free(struct conf **c);
 /* The effective configuration with every default, in the configuration language (-T, show config).
  */
 void conf_dump(const struct conf *c, struct strbuf *out);
+/* The same for somebody's eyes: secrets are "…". */
+void conf_dump_hiding(const struct conf *c, struct strbuf *out);
+void conf_dump_pool_hiding(const struct pool_conf *p, struct strbuf *out);
 /* The same of one pool or listener alone: equal texts mean the same. What is in files that it names
  * is not a part of it. */
 void conf_dump_pool(const struct pool_conf *p, struct strbuf *out);

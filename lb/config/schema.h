@@ -50,6 +50,7 @@ enum schema_flags {
     /* Object: true is one without a setting, false none; the bool at offset2, where there is one,
      * keeps that it was false. */
     SCHEMA_OR_BOOL = 2048,
+    SCHEMA_SECRET = 4096, /* string: shown to nobody */
 };
 
 /* Where a setting of a pool or listener may stand. */

@@ -183,7 +183,10 @@ static bool refuse(const struct store *s, const struct value *v, const char *why
 
     s->error->line = v->line;
     strbuf_add_cstr(text, "found ");
-    value_describe(v, text);
+    if ((s->row->flags & SCHEMA_SECRET) != 0 && v->text.p != NULL)
+        strbuf_addf(text, "a text of %zu bytes", v->text.len);
+    else
+        value_describe(v, text);
     if (why != NULL && strncmp(why, "expected ", strlen("expected ")) == 0) {
         strbuf_addf(text, ", %s", why); /* more exact than the row */
         return false;

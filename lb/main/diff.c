@@ -100,8 +100,6 @@ static uint32_t count_lines(struct str text)
 static void diff_texts(struct strbuf *out, const char *what, const char *name, struct str file,
                        struct str running)
 {
-    if (str_eq(file, running))
-        return;
     if (count_lines(file) != count_lines(running)) {
         strbuf_addf(out, "%s[%s]: the file has %u settings, running are %u\n", what, name,
                     count_lines(file), count_lines(running));
@@ -141,6 +139,14 @@ static void diff_pools(const struct process *p, const struct conf *file, struct 
         strbuf_clear(&y);
         conf_dump_pool(&file->pools[i], &x);
         conf_dump_pool(now, &y);
+        if (str_eq(strbuf_str(&x), strbuf_str(&y)))
+            continue;
+        strbuf_clear(&x);
+        strbuf_clear(&y);
+        conf_dump_pool_hiding(&file->pools[i], &x);
+        conf_dump_pool_hiding(now, &y);
+        if (str_eq(strbuf_str(&x), strbuf_str(&y)))
+            strbuf_addf(out, "pools[%s]: the file has another secret than what is running\n", name);
         diff_texts(out, "pools", name, strbuf_str(&x), strbuf_str(&y));
     }
     for (uint32_t i = 0; i < p->conf->n_pools; i++) {

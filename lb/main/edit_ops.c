@@ -253,7 +253,7 @@ static void dump_config(void *ctx, struct strbuf *out)
         }
     }
     struct conf *copy = conf_with_backends(conf, lists);
-    conf_dump(copy, out);
+    conf_dump_hiding(copy, out);
     conf_free(&copy);
     free(texts);
     free(all);

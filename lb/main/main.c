@@ -81,7 +81,7 @@ static int dump(const char *path)
 
     if (conf == NULL)
         return EXIT_FAILED;
-    conf_dump(conf, &text);
+    conf_dump_hiding(conf, &text);
     fputs(text.p != NULL ? text.p : "", stdout);
     strbuf_fini(&text);
     conf_free(&conf);

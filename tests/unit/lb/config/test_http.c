@@ -638,7 +638,7 @@ static const struct mistake mistakes[] = {
             "\"header:NAME\", \"cookie:NAME\" or \"query:NAME\"")},
     {"a secret that can be guessed",
      HTTP_POOL_WITH("sticky = { cookie = \"c\"; secret = \"0123456789abcde\"; };") HTTP_LISTENER,
-     ERR(2, "pools[app].sticky.secret: found \"0123456789abcde\" (15 bytes can be guessed), "
+     ERR(2, "pools[app].sticky.secret: found a text of 15 bytes (15 bytes can be guessed), "
             "expected 16 to 1024 bytes")},
     {"a sticky group without its cookie",
      HTTP_POOL_WITH("sticky = { secret = \"0123456789abcdef\"; };") HTTP_LISTENER,
