@@ -153,8 +153,9 @@ static void on_needed(void *ctx, enum conf_path_use use, const char *path, const
         return;
     if (there && covers(m->places, real, use_of(use)))
         return;
-    /* Where there is nothing, whoever opens it says so. */
-    if (!there && (!folder_of(path, folder) || covers(m->places, folder, use_of(use))))
+    /* Where there is nothing, whoever opens it says so: also of a pipe behind /dev/stdout. */
+    if (!there &&
+        (!folder_of(path, folder) || is_common(folder) || covers(m->places, folder, use_of(use))))
         return;
     m->n++;
     strbuf_addf(

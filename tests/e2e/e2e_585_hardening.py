@@ -1,6 +1,7 @@
 """What the process gives up: new privileges, being looked into, what its parent left open, files."""
 
 import grp
+import signal
 import subprocess
 import sys
 
@@ -111,6 +112,18 @@ def test_a_reload_that_needs_another_folder_is_refused(t):
         check_in("hardening.paths adds some", page)
         check_eq(os.listdir(folder), ["503.html"])
         check_eq(who(front), "b1")
+
+
+def test_standard_output_is_no_folder(t):
+    """A pipe there, as in a container, is opened again and named by reloads."""
+    t.prefix = ["/bin/bash", "-c", 'exec "$@" > >(exec cat)', "-"]
+    s, front = site(t, top='log = { access = "/dev/stdout"; };')
+    s.process.send_signal(signal.SIGUSR1)
+    s.wait_log("logs are opened again")
+    reloaded(s, lambda text: text.replace("workers = 2;", "workers = 2; limits = { connections = 99; };"))
+    check_eq(who(front), "b1")
+    s.wait_access(r"front app/b1 ")
+    check_eq([line for line in s.log.splitlines() if " ERROR " in line], [])
 
 
 def test_hardening_paths_allows_it(t):
