@@ -6,16 +6,14 @@
 #include "lb/base/log.h"
 #include "lb/config/conf.h"
 #include "lb/main/admin_glue.h"
+#include "lb/main/adoption.h"
 #include "lb/main/backends.h"
-#include "lb/main/checker_thread.h"
 #include "lb/main/conf_tests.h"
 #include "lb/main/edits.h"
 #include "lb/main/process.h"
 #include "lb/main/snapshot.h"
 #include "lb/main/systemd.h"
-#include "lb/main/tls_plan.h"
 #include "lb/main/tls_store.h"
-#include "lb/main/worker.h"
 #include "lb/obs/events.h"
 #include "lb/upstream/pool.h"
 
@@ -31,25 +29,6 @@ struct wish {
     struct edit *edit; /* NULL: a reload */
     reload_done_fn *done;
     void *arg;
-};
-
-/* A socket for a worker to listen on. */
-struct new_bind {
-    uint32_t id;
-    struct proxy_listener *listener;
-};
-
-/* One reload on its way to the workers. */
-struct adoption {
-    struct proxy_change change;
-    struct new_bind *new_binds;
-    uint32_t n_new_binds;
-    uint32_t waiting; /* workers */
-    struct tls_plan *tls;
-    struct adoption_part {
-        struct loop_msg msg;
-        struct process *process;
-    } parts[];
 };
 
 struct reload {
@@ -132,168 +111,6 @@ static void refuse(struct process *p, struct strbuf *errors)
     over(p, false);
 }
 
-/* ---- workers ---- */
-
-static void free_adoption(struct adoption *a)
-{
-    free(a->change.added);
-    free(a->change.retired);
-    free(a->change.replaced);
-    free(a->change.binds);
-    free(a->new_binds);
-    tls_plan_free(&a->tls);
-    free(a);
-}
-
-static void on_adopted(struct loop_msg *msg, void *ctx) /* on control */
-{
-    struct process *p = ctx;
-    struct adoption *a = p->reload->adoption;
-
-    (void)msg;
-    if (--a->waiting > 0)
-        return;
-    p->reload->adoption = NULL;
-    free_adoption(a);
-    live_sweep(p);
-    over(p, true);
-}
-
-static void on_adopt(struct loop_msg *msg, void *ctx) /* on a worker */
-{
-    struct adoption_part *part = container_of(msg, struct adoption_part, msg);
-    struct worker *w = ctx;
-    struct adoption *a = part->process->reload->adoption;
-
-    if (a->tls != NULL)
-        tls_plan_adopt(a->tls, w->index);
-    proxy_adopt(w->proxy, &a->change);
-    for (uint32_t i = 0; i < a->n_new_binds; i++)
-        worker_listen_on(w, a->new_binds[i].listener, a->new_binds[i].id);
-    msg->fn = on_adopted;
-    loop_post(&w->process->loop, msg);
-}
-
-static void send_to_workers(struct process *p, struct adoption *a)
-{
-    p->reload->adoption = a;
-    for (uint32_t i = 0; i < p->n_started; i++) {
-        a->parts[i] = (struct adoption_part){{NULL, on_adopt}, p};
-        loop_post(&p->workers[i].loop, &a->parts[i].msg);
-    }
-}
-
-static void on_watch(struct loop_msg *msg, void *ctx) /* on the health thread */
-{
-    struct live_pool *lp = container_of(msg, struct live_pool, watch_msg);
-
-    (void)ctx;
-    live_pool_watch(lp);
-    pool_rebuild(lp->pool, 0); /* what has changed since it was built */
-}
-
-/* The health thread hears of new pools before it hears of their backends, the workers last. */
-static void watch_new_pools(struct process *p, const struct adoption *a)
-{
-    for (uint32_t i = 0; i < p->conf->n_pools; i++) {
-        struct live_pool *lp = p->snapshot->pools[i];
-        bool added = false;
-        for (uint32_t k = 0; k < a->change.n_added; k++)
-            added = added || a->change.added[k] == lp->pool;
-        if (!added)
-            continue;
-        lp->watch_msg.fn = on_watch;
-        loop_post(checker_thread_loop(p->checker), &lp->watch_msg);
-    }
-}
-
-/* ---- what has changed ---- */
-
-static void list_pools(struct adoption *a, const struct snapshot *old, const struct snapshot *new)
-{
-    uint32_t n_old = old->conf->conf->n_pools, n_new = new->conf->conf->n_pools;
-
-    a->change.added = xcalloc(n_new + 1, sizeof(struct pool *));
-    a->change.retired = xcalloc(n_old + 1, sizeof(struct pool *));
-    for (uint32_t i = 0; i < n_new; i++)
-        if (!snapshot_has_pool(old, new->pools[i]))
-            a->change.added[a->change.n_added++] = new->run_pools[i];
-    for (uint32_t i = 0; i < n_old; i++)
-        if (!snapshot_has_pool(new, old->pools[i]))
-            a->change.retired[a->change.n_retired++] = old->run_pools[i];
-}
-
-static void list_listeners(struct adoption *a, const struct snapshot *old,
-                           const struct snapshot *new)
-{
-    uint32_t n = old->conf->conf->n_listeners;
-
-    a->change.replaced = xcalloc(n + 1, sizeof(struct proxy_listener *));
-    for (uint32_t i = 0; i < n; i++) {
-        struct live_listener *ll = old->listeners[i], *next;
-        if (snapshot_has_listener(new, ll))
-            continue;
-        next = snapshot_listener_named(new, ll->l.conf->name);
-        ll->l.replaced = true;
-        if (next != NULL && next->l.conf->mode == ll->l.conf->mode)
-            ll->l.successor = &next->l;
-        a->change.replaced[a->change.n_replaced++] = &ll->l;
-    }
-}
-
-static bool binds_addr(const struct conf *conf, const struct binding_row *row)
-{
-    for (uint32_t i = 0; i < conf->n_listeners; i++)
-        for (uint32_t j = 0; j < conf->listeners[i].n_binds; j++)
-            if ((conf->listeners[i].mode == MODE_UDP) == row->dgram &&
-                addr_eq(&conf->listeners[i].binds[j].addr, &row->addr))
-                return true;
-    return false;
-}
-
-/* Binds what is not bound yet. False: nothing is kept of it. */
-static bool bind_new(struct process *p, struct adoption *a, const struct snapshot *new,
-                     struct strbuf *errors)
-{
-    const struct conf *conf = new->conf->conf;
-    bool good = true;
-    uint32_t n = 0;
-
-    for (uint32_t i = 0; i < conf->n_listeners; i++)
-        n += conf->listeners[i].n_binds;
-    a->change.binds = xcalloc(n + 1, sizeof(*a->change.binds));
-    a->new_binds = xcalloc(n + 1, sizeof(*a->new_binds));
-    for (uint32_t i = 0; i < conf->n_listeners; i++) {
-        for (uint32_t j = 0; j < conf->listeners[i].n_binds; j++) {
-            const struct binding_row *row = binding_find(&p->binding, &conf->listeners[i], j);
-            if (row != NULL) {
-                a->change.binds[a->change.n_binds++] =
-                    (struct proxy_bind){row->id, new->run_listeners[i]};
-                continue;
-            }
-            good = binding_add(&p->binding, &conf->listeners[i], j, errors) == 0 && good;
-            row = binding_find(&p->binding, &conf->listeners[i], j);
-            if (row != NULL)
-                a->new_binds[a->n_new_binds++] = (struct new_bind){row->id, new->run_listeners[i]};
-        }
-    }
-    for (uint32_t i = 0; !good && i < a->n_new_binds; i++)
-        binding_remove(&p->binding, a->new_binds[i].id);
-    return good;
-}
-
-/* Workers close their sockets themselves. */
-static void unbind_old(struct process *p)
-{
-    for (uint32_t i = 0; i < p->binding.n;) {
-        uint32_t id = p->binding.rows[i].id;
-        if (binds_addr(p->conf, &p->binding.rows[i]))
-            i++;
-        else
-            binding_remove(&p->binding, id);
-    }
-}
-
 /* ---- in words ---- */
 
 static void count_listeners(const struct snapshot *old, const struct snapshot *new, uint32_t *added,
@@ -374,12 +191,17 @@ static void take_settings(struct process *p)
     process_set_max_connections(p);
 }
 
-static struct adoption *new_adoption(struct process *p)
+static void adopted(struct process *p)
 {
-    struct adoption *a = xcalloc(1, sizeof(*a) + p->n_started * sizeof(a->parts[0]));
+    p->reload->adoption = NULL;
+    live_sweep(p);
+    over(p, true);
+}
 
-    a->waiting = p->n_started;
-    return a;
+static void send_out(struct process *p, struct adoption *a)
+{
+    p->reload->adoption = a;
+    adoption_send(p, a, adopted);
 }
 
 /* From here on nothing fails. */
@@ -388,11 +210,9 @@ static void publish(struct process *p, struct snapshot *new, struct adoption *a,
 {
     struct snapshot *old = p->snapshot;
 
-    list_pools(a, old, new);
-    list_listeners(a, old, new);
+    adoption_list(a, old, new);
     snapshot_install(p, new);
-    tls_plan_commit(a->tls);
-    watch_new_pools(p, a);
+    adoption_begin(p, a);
     backends_change(p, old, changes);
     snapshot_free(&old);
     admin_glue_follow(p);
@@ -410,7 +230,7 @@ static void publish_file(struct process *p, struct snapshot *new, struct adoptio
     warn_restart(p, new->conf->conf, p->from);
     publish(p, new, a, &changes);
     take_settings(p);
-    unbind_old(p);
+    adoption_unbind_old(p);
     tls_store_reload(p->tls);
     describe(&words, "listeners", l[0], l[1], l[2]);
     describe(&words, "pools", n[0], n[1], n[2]);
@@ -419,7 +239,7 @@ static void publish_file(struct process *p, struct snapshot *new, struct adoptio
     events_log(EVENT_RELOAD, LOG_LEVEL_INFO, NULL, "reloaded from %s: %s", p->from, text);
     strbuf_addf(told, "reloaded: %s\n", text);
     strbuf_fini(&words);
-    send_to_workers(p, a);
+    send_out(p, a);
 }
 
 static bool same_text(const struct conf *a, const struct conf *b)
@@ -489,13 +309,6 @@ static struct conf_held *read_file(struct process *p, struct strbuf *errors)
     return held;
 }
 
-static bool plan_tls(struct process *p, struct adoption *a, const struct snapshot *s,
-                     struct strbuf *errors)
-{
-    a->tls = tls_plan_new(p->tls, s, (int64_t)(io_wall_us(p->loop.io) / 1000000), errors);
-    return a->tls != NULL;
-}
-
 static void run_reload(struct process *p)
 {
     struct strbuf errors = {0};
@@ -515,15 +328,15 @@ static void run_reload(struct process *p)
         strbuf_fini(&errors);
         return;
     }
-    a = new_adoption(p);
+    a = adoption_new(p);
     if (same_objects(p->snapshot, s)) {
-        free_adoption(a);
+        adoption_free(&a);
         tls_store_reload(p->tls);
         edits_commit(p, base, &none, &p->reload->told);
         keeper_commit(&p->keeper);
         nothing_changed(p, s);
-    } else if (!plan_tls(p, a, s, &errors) || !bind_new(p, a, s, &errors)) {
-        free_adoption(a);
+    } else if (!adoption_plan_tls(p, a, s, &errors) || !adoption_bind(p, a, s, &errors)) {
+        adoption_free(&a);
         snapshot_drop(p, &s);
         edits_rollback(p);
         refuse(p, &errors);
@@ -556,21 +369,21 @@ static void publish_edit(struct process *p, struct snapshot *s, struct adoption 
     publish(p, s, a, &changes);
     strbuf_fini(&told); /* it is in the log */
     strbuf_add_cstr(&p->reload->told, added ? "New server registered.\n" : "Server deleted.\n");
-    send_to_workers(p, a);
+    send_out(p, a);
 }
 
 static void run_edit(struct process *p, struct edit **edit)
 {
     struct strbuf errors = {0};
-    struct adoption *a = new_adoption(p);
+    struct adoption *a = adoption_new(p);
     struct snapshot *s = NULL;
 
     if (edits_allowed(p, *edit, &errors))
         s = build(p, p->edits.base, *edit, &errors);
-    if (s != NULL && plan_tls(p, a, s, &errors) && bind_new(p, a, s, &errors)) {
+    if (s != NULL && adoption_plan_tls(p, a, s, &errors) && adoption_bind(p, a, s, &errors)) {
         publish_edit(p, s, a, edit);
     } else {
-        free_adoption(a);
+        adoption_free(&a);
         if (s != NULL)
             snapshot_drop(p, &s);
         refuse_edit(p, &errors);
@@ -669,18 +482,12 @@ void reload_init(struct process *p)
 /* The workers are told as they are of a reload, and a reload waits until they have been. */
 void reload_begin(struct process *p)
 {
-    struct adoption *a = new_adoption(p);
+    struct adoption *a = adoption_new(p);
 
-    a->new_binds = xcalloc(p->binding.n + 1, sizeof(*a->new_binds));
-    for (uint32_t i = 0; i < p->conf->n_listeners; i++) {
-        for (uint32_t j = 0; j < p->conf->listeners[i].n_binds; j++) {
-            const struct binding_row *row = binding_find(&p->binding, &p->conf->listeners[i], j);
-            a->new_binds[a->n_new_binds++] = (struct new_bind){row->id, p->proxy_listeners[i]};
-        }
-    }
+    adoption_bind_first(p, a);
     p->reload->running = true;
     p->reload->held = false;
-    send_to_workers(p, a);
+    send_out(p, a);
 }
 
 void reload_fini(struct process *p)
@@ -697,8 +504,7 @@ void reload_fini(struct process *p)
         edit_free(&w->edit);
         free(w);
     }
-    if (p->reload->adoption != NULL)
-        free_adoption(p->reload->adoption);
+    adoption_free(&p->reload->adoption);
     strbuf_fini(&p->reload->told);
     free(p->reload);
     p->reload = NULL;
