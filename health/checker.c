@@ -60,15 +60,16 @@ struct target {
     uint64_t started_ms;    /* the last check */
     uint64_t changed_at_ms; /* the last transition */
     struct agent *agent;    /* NULL: none is configured */
-    uint32_t agent_percent; /* of the weight */
-    bool agent_down;        /* it says so: down, whatever checks say */
-    bool agent_off;         /* disable agent */
-    bool first;             /* its first result is awaited */
-    bool disabled;          /* disable health */
-    bool in_maint;          /* at the last look */
-    bool counted_up;        /* in its pool's count */
-    bool recalled;          /* verdict and info are those of a former process */
-    bool removed;           /* freed when its check has ended */
+    uint32_t agent_part;    /* of the weight, of agent_whole; exact: "weight:1" of 256 is not 0 */
+    uint32_t agent_whole;
+    bool agent_down; /* it says so: down, whatever checks say */
+    bool agent_off;  /* disable agent */
+    bool first;      /* its first result is awaited */
+    bool disabled;   /* disable health */
+    bool in_maint;   /* at the last look */
+    bool counted_up; /* in its pool's count */
+    bool recalled;   /* verdict and info are those of a former process */
+    bool removed;    /* freed when its check has ended */
 };
 
 struct target_agent {
@@ -227,9 +228,10 @@ static void on_ready_by(struct timer *timer)
 /* Its part of it; not nothing unless it says 0. */
 static uint16_t agent_weight(const struct target *t, uint16_t weight)
 {
-    uint64_t w = (uint64_t)weight * t->agent_percent / 100, most = LIMIT_WEIGHT * WEIGHT_SCALE;
+    uint64_t w = (uint64_t)weight * t->agent_part / t->agent_whole,
+             most = LIMIT_WEIGHT * WEIGHT_SCALE;
 
-    if (w == 0 && weight > 0 && t->agent_percent > 0)
+    if (w == 0 && weight > 0 && t->agent_part > 0)
         w = 1;
     return (uint16_t)(w < most ? w : most);
 }
@@ -250,7 +252,7 @@ static void update_weight(struct target *t)
             timer_start(&c->loop->timers, &t->ramp,
                         now_ms(c) + slow_start_step_ms(t->conf.slow_start_ms));
     }
-    if (t->agent_percent != 100)
+    if (t->agent_part != t->agent_whole)
         weight = agent_weight(t, weight);
     if (slot_set_effective(t->slot, weight).weight != weight)
         pool_changed(t);
@@ -915,15 +917,23 @@ static void set_agent_down(struct target *t, bool down, const char *why)
 
 static void take_agent_weight(struct target *t, const struct agent_reply *r)
 {
-    uint32_t percent = r->percent;
+    bool absolute = r->weight != AGENT_NOT_SAID;
+    uint32_t part = absolute ? r->weight : r->percent;
+    uint32_t whole = absolute ? t->slot->initial_weight : 100;
     char what[48];
 
-    if (r->weight != AGENT_NOT_SAID)
-        percent = t->slot->initial_weight > 0 ? r->weight * 100 / t->slot->initial_weight : 0;
-    if (percent == AGENT_NOT_SAID || percent == t->agent_percent)
+    if (part == AGENT_NOT_SAID)
         return;
-    t->agent_percent = percent;
-    snprintf(what, sizeof(what), "%u%% of its weight", percent);
+    if (whole == 0) /* of no weight all is nothing */
+        part = whole = 100;
+    if ((uint64_t)part * t->agent_whole == (uint64_t)whole * t->agent_part)
+        return;
+    if (absolute)
+        snprintf(what, sizeof(what), "a weight of %u", r->weight);
+    else
+        snprintf(what, sizeof(what), "%u%% of its weight", part);
+    t->agent_part = part;
+    t->agent_whole = whole;
     agent_says(t, what, LOG_LEVEL_INFO);
     update_weight(t);
 }
@@ -977,7 +987,7 @@ static void make_agent(struct target *t)
     if (t->conf.agent == NULL) {
         t->info.agent_result = CHECK_NONE;
         t->info.agent_desc[0] = '\0';
-        t->agent_percent = 100;
+        t->agent_part = t->agent_whole = 100;
         set_agent_down(t, false, "no agent is configured any more");
         return;
     }
@@ -1018,7 +1028,7 @@ static struct target *target_new(struct checker *c, struct backend_slot *s,
     t->slot = s;
     t->conf = *conf;
     t->ramp_from_ms = NO_RAMP;
-    t->agent_percent = 100;
+    t->agent_part = t->agent_whole = 100;
     list_init(&t->all);
     list_init(&t->queue);
     timer_init(&t->next, on_next);

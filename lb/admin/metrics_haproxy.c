@@ -60,6 +60,8 @@ static const struct haproxy_metric metrics[] = {
     {"check_up_down", METRIC_COUNTER, BACK, STAT_chkdown, PLAIN},
     {"check_code", METRIC_GAUGE, SERVER, STAT_check_code, PLAIN},
     {"check_duration_seconds", METRIC_GAUGE, SERVER, STAT_check_duration, MS},
+    {"agent_code", METRIC_GAUGE, SERVER, STAT_agent_code, PLAIN},
+    {"agent_duration_seconds", METRIC_GAUGE, SERVER, STAT_agent_duration, MS},
     {"check_last_change_seconds", METRIC_GAUGE, BACK, STAT_lastchg, PLAIN},
     {"downtime_seconds", METRIC_COUNTER, BACK, STAT_downtime, PLAIN},
     {"current_throttle", METRIC_GAUGE, SERVER, STAT_throttle, PLAIN},

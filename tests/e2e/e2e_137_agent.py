@@ -73,6 +73,25 @@ def test_figures_change_weight_and_limit(t):
     wait_until(lambda: row(s)["slim"] == "", "no limit")
 
 
+def test_a_weight_is_exact_and_its_time_a_metric(t):
+    admin = t.address()
+    backend = t.backend(name="b1")
+    agent = Agent(t, b"weight:1\n")
+    s = t.sluice('admin = { bind = "%s"; };\npools = ( { name = "app"; mode = "tcp";\n'
+                 'agent = { address = "%s"; interval = "30ms"; };\n'
+                 'backends = ( { name = "b1"; address = "%s"; weight = 256; } ); } );\n'
+                 'listeners = ( { name = "l"; mode = "tcp"; bind = "%s"; pool = "app"; } );' % (
+                     where(admin), where(agent.backend.address), where(backend.address), where(t.address())))
+    s.wait_log("backend app/b1: a weight of 1, its agent says")
+    wait_until(lambda: row(s)["weight"] == "1", lambda: "1 of 256: " + row(s)["weight"])
+    agent.line = b"weight:255\n"
+    wait_until(lambda: row(s)["weight"] == "255", lambda: "255 of 256: " + row(s)["weight"])
+    with connect(admin) as c:
+        c.sendall(b"GET /metrics?compat=haproxy HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+        body = recv_all(c).decode()
+    check_match(r'haproxy_server_agent_duration_seconds\{[^}]*server="b1"[^}]*\} [0-9.]+', body)
+
+
 def test_words_drain_and_maintain_as_commands_do(t):
     s, agent, listen = start(t, b"drain\n")
     s.wait_status("app", "b1", "DRAIN")
