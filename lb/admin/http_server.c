@@ -752,6 +752,8 @@ void http_server_stop(struct http_server *s)
     if (s->stopping)
         return;
     s->stopping = true;
+    if (s->tls != NULL)
+        tls_server_unref(&s->tls);
     dash_stop(s->dash);
     timer_stop(&s->loop->timers, &s->retry);
     if (s->accept.armed)
@@ -781,8 +783,6 @@ void http_server_free(struct http_server **server)
     sl_assert(http_server_stopped(s));
     if (s->fd >= 0)
         io_close(s->loop->io, s->fd);
-    if (s->tls != NULL)
-        tls_server_unref(&s->tls);
     stream_env_fini(&s->wires);
     dash_free(&s->dash);
     dash_page_fini(&s->page);

@@ -8,6 +8,7 @@
 #include "lb/config/scan.h"
 #include "lb/config/value.h"
 #include "lb/net/tls.h"
+#include "lb/net/tls_conf.h"
 #include "lb/obs/access_log.h"
 
 #include <libconfig.h>
@@ -697,13 +698,25 @@ static void check_admin(const struct check *c)
     struct addr_spec spec;
     const char *ignored;
 
+    if (a != NULL && a->tls != NULL)
+        check_tls_admin(c);
     if (a == NULL || a->bind == NULL || a->level == CTL_USER || a->token != NULL ||
+        (a->tls != NULL && a->tls->verify == TLS_VERIFY_REQUIRED) ||
         addr_parse(str_of(a->bind), false, true, &spec, &ignored) < 0 ||
         addr_is_loopback(&spec.addr))
         return;
+    if (a->tls != NULL) {
+        problems_add(c->problems, PROBLEM_WARNING, check_line(c->root, "admin.level"),
+                     "admin.level",
+                     "\"%s\" is for everybody who reaches %s: tls hides what is said, but asks "
+                     "nobody who he is; a token (admin.token) or admin.tls.verify = \"required\" "
+                     "does",
+                     a->level == CTL_ADMIN ? "admin" : "operator", a->bind);
+        return;
+    }
     problems_add(c->problems, PROBLEM_ERROR, check_line(c->root, "admin.level"), "admin.level",
                  "found \"%s\" on %s, which others reach; expected \"user\", a bind on 127.0.0.1 "
-                 "or ::1, or a token (admin.token)",
+                 "or ::1, a token (admin.token) or tls (admin.tls)",
                  a->level == CTL_ADMIN ? "admin" : "operator", a->bind);
 }
 

@@ -71,6 +71,7 @@ void check_idle(const struct check *c, uint32_t pool, const char *setting, bool 
 char *check_absolute(const struct check *c, char *file);
 
 /* check_tls.c */
+void check_tls_admin(const struct check *c); /* of the admin address; it has tls */
 void check_tls_listener(const struct check *c, uint32_t i);
 void check_tls_pool(const struct check *c, uint32_t p);
 void check_https(const struct check *c, uint32_t i); /* redirect_https and hsts */

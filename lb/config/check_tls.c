@@ -35,7 +35,7 @@ static bool has(char *const *names, uint32_t n, const char *name)
 /* The tls group that files are read for. */
 struct owner {
     const struct check *c;
-    const char *list, *name, *of; /* "listeners", "web", "tls" */
+    const char *list, *name, *of; /* "listeners", "web", "tls"; name NULL: the list is one thing */
     const config_setting_t *tls;
     const struct tls_server_conf *server; /* or NULL */
 };
@@ -56,11 +56,20 @@ static uint32_t line_of(const struct owner *o, struct str place, const char *set
     return check_line(o->tls, setting);
 }
 
+static void add_owner(const struct owner *o, struct strbuf *out)
+{
+    if (o->name != NULL)
+        strbuf_addf(out, "%s[%s].%s", o->list, o->name, o->of);
+    else
+        strbuf_addf(out, "%s.%s", o->list, o->of);
+}
+
 /* `FILE:LINE: error: SETTING: text`, as lb/net tells it. */
 static void tell_line(const struct owner *o, struct str line)
 {
     static const char *const kinds[] = {": error: ", ": warning: "};
     char setting[64] = "";
+    struct strbuf path = {0};
     bool is_cert;
 
     for (enum problem_kind kind = PROBLEM_ERROR; kind <= PROBLEM_WARNING; kind++) {
@@ -77,19 +86,19 @@ static void tell_line(const struct owner *o, struct str line)
         struct str text =
             colon != NULL ? (struct str){colon + 2, rest.len - (size_t)(colon + 2 - rest.p)} : rest;
         uint32_t number = line_of(o, place, setting, &is_cert);
-        char *path =
-            xasprintf("%s[%s].%s%s%s%s", o->list, o->name, o->of, is_cert ? ".certificates" : "",
-                      setting[0] != '\0' ? "." : "", setting);
-        problems_add(o->c->problems, kind, number, path, "%s" STR_FMT,
+        add_owner(o, &path);
+        strbuf_addf(&path, "%s%s%s", is_cert ? ".certificates" : "", setting[0] != '\0' ? "." : "",
+                    setting);
+        problems_add(o->c->problems, kind, number, path.p, "%s" STR_FMT,
                      kind == PROBLEM_ERROR && str_starts(text, STR("\"")) ? "found " : "",
                      STR_ARG(text));
-        free(path);
+        strbuf_fini(&path);
         return;
     }
-    char *path = xasprintf("%s[%s].%s", o->list, o->name, o->of);
-    problems_add(o->c->problems, PROBLEM_ERROR, check_line(o->tls, ""), path, STR_FMT,
+    add_owner(o, &path);
+    problems_add(o->c->problems, PROBLEM_ERROR, check_line(o->tls, ""), path.p, STR_FMT,
                  STR_ARG(line));
-    free(path);
+    strbuf_fini(&path);
 }
 
 static void tell_lines(const struct owner *o, struct strbuf *lines)
@@ -119,26 +128,25 @@ static bool is_whole(const struct tls_server_conf *tls)
 }
 
 /* A text from memory makes us open no file. */
-static void check_server_files(const struct check *c, uint32_t i, bool sound)
+static void check_server_files(const struct owner *o, bool sound)
 {
-    const struct listener_conf *l = &c->own->conf.listeners[i];
-    const struct owner o = {
-        c, "listeners", l->name, "tls", check_member(check_listener_setting(c, i), "tls"), l->tls};
+    const struct check *c = o->c;
+    const struct tls_server_conf *tls = o->server;
     struct tls_keyring *keys = NULL;
     struct tls_server *server = NULL;
     struct strbuf lines = {0};
 
-    if (c->own->dir == NULL || !is_whole(l->tls))
+    if (c->own->dir == NULL || !is_whole(tls))
         return;
-    struct tls_server_files *files = tls_server_files_read(l->tls, (int64_t)time(NULL), &lines);
-    tell_lines(&o, &lines);
+    struct tls_server_files *files = tls_server_files_read(tls, (int64_t)time(NULL), &lines);
+    tell_lines(o, &lines);
     keys = tls_keyring_new();
-    if (l->tls->ticket_keys != NULL && !tls_ticket_file_read(l->tls, keys, &lines))
+    if (tls->ticket_keys != NULL && !tls_ticket_file_read(tls, keys, &lines))
         sound = false;
-    tell_lines(&o, &lines);
+    tell_lines(o, &lines);
     if (files != NULL && sound && scratch_env(c, &lines) != NULL)
-        server = tls_server_new(*c->env, l->tls, files, keys, &lines);
-    tell_lines(&o, &lines);
+        server = tls_server_new(*c->env, tls, files, keys, &lines);
+    tell_lines(o, &lines);
     if (server != NULL)
         tls_server_unref(&server);
     tls_server_files_free(&files);
@@ -290,7 +298,35 @@ void check_tls_listener(const struct check *c, uint32_t i)
     check_versions(c, i);
     check_client_certificates(c, i);
     check_tickets(c, i);
-    check_server_files(c, i, c->problems->errors == mistakes);
+    const struct owner o = {
+        c, "listeners", l->name, "tls", check_member(check_listener_setting(c, i), "tls"), l->tls};
+    check_server_files(&o, c->problems->errors == mistakes);
+}
+
+/* ---- the admin address ---- */
+
+void check_tls_admin(const struct check *c)
+{
+    struct tls_server_conf *tls = c->own->conf.admin->tls;
+    const config_setting_t *setting = check_member(check_member(c->root, "admin"), "tls");
+    const struct owner o = {c, "admin", NULL, "tls", setting, tls};
+    bool sound = true;
+
+    use_absolute(c, tls);
+    if (tls->verify != TLS_VERIFY_OFF && tls->client_ca == NULL) {
+        sound = false;
+        problems_add(c->problems, PROBLEM_ERROR, check_line(setting, "verify"),
+                     "admin.tls.client_ca",
+                     "not found beside verify = \"%s\", expected the file with the authorities of "
+                     "clients",
+                     tls->verify == TLS_VERIFY_REQUIRED ? "required" : "optional");
+    } else if (tls->verify == TLS_VERIFY_OFF && tls->client_ca != NULL) {
+        problems_add(c->problems, PROBLEM_ERROR, check_line(setting, "client_ca"),
+                     "admin.tls.client_ca",
+                     "found beside verify = \"off\", expected \"optional\" or \"required\" "
+                     "there");
+    }
+    check_server_files(&o, sound);
 }
 
 void check_https(const struct check *c, uint32_t i)

@@ -25,7 +25,8 @@ struct admin_conf {
     enum ctl_level level;
     char **hosts;
     uint32_t n_hosts;
-    char *token; /* NULL: none */
+    char *token;                 /* NULL: none */
+    struct tls_server_conf *tls; /* NULL: in clear */
 };
 
 /* What the `tests` block promises of one request. */

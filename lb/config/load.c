@@ -417,10 +417,11 @@ static void store_place(struct load *l, const char *path, void *object, uint32_t
     } else if (strcmp(path, "listeners.routes") == 0) {
         ((struct http_route_conf *)object)->route.file = place.file;
         ((struct http_route_conf *)object)->route.line = (int)place.line;
-    } else if (strcmp(path, "listeners.tls") == 0) {
+    } else if (strcmp(path, "listeners.tls") == 0 || strcmp(path, "admin.tls") == 0) {
         ((struct tls_server_conf *)object)->file = place.file;
         ((struct tls_server_conf *)object)->line = (int)place.line;
-    } else if (strcmp(path, "listeners.tls.certificates") == 0) {
+    } else if (strcmp(path, "listeners.tls.certificates") == 0 ||
+               strcmp(path, "admin.tls.certificates") == 0) {
         ((struct tls_cert_conf *)object)->file = place.file;
         ((struct tls_cert_conf *)object)->line = (int)place.line;
     } else if (strcmp(path, "pools.tls") == 0 || strcmp(path, "pools.health.tls") == 0) {
@@ -567,12 +568,8 @@ static void unknown(struct load *l, const char *parent, const config_setting_t *
     struct str name = str_of(config_setting_name(setting));
     struct strbuf text = {0};
 
-    if (schema_is_later(parent, name)) {
-        strbuf_add_cstr(&text, "found a setting that is not available in this version yet");
-    } else {
-        strbuf_add_cstr(&text, "found an unknown setting");
-        hint_names(parent, name, &text);
-    }
+    strbuf_add_cstr(&text, "found an unknown setting");
+    hint_names(parent, name, &text);
     mistake(l, node_of(setting)->line, "%s", text.p);
     strbuf_fini(&text);
 }

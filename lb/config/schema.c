@@ -364,7 +364,7 @@ const struct schema_row schema_rows[] = {
      .def = "user",
      KEEP(admin_conf, level),
      .help = "What its clients may do: user sees, operator sees addresses of clients too, admin "
-             "changes. Beyond this host, more than user needs a token."},
+             "changes. Beyond this host, more than user needs a token or tls."},
     {.path = "admin.hosts",
      .type = SCHEMA_STRINGS,
      .reload = SCHEMA_RESTART,
@@ -393,6 +393,82 @@ const struct schema_row schema_rows[] = {
      .example = "take-a-long-random-text",
      .help = "What clients must send, as Authorization: Bearer TOKEN or as the password of Basic; "
              "the probes need none."},
+    {.path = "admin.tls",
+     .type = SCHEMA_OBJECT,
+     .reload = SCHEMA_RESTART,
+     OWN,
+     .flags = SCHEMA_OPTIONAL | SCHEMA_ASIDE,
+     .offset = offsetof(struct admin_conf, tls),
+     .size = sizeof(struct tls_server_conf),
+     .absent = "in clear",
+     .help = "It speaks HTTPS. TLS keeps others from listening; who may ask is told by the token, "
+             "or by verify."},
+    {.path = "admin.tls.certificates",
+     .type = SCHEMA_GROUPS,
+     .reload = SCHEMA_RESTART,
+     OWN,
+     .flags = SCHEMA_REQUIRED | SCHEMA_SINGLE,
+     .min = 1,
+     .max = 16,
+     KEEP_GROUPS(tls_server_conf, certs, n_certs),
+     .help = "As those of listeners."},
+    {.path = "admin.tls.certificates.cert",
+     .type = SCHEMA_STRING,
+     .reload = SCHEMA_RESTART,
+     OWN,
+     .flags = SCHEMA_REQUIRED,
+     .min = 1,
+     .max = 4096,
+     .check = text_is_file,
+     .expected = "the name of a file",
+     KEEP(tls_cert_conf, cert),
+     .example = "/etc/sluice/admin.pem",
+     .help = "PEM file with the certificate and, behind it, what leads from it to its "
+             "authority; relative to the folder of the main file. Read again when it changes."},
+    {.path = "admin.tls.certificates.key",
+     .type = SCHEMA_STRING,
+     .reload = SCHEMA_RESTART,
+     OWN,
+     .flags = SCHEMA_REQUIRED,
+     .min = 1,
+     .max = 4096,
+     .check = text_is_file,
+     .expected = "the name of a file",
+     KEEP(tls_cert_conf, key),
+     .example = "/etc/sluice/admin.key",
+     .help = "PEM file with its key, which others should not be able to read; may be the same "
+             "file."},
+    {.path = "admin.tls.profile",
+     .type = SCHEMA_ENUM,
+     .reload = SCHEMA_RESTART,
+     OWN,
+     .words = tls_profiles,
+     .def = "intermediate",
+     KEEP(tls_server_conf, profile),
+     .help = "modern: TLS 1.3 only. intermediate: also 1.2, with authenticated encryption and "
+             "forward secrecy only. custom: OpenSSL's defaults."},
+    {.path = "admin.tls.verify",
+     .type = SCHEMA_ENUM,
+     .reload = SCHEMA_RESTART,
+     OWN,
+     .words = tls_verifies,
+     .def = "off",
+     KEEP(tls_server_conf, verify),
+     .help = "Whether clients are asked for a certificate, and whether they must have one; "
+             "optional: one that they show must be good."},
+    {.path = "admin.tls.client_ca",
+     .type = SCHEMA_STRING,
+     .reload = SCHEMA_RESTART,
+     OWN,
+     .flags = SCHEMA_ASIDE,
+     .min = 1,
+     .max = 4096,
+     .check = text_is_file,
+     .expected = "the name of a file",
+     KEEP(tls_server_conf, client_ca),
+     .absent = "none",
+     .example = "/etc/sluice/operators.pem",
+     .help = "PEM file with the authorities that clients' certificates must come from."},
 
     {.path = "log",
      .type = SCHEMA_GROUP,
@@ -2986,11 +3062,6 @@ const struct schema_row schema_rows[] = {
 /* clang-format on */
 const size_t schema_n = ARRAY_LEN(schema_rows);
 
-/* Settings of the design that later versions bring: told apart from typing errors. */
-static const char *const later_paths[] = {
-    "admin.tls",
-};
-
 /* The part of path behind `parent.`, or NULL when path is not directly below it. */
 static const char *below(const char *path, const char *parent)
 {
@@ -3095,14 +3166,4 @@ const char *schema_mode_text(const struct schema_row *row)
         [SCHEMA_NOT_UDP] = "connections",
     };
     return texts[row->mode];
-}
-
-bool schema_is_later(const char *parent, struct str name)
-{
-    for (size_t i = 0; i < ARRAY_LEN(later_paths); i++) {
-        const char *last = below(later_paths[i], parent);
-        if (last != NULL && str_eq_cstr(name, last))
-            return true;
-    }
-    return false;
 }

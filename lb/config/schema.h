@@ -114,7 +114,5 @@ const char *schema_name(const struct schema_row *row); /* the last part of its p
 bool schema_fits_mode(const struct schema_row *row, enum pool_mode mode);
 /* In words, for "found a setting of mode ...". */
 const char *schema_mode_text(const struct schema_row *row);
-/* Whether the design has this setting for a version to come. */
-bool schema_is_later(const char *parent, struct str name);
 
 #endif

@@ -61,13 +61,22 @@ int admin_http_bind(struct admin_http *a, const struct conf *conf, struct inheri
     return 0;
 }
 
-void admin_http_start(struct admin_http *a, struct loop *loop, const struct command_env *env)
+void admin_http_start(struct admin_http *a, struct loop *loop, const struct command_env *env,
+                      struct tls_server *tls)
 {
     if (a->fd < 0)
         return;
     a->server = http_server_new(loop, env, &a->conf);
+    if (tls != NULL)
+        http_server_use_tls(a->server, tls);
     http_server_listen(a->server, a->fd);
     a->fd = -1;
+}
+
+void admin_http_use_tls(struct admin_http *a, struct tls_server *tls)
+{
+    if (a->server != NULL)
+        http_server_use_tls(a->server, tls);
 }
 
 int admin_http_socket(const struct admin_http *a)

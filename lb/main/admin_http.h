@@ -21,9 +21,13 @@ void admin_http_init(struct admin_http *a);
  * -errno; what failed was logged. */
 int admin_http_bind(struct admin_http *a, const struct conf *conf,
                     struct inherit *inherited) WARN_UNUSED;
+/* As http_server_use_tls(); no effect before it is started. */
+void admin_http_use_tls(struct admin_http *a, struct tls_server *tls);
 /* For the process that takes our place; -1: none. */
 int admin_http_socket(const struct admin_http *a);
-void admin_http_start(struct admin_http *a, struct loop *loop, const struct command_env *env);
+/* tls: NULL: in clear. */
+void admin_http_start(struct admin_http *a, struct loop *loop, const struct command_env *env,
+                      struct tls_server *tls);
 /* Another process has our place: who comes now is its. */
 void admin_http_leave(struct admin_http *a);
 void admin_http_stop(struct admin_http *a);

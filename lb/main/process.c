@@ -149,7 +149,7 @@ static bool succeed(struct process *p)
                    "this process serves in place of %d, which drains", (int)t->pid);
     state_follow(p, &t->state);
     binding_succeed(&p->binding);
-    admin_http_start(&p->admin_http, &p->loop, control_env(p->control));
+    admin_http_start(&p->admin_http, &p->loop, control_env(p->control), tls_store_admin(p->tls));
     takeover_tell(t);
     p->takeover = NULL;
     return true;
@@ -559,7 +559,8 @@ static int start_control(struct process *p)
         control_listen(p->control, binding_take_stats(&p->binding, i), p->conf->stats[i].socket,
                        control_level_of(p->conf->stats[i].level), &p->binding.stats[i].rule);
     if (p->takeover == NULL)
-        admin_http_start(&p->admin_http, &p->loop, control_env(p->control));
+        admin_http_start(&p->admin_http, &p->loop, control_env(p->control),
+                         tls_store_admin(p->tls));
     timer_start(&p->loop.timers, &p->second, loop_now_ms(&p->loop) + 1000);
     uint32_t watchdog_ms = systemd_watchdog_ms();
     if (watchdog_ms > 0)

@@ -277,7 +277,8 @@ struct tls_store *tls_store_new(const struct conf *conf, uint32_t n_workers, int
     s->n_workers = n_workers;
     list_uses(s, conf);
     s->workers = xcalloc(n_workers, sizeof(struct tls_contexts *));
-    if (!tls_store_make_envs(s, conf, &errors) || !load_all(s, wall_s, &errors)) {
+    if (!tls_store_make_envs(s, conf, &errors) || !load_all(s, wall_s, &errors) ||
+        !tls_admin_init(s, conf, wall_s, &errors)) {
         tls_store_log("", "", "", &errors);
         tls_store_free(&s);
     }
@@ -305,6 +306,7 @@ void tls_store_free(struct tls_store **store)
     for (uint32_t i = 0; i < s->n_old_keys; i++)
         tls_keyring_free(&s->old_keys[i]);
     free(s->old_keys);
+    tls_admin_fini(s);
     free(s->served);
     free(s->dialled);
     free(s);
@@ -321,24 +323,30 @@ struct tls_client *const *tls_store_check_client(const struct tls_store *s, cons
     return pool->conf->health.tls != NULL ? &s->health->clients[pool->kept->number] : NULL;
 }
 
+static void each_of(const struct served *v, void (*fn)(void *arg, const struct certificate_info *c),
+                    void *arg)
+{
+    for (uint32_t k = 0; k < v->conf->tls->n_certs; k++) {
+        const struct tls_cert_conf *cert = &v->conf->tls->certs[k];
+        const struct certificate_info row = {
+            .listener = v->conf->name,
+            .cert = cert->cert,
+            .key = cert->key,
+            .ocsp = cert->ocsp,
+            .ocsp_until_s = tls_server_files_stapled_until(v->files, k),
+            .facts = tls_server_files_cert(v->files, k),
+            .is_default = k == 0,
+            .refused = v->certs.refused || tls_server_files_kept(v->files, k),
+        };
+        fn(arg, &row);
+    }
+}
+
 void tls_store_each(const struct tls_store *s,
                     void (*fn)(void *arg, const struct certificate_info *c), void *arg)
 {
-    for (uint32_t i = 0; i < s->n_served; i++) {
-        const struct served *v = &s->served[i];
-        for (uint32_t k = 0; k < v->conf->tls->n_certs; k++) {
-            const struct tls_cert_conf *cert = &v->conf->tls->certs[k];
-            const struct certificate_info row = {
-                .listener = v->conf->name,
-                .cert = cert->cert,
-                .key = cert->key,
-                .ocsp = cert->ocsp,
-                .ocsp_until_s = tls_server_files_stapled_until(v->files, k),
-                .facts = tls_server_files_cert(v->files, k),
-                .is_default = k == 0,
-                .refused = v->certs.refused || tls_server_files_kept(v->files, k),
-            };
-            fn(arg, &row);
-        }
-    }
+    for (uint32_t i = 0; i < s->n_served; i++)
+        each_of(&s->served[i], fn, arg);
+    if (s->admin.served.conf != NULL)
+        each_of(&s->admin.served, fn, arg);
 }

@@ -19,6 +19,7 @@ struct pool;
 struct process;
 struct tls_client;
 struct tls_contexts;
+struct tls_server;
 struct tls_store;
 
 /* Reads all files and builds all contexts. NULL: what is wrong was logged. wall_s: wall clock. */
@@ -30,6 +31,9 @@ struct tls_contexts **tls_store_workers(struct tls_store *s);
 /* For checker_pool_conf: NULL: the pool's checks are in clear. */
 struct tls_client *const *tls_store_check_client(const struct tls_store *s,
                                                  const struct pool *pool);
+
+/* Of the admin address; NULL: it is in clear. */
+struct tls_server *tls_store_admin(const struct tls_store *s);
 
 /* Warns of files that could not be read again, as the process has another user by now. */
 void tls_store_check_access(const struct tls_store *s);

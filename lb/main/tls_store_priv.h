@@ -2,10 +2,9 @@
 #ifndef SLUICE_MAIN_TLS_STORE_PRIV_H
 #define SLUICE_MAIN_TLS_STORE_PRIV_H
 
+#include "lb/config/conf.h"
 #include "lb/io/timer.h"
 
-struct conf;
-struct listener_conf;
 struct pool_conf;
 struct strbuf;
 struct tls_client;
@@ -49,6 +48,14 @@ struct dialled {
     struct watch certs;
 };
 
+/* The admin address: settings that stay, as only a restart changes them. */
+struct admin_tls {
+    struct listener_conf conf; /* name and tls only */
+    struct served served;      /* conf NULL: it is in clear */
+    struct tls_env *env;
+    struct tls_server *server; /* the latest */
+};
+
 struct tls_store {
     uint32_t n_workers;
     struct tls_contexts **workers; /* of each NULL: nothing there has had TLS yet */
@@ -57,6 +64,7 @@ struct tls_store {
     uint32_t n_served;
     struct dialled *dialled;
     uint32_t n_dialled;
+    struct admin_tls admin;
     struct process *process; /* NULL: its threads do not run yet */
     struct timer look, expiry;
     struct tls_keyring **old_keys; /* of listeners that are gone */
@@ -106,6 +114,13 @@ void tls_staples_start(struct tls_store *s,
 /* The files were read again. */
 void tls_staples_look(struct served *v);
 void tls_staples_stop(struct served *v);
+
+/* tls_admin.c */
+bool tls_admin_init(struct tls_store *s, const struct conf *conf, int64_t wall_s,
+                    struct strbuf *errors) WARN_UNUSED;
+/* Reads again; connections from now on have what is new. */
+bool tls_admin_load(struct tls_store *s, int64_t wall_s, struct strbuf *errors) WARN_UNUSED;
+void tls_admin_fini(struct tls_store *s);
 
 /* tls_watch.c */
 void watch_begin(struct watch *w, uint64_t stamp);

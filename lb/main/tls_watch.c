@@ -119,15 +119,20 @@ static void tell_expiry(const char *of, const char *owner, const struct tls_cert
                    (long long)days, days == 1 ? "" : "s");
 }
 
+static void tell_expiries(const struct tls_store *s, const struct served *v)
+{
+    for (uint32_t k = 0; k < v->conf->tls->n_certs; k++)
+        tell_expiry("listener", v->conf->name, tls_server_files_cert(v->files, k), wall_s(s));
+}
+
 static void on_expiry(struct timer *t)
 {
     struct tls_store *s = container_of(t, struct tls_store, expiry);
 
-    for (uint32_t i = 0; i < s->n_served; i++) {
-        const struct served *v = &s->served[i];
-        for (uint32_t k = 0; k < v->conf->tls->n_certs; k++)
-            tell_expiry("listener", v->conf->name, tls_server_files_cert(v->files, k), wall_s(s));
-    }
+    for (uint32_t i = 0; i < s->n_served; i++)
+        tell_expiries(s, &s->served[i]);
+    if (s->admin.served.conf != NULL)
+        tell_expiries(s, &s->admin.served);
     for (uint32_t i = 0; i < s->n_dialled; i++) {
         const struct tls_cert_info *own = tls_client_files_cert(s->dialled[i].files);
         if (own != NULL)
@@ -196,7 +201,8 @@ static void read_server(struct tls_store *s, struct served *v)
 
     for (uint32_t i = 0; i < n; i++)
         before[i] = xstrdup(tls_server_files_cert(v->files, i)->fingerprint);
-    v->certs.refused = !tls_store_load_server(s, v, wall_s(s), &errors);
+    v->certs.refused = v == &s->admin.served ? !tls_admin_load(s, wall_s(s), &errors)
+                                             : !tls_store_load_server(s, v, wall_s(s), &errors);
     tls_store_log("listener ", v->conf->name, REFUSED, &errors);
     if (!v->certs.refused) {
         tell_changes(v, before, wall_s(s));
@@ -245,6 +251,9 @@ static void look(struct tls_store *s, bool all)
             watch_look(&v->ticket_file, tls_store_stamp_tickets(v->conf->tls), all))
             read_tickets(v);
     }
+    if (s->admin.served.conf != NULL &&
+        watch_look(&s->admin.served.certs, tls_store_stamp_server(s->admin.conf.tls), all))
+        read_server(s, &s->admin.served);
     for (uint32_t i = 0; i < s->n_dialled; i++)
         if (watch_look(&s->dialled[i].certs, tls_store_stamp_client(s->dialled[i].conf), all))
             read_client(s, &s->dialled[i]);
@@ -324,19 +333,26 @@ static void check_access(const char *of, const char *name, const char *path)
                    strerror(-fd));
 }
 
+static void check_served(const struct served *v)
+{
+    const struct listener_conf *l = v->conf;
+
+    for (uint32_t k = 0; k < l->tls->n_certs; k++) {
+        check_access("listener", l->name, l->tls->certs[k].cert);
+        check_access("listener", l->name, l->tls->certs[k].key);
+        check_access("listener", l->name, l->tls->certs[k].ocsp);
+    }
+    check_access("listener", l->name, l->tls->client_ca);
+    check_access("listener", l->name, l->tls->crl);
+    check_access("listener", l->name, l->tls->ticket_keys);
+}
+
 void tls_store_check_access(const struct tls_store *s)
 {
-    for (uint32_t i = 0; i < s->n_served; i++) {
-        const struct listener_conf *l = s->served[i].conf;
-        for (uint32_t k = 0; k < l->tls->n_certs; k++) {
-            check_access("listener", l->name, l->tls->certs[k].cert);
-            check_access("listener", l->name, l->tls->certs[k].key);
-            check_access("listener", l->name, l->tls->certs[k].ocsp);
-        }
-        check_access("listener", l->name, l->tls->client_ca);
-        check_access("listener", l->name, l->tls->crl);
-        check_access("listener", l->name, l->tls->ticket_keys);
-    }
+    for (uint32_t i = 0; i < s->n_served; i++)
+        check_served(&s->served[i]);
+    if (s->admin.served.conf != NULL)
+        check_served(&s->admin.served);
     for (uint32_t i = 0; i < s->n_dialled; i++) {
         const struct dialled *d = &s->dialled[i];
         check_access("pool", d->pool->name, d->conf->ca);

@@ -104,9 +104,20 @@ static const struct mistake mistakes[] = {
             "\"pools.health.interval\"?)")},
     {"a setting that nothing comes near to", "drain = { zzzzzzzz = 1; };\n" POOL LISTENER,
      ERR(1, "drain.zzzzzzzz: found an unknown setting, expected delay or deadline")},
-    {"a setting of a version to come",
+    {"an admin address of TLS without a certificate",
      "admin = { bind = \"127.0.0.1:1\"; tls = { }; };\n" POOL LISTENER,
-     ERR(1, "admin.tls: found a setting that is not available in this version yet")},
+     ERR(1, "admin.tls.certificates: not found, expected a group or a list of groups: "
+            "( { ... }, { ... } )")},
+    {"an admin address that asks for certificates of nobody",
+     "admin = { bind = \"127.0.0.1:1\";\n tls = { certificates = { cert = \"a\"; key = \"a\"; "
+     "}; verify = \"required\"; }; };\n" POOL LISTENER,
+     ERR(2, "admin.tls.client_ca: not found beside verify = \"required\", expected the file with "
+            "the authorities of clients")},
+    {"an admin address with authorities of nobody",
+     "admin = { bind = \"127.0.0.1:1\";\n tls = { certificates = { cert = \"a\"; key = \"a\"; "
+     "}; client_ca = \"b\"; }; };\n" POOL LISTENER,
+     ERR(2, "admin.tls.client_ca: found beside verify = \"off\", expected \"optional\" or "
+            "\"required\" there")},
     {"a mode that is none",
      "pools = ( { name = \"app\"; mode = \"sctp\"; backends = ( { name = "
      "\"a\"; address = \"127.0.0.1:1\"; } ); } );\n" LISTENER,
