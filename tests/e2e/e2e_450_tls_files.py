@@ -109,7 +109,7 @@ def test_reloads_under_load_lose_nothing(t):
     check(min(counts) > 4, "requests of each client", counts)
     site.sluice.wait_log("new certificate", count=4)
     check_eq(len(lines(site.sluice, "new certificate")), 4)
-    check_eq(lines(site.sluice, "refused"), [])
+    check_eq(lines(site.sluice, "file is refused"), [])
     check_eq(site.sluice.number("front", "FRONTEND", "ereq"), 0)
 
 
@@ -121,7 +121,7 @@ def test_certificate_and_key_may_come_one_after_the_other(t):
         write(t.path("site.pem"), read(new.cert))
         write(t.path("site.key"), read(new.key))
         site.serves(new)
-    check_eq(lines(site.sluice, "refused"), [])
+    check_eq(lines(site.sluice, "file is refused"), [])
 
 
 def test_a_bad_pair_is_refused_once_and_the_old_one_serves_on(t):
@@ -132,13 +132,13 @@ def test_a_bad_pair_is_refused_once_and_the_old_one_serves_on(t):
                          r".*site\.key.*is not the key of the certificate")
     check_eq(site.serial(), site.cert.serial)
     check_in("refused", site.sluice.ctl("show ssl cert " + t.path("site.pem")))
-    holds_for(2.5, lambda: len(lines(site.sluice, "is refused")) == 1, "it is told once")
+    holds_for(2.5, lambda: len(lines(site.sluice, "file is refused")) == 1, "it is told once")
     write(t.path("site.key"), read(new.key))
     site.serves(new)
     check_in("Newer files: none", site.sluice.ctl("show ssl cert " + t.path("site.pem")))
     os.unlink(t.path("site.key"))
-    wait_until(lambda: len(lines(site.sluice, "is refused")) == 2, "a missing file is told")
-    check_in("No such file", lines(site.sluice, "is refused")[1])
+    wait_until(lambda: len(lines(site.sluice, "file is refused")) == 2, "a missing file is told")
+    check_in("No such file", lines(site.sluice, "file is refused")[1])
     check_eq(site.serial(), new.serial)
 
 
