@@ -129,6 +129,7 @@ static int open_dgram(int fd, const struct addr *addr)
 static int listen_tcp(int fd, const struct listener_bind_opts *opts)
 {
     /* Accepted sockets inherit these. A kernel that lacks one is no reason not to serve. */
+    (void)set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1); /* what is sent was gathered already */
     if (opts->user_timeout_ms > 0)
         (void)set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)opts->user_timeout_ms);
     if (opts->defer_ack)

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -143,6 +144,32 @@ static void lingering_connections_do_not_keep_a_port(void **state)
     listener_close(&where, fds, SOCKETS);
     must_bind(&where, fds);
     listener_close(&where, fds, SOCKETS);
+}
+
+/* Why: with Nagle's algorithm a second small send waits for an acknowledgement, which its receiver
+ * puts off for 40 ms. */
+static void accepted_connections_send_at_once(void **state)
+{
+    struct addr a = literal("127.0.0.1:0"), bound;
+    int fds[SOCKETS], far = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), near = -1;
+    struct pollfd p[SOCKETS];
+
+    (void)state;
+    must_bind(&a, fds);
+    bound = local_name(fds[0]);
+    assert_int_equal(connect(far, &bound.sa, bound.len), 0);
+    for (int i = 0; i < SOCKETS; i++)
+        p[i] = (struct pollfd){.fd = fds[i], .events = POLLIN};
+    assert_int_equal(poll(p, SOCKETS, 5000), 1);
+    for (int i = 0; i < SOCKETS; i++)
+        if (p[i].revents != 0)
+            near = accept(fds[i], NULL, NULL);
+    assert_true(near >= 0);
+    assert_int_equal(get_int(near, IPPROTO_TCP, TCP_NODELAY), 1);
+    close(near);
+    close(far);
+    for (int i = 0; i < SOCKETS; i++)
+        close(fds[i]);
 }
 
 static void ipv6_leaves_ipv4_alone(void **state)
@@ -288,6 +315,7 @@ int main(void)
         cmocka_unit_test(a_group_shares_one_port),
         cmocka_unit_test(a_port_of_another_process_is_an_error_even_with_reuseport),
         cmocka_unit_test(lingering_connections_do_not_keep_a_port),
+        cmocka_unit_test(accepted_connections_send_at_once),
         cmocka_unit_test(ipv6_leaves_ipv4_alone),
         cmocka_unit_test(addresses_of_others_are_explained),
         IN_A_PLACE(a_unix_socket_is_one_for_all),
