@@ -51,7 +51,7 @@ enum hardening_capabilities { HARDENING_FEW, HARDENING_NONE, HARDENING_ALL };
 struct hardening_conf {
     char **paths; /* files and folders beside those that the configuration names */
     uint32_t n_paths;
-    bool no_new_privileges, dumpable, close_inherited;
+    bool no_new_privileges, dumpable, close_inherited, exec;
     enum hardening_wish landlock, seccomp, keeper;
     enum hardening_capabilities capabilities;
 };

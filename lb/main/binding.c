@@ -245,10 +245,26 @@ static struct binding_row *new_row(struct binding *b, const struct addr *addr, b
     return row;
 }
 
+/* Of this process, or the one before it, for as long as the change takes: no configuration has two
+ * addresses that overlap. The kernel gives connections to the socket whose address is the narrower
+ * one. */
+static bool is_beside(const struct binding *b, const struct addr *addr, bool dgram)
+{
+    for (uint32_t i = 0; i < b->n; i++)
+        if (b->rows[i].dgram == dgram && addr_overlaps(&b->rows[i].addr, addr))
+            return true;
+    for (uint32_t i = 0; i < b->inherit.n; i++)
+        if (b->inherit.rows[i].dgram == dgram && addr_overlaps(&b->inherit.rows[i].addr, addr))
+            return true;
+    return false;
+}
+
 static int bind_anew(struct binding *b, const struct addr *addr, bool dgram, const char **out_why)
 {
-    const struct listener_bind_opts opts = {
-        .sockets = b->sockets, .backlog = BACKLOG, .dgram = dgram};
+    const struct listener_bind_opts opts = {.sockets = b->sockets,
+                                            .backlog = BACKLOG,
+                                            .beside = is_beside(b, addr, dgram),
+                                            .dgram = dgram};
     int fds[LIMIT_WORKERS];
     int rc = listener_bind(addr, &opts, fds, out_why);
 
@@ -276,6 +292,7 @@ static int take_inherited(struct binding *b, struct inherit_row *from, const str
         row->fds[i].fd = from->used ? fcntl(from->fds[i], F_DUPFD_CLOEXEC, 0) : from->fds[i];
         if (row->fds[i].fd < 0)
             return -errno;
+        listener_prepare(row->fds[i].fd);
     }
     from->used = true;
     int rc = share_out(row, has);

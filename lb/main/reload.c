@@ -166,11 +166,13 @@ static void warn_restart(struct process *p, const struct conf *new, const char *
     conf_restart_changes(p->first->conf, new, &names);
     for (struct str rest = strbuf_str(&names), line; (line = str_word(&rest, "\n")).len > 0;) {
         struct str name = str_word(&line, " "), place = line.len > 0 ? line : str_of(file);
-        log_warn(STR_FMT ": warning: " STR_FMT
-                         ": is not what runs, and takes effect with a restart only",
+        log_warn(STR_FMT
+                 ": warning: " STR_FMT
+                 ": is not what runs, and takes effect with a restart or an upgrade (-x) only",
                  STR_ARG(place), STR_ARG(name));
         strbuf_addf(&p->reload->told,
-                    STR_FMT ": warning: " STR_FMT ": takes effect with a restart only\n",
+                    STR_FMT ": warning: " STR_FMT
+                            ": takes effect with a restart or an upgrade (-x) only\n",
                     STR_ARG(place), STR_ARG(name));
     }
     strbuf_fini(&names);
@@ -295,14 +297,17 @@ static struct conf_held *read_file(struct process *p, struct strbuf *errors)
 {
     char why[KEEPER_TEXT_MAX];
 
-    if (!keeper_refresh(&p->keeper, why))
-        log_warn("the keeper: %s", why);
+    bool refreshed = keeper_refresh(&p->keeper, why);
     struct conf *conf = conf_load(p->from, errors);
-    if (conf == NULL) {
-        if (str_contains(strbuf_str(errors), str_of(strerror(EACCES))))
-            strbuf_add_cstr(errors, hardening_hint(&p->hardening));
+    bool denied = conf == NULL && str_contains(strbuf_str(errors), str_of(strerror(EACCES)));
+    if (!refreshed && conf != NULL)
+        log_warn("the keeper: %s", why);
+    else if (!refreshed && denied)
+        strbuf_addf(errors, "the keeper: %s\n", why);
+    else if (denied)
+        strbuf_add_cstr(errors, hardening_hint(&p->hardening));
+    if (conf == NULL)
         return NULL;
-    }
     struct conf_held *held = conf_held_new(conf, conf);
     if (conf_tests_run(conf, errors) > 0 || !hardening_allows(&p->hardening, conf, p->from, errors))
         conf_held_unref(&held);

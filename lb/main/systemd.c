@@ -81,3 +81,9 @@ uint32_t systemd_watchdog_ms(void)
         half_ms = 1;
     return half_ms < UINT32_MAX ? (uint32_t)half_ms : UINT32_MAX;
 }
+
+void systemd_still_here(void)
+{
+    if (systemd_watchdog_ms() > 0)
+        systemd_notify("WATCHDOG=1");
+}

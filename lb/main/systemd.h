@@ -15,6 +15,8 @@ int systemd_status(const char *fmt, ...) PRINTF_LIKE(1, 2);
 /* How often to send WATCHDOG=1, in milliseconds: half of what was asked for; 0: not asked for.
  * A WATCHDOG_PID of another process counts as not asked for. */
 uint32_t systemd_watchdog_ms(void);
+/* The control thread is busy for longer than usual, and gets on: the watchdog shall not bark. */
+void systemd_still_here(void);
 /* The service is another process' from now on: nothing is told any more. */
 void systemd_mute(void);
 /* We have taken the place of a process whose watchdog was so long (0: it had none): systemd waits

@@ -136,6 +136,20 @@ static int take(struct takeover *t, const struct handoff_line *l,
     return rc;
 }
 
+/* What came in place of a greeting: the stats socket, in its own words, would not take the command.
+ */
+static int refused_ask(const struct takeover *t, struct str line,
+                       char error[static TAKEOVER_ERROR_MAX])
+{
+    if (str_eq(line, STR("Permission denied")))
+        return fail(error,
+                    "%s: its level does not allow that: it takes a stats socket with "
+                    "level = \"admin\"",
+                    t->socket);
+    return fail(error, "%s: who answers there knows no handoff: %.*s", t->socket,
+                (int)(line.len < 80 ? line.len : 80), line.p);
+}
+
 /* The next line is taken. 0 or -errno with error. */
 static int next_line(struct takeover *t, enum handoff_word *out_word,
                      char error[static TAKEOVER_ERROR_MAX])
@@ -152,8 +166,7 @@ static int next_line(struct takeover *t, enum handoff_word *out_word,
         return fail(error, "%s: an answer that is not understood: %.*s", t->socket,
                     (int)(line.len < 80 ? line.len : 80), line.p);
     if (t->pid == 0 && l.word != HANDOFF_HELLO && l.word != HANDOFF_REFUSED)
-        return fail(error, "%s: who answers there knows no handoff: %.*s", t->socket,
-                    (int)(line.len < 80 ? line.len : 80), line.p);
+        return refused_ask(t, line, error);
     rc = take(t, &l, error);
     drop(t, line.len + 1, l.fds);
     *out_word = l.word;

@@ -43,6 +43,10 @@ const char *addr_format_host(const struct addr *a, char buf[static ADDR_TEXT_MAX
 uint16_t addr_port(const struct addr *a); /* 0 for unix */
 void addr_set_port(struct addr *a, uint16_t port);
 bool addr_eq(const struct addr *a, const struct addr *b);
+/* 0.0.0.0 or [::], whatever the port. */
+bool addr_is_any(const struct addr *a);
+/* Two addresses that differ, of one family and port, of which one is that of all. */
+bool addr_overlaps(const struct addr *a, const struct addr *b);
 int addr_family(const struct addr *a);
 bool addr_is_loopback(const struct addr *a); /* only this host reaches it; unix too */
 void addr_from_sockaddr(struct addr *out, const struct sockaddr *sa, socklen_t len);

@@ -126,10 +126,15 @@ static int open_dgram(int fd, const struct addr *addr)
                                                          : 0;
 }
 
+void listener_prepare(int fd)
+{
+    (void)set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1); /* what is sent was gathered already */
+}
+
 static int listen_tcp(int fd, const struct listener_bind_opts *opts)
 {
     /* Accepted sockets inherit these. A kernel that lacks one is no reason not to serve. */
-    (void)set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1); /* what is sent was gathered already */
+    listener_prepare(fd);
     if (opts->user_timeout_ms > 0)
         (void)set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)opts->user_timeout_ms);
     if (opts->defer_ack)
@@ -143,7 +148,7 @@ static int bind_group(const struct addr *addr, const struct listener_bind_opts *
                       const char **out_error)
 {
     struct addr where = *addr;
-    int rc = addr_port(addr) != 0 ? probe(addr, opts->dgram) : 0;
+    int rc = addr_port(addr) != 0 && !opts->beside ? probe(addr, opts->dgram) : 0;
     if (rc < 0)
         return explain(addr, "bind", rc, out_error);
     for (uint32_t i = 0; i < opts->sockets; i++) {
@@ -250,6 +255,8 @@ int listener_bind_more(const struct addr *addr, bool dgram, int *fds, uint32_t s
             close(fd);
             fd = -EINVAL;
         }
+        if (fd >= 0 && !dgram)
+            listener_prepare(fd);
         if (fd < 0) {
             while (i-- > 0)
                 close(fds[i]);

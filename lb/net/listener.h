@@ -8,7 +8,8 @@
 struct listener_bind_opts {
     uint32_t sockets; /* how many of the group: one per worker */
     int backlog;
-    bool dgram; /* a UDP socket: bound only; tells the local address of what it receives */
+    bool beside; /* an address of ours overlaps it, so the port is taken, by us */
+    bool dgram;  /* a UDP socket: bound only; tells the local address of what it receives */
     bool defer_ack;
     uint32_t user_timeout_ms;
 };
@@ -24,6 +25,9 @@ int listener_bind(const struct addr *addr, const struct listener_bind_opts *opts
  * listen yet.
  * 0, or -errno: there is none of them. */
 int listener_bind_more(const struct addr *addr, bool dgram, int *fds, uint32_t sockets) WARN_UNUSED;
+/* What the connections of a TCP socket shall inherit, for one that somebody else has bound:
+ * systemd, or the process before us. Not of TCP: nothing happens. */
+void listener_prepare(int fd);
 /* They listen, and get their part of the connections from now on. */
 int listener_listen(int fd, int backlog) WARN_UNUSED;
 /* Who binds where we may not: a low port. 0 or -errno; NULL: nobody. Before other threads. */

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import threading
 
 from reload_tools import *
 
@@ -109,6 +110,45 @@ def test_a_listener_comes_and_another_goes(t):
     held.sendall(b"two\n")
     check_eq(recv_line(held), b"two\n", "a session of a listener that is gone")
     held.close()
+    wait_until(lambda: not s.in_flight(), "all ended")
+    s.baseline = s.settled_fds()
+
+
+def answers(address):
+    try:
+        return who(address) == "b1"
+    except (ConnectionRefusedError, ConnectionResetError):
+        return False
+
+
+def test_an_address_gets_wider_and_narrower_without_a_loss(t):
+    """0.0.0.0 and an address of it cannot both be bound, but for the moment that the change takes."""
+    s, front = t.simple([t.backend(named)])
+    stop, failed, done = threading.Event(), [], [0]
+
+    def run():
+        try:
+            while not stop.is_set():
+                check_eq(who(front), "b1")
+                done[0] += 1
+        except Exception as e:
+            failed.append(repr(e))
+    threads = [threading.Thread(target=run, daemon=True) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    narrow, wide = 'bind = "%s"' % where(front), 'bind = "0.0.0.0:%d"' % front[1]
+    other = ("127.0.0.2", front[1])
+    for _ in range(3):
+        reloaded(s, replace(narrow, wide))
+        wait_until(lambda: answers(other), "another address of the machine is served, too")
+        reloaded(s, replace(wide, narrow))
+        wait_until(lambda: not answers(other), "the other address is not served any more")
+    so_far = done[0]
+    wait_until(lambda: done[0] > so_far or failed, "connections go on")
+    stop.set()
+    for thread in threads:
+        thread.join(10)
+    check(not failed, "connections that failed", failed[:5])
     wait_until(lambda: not s.in_flight(), "all ended")
     s.baseline = s.settled_fds()
 
@@ -221,7 +261,7 @@ def test_routes_keep_their_counters_by_name(t):
 def test_what_a_restart_only_can_change_is_said(t):
     s, front = t.simple([t.backend(named)])
     out = reloaded(s, lambda x: re.sub("workers = 2;", "workers = 1;", x))
-    check_match(r"sluice\.conf:\d+: warning: workers: takes effect with a restart only", out)
+    check_match(r"sluice\.conf:\d+: warning: workers: takes effect with a restart or an upgrade \(-x\) only", out)
     check_eq(who(front), "b1")
 
 

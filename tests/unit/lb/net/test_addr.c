@@ -299,6 +299,8 @@ static void hosts_print_alone(void **state)
     (void)state;
     struct addr a = literal("1.2.3.4:80");
     assert_string_equal(addr_format_host(&a, buf), "1.2.3.4");
+    a = literal("255.100.0.9:8080");
+    assert_string_equal(addr_format_host(&a, buf), "255.100.0.9");
     a = literal("[2001:db8::1]:80");
     assert_string_equal(addr_format_host(&a, buf), "2001:db8::1");
     a = literal("unix:/a");
@@ -386,6 +388,26 @@ static void every_prefix_length_is_exact(void **state)
     }
 }
 
+static void addresses_overlap_where_one_is_that_of_all(void **state)
+{
+    static const struct {
+        const char *a, *b;
+        bool overlap;
+    } rows[] = {
+        {"0.0.0.0:80", "127.0.0.1:80", true}, {"0.0.0.0:80", "127.0.0.1:81", false},
+        {"0.0.0.0:80", "0.0.0.0:80", false},  {"127.0.0.1:80", "127.0.0.2:80", false},
+        {"[::]:80", "[::1]:80", true},        {"[::]:80", "127.0.0.1:80", false},
+        {"unix:/a", "unix:/b", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct addr a = literal(rows[i].a), b = literal(rows[i].b);
+        assert_int_equal(addr_overlaps(&a, &b), rows[i].overlap);
+        assert_int_equal(addr_overlaps(&b, &a), rows[i].overlap);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -398,6 +420,7 @@ int main(void)
         cmocka_unit_test(zero_bytes_hide_nothing),
         cmocka_unit_test(lengths_have_two_sides),
         cmocka_unit_test(addresses_compare_by_meaning),
+        cmocka_unit_test(addresses_overlap_where_one_is_that_of_all),
         cmocka_unit_test(hosts_hash_without_their_port),
         cmocka_unit_test(the_kernels_forms_of_one_address_are_equal),
         cmocka_unit_test(a_path_without_its_nul_is_read_within_bounds),
