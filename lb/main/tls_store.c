@@ -5,6 +5,7 @@
 #include "lb/config/conf.h"
 #include "lb/main/checker_thread.h"
 #include "lb/main/process.h"
+#include "lb/main/systemd.h"
 #include "lb/main/tls_store_priv.h"
 #include "lb/main/worker.h"
 #include "lb/net/tls_files.h"
@@ -159,6 +160,7 @@ bool tls_store_make_servers(struct tls_store *s, const struct tls_server_conf *c
         b->servers[i] = tls_server_new(s->workers[i]->env, conf, files, keys, errors);
         if (b->servers[i] == NULL)
             return false;
+        systemd_still_here();
     }
     return true;
 }
@@ -200,9 +202,12 @@ bool tls_store_load_server(struct tls_store *s, struct served *v, int64_t wall_s
     struct tls_batch b;
 
     tls_batch_init(&b, s);
-    bool good = files != NULL && tls_store_make_servers(s, conf, files, v->keys, &b, errors);
+    bool same = files != NULL && v->files != NULL && tls_server_files_same(v->files, files);
+    bool good =
+        same || (files != NULL && tls_store_make_servers(s, conf, files, v->keys, &b, errors));
     if (good) {
-        tls_store_publish(s, v->index, &b, 0);
+        if (!same) /* many certificates take seconds */
+            tls_store_publish(s, v->index, &b, 0);
         tls_server_files_free(&v->files);
         v->files = files;
     } else if (files != NULL) {

@@ -10,6 +10,7 @@
 #include <openssl/x509v3.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 /* Bytes that a peer may make us send (TLS 1.2: refusals to renegotiate) without reading them. */
 #define PROVOKED_MAX (16u << 10)
@@ -94,6 +95,8 @@ const char *stream_tls_reason_of(const struct stream_tls *t, unsigned long e)
         return X509_verify_cert_error_string(verify);
     if (reason == SSL_R_HTTP_REQUEST)
         return "http request";
+    if (reason == SSL_R_WRONG_VERSION_NUMBER && !t->ready) /* what came is no record of TLS */
+        return "the peer speaks no TLS";
     const char *text = ERR_reason_error_string(e);
     return text != NULL ? text : "handshake failed";
 }
@@ -218,6 +221,11 @@ static void handshake(struct stream *s)
         tls_client_done(t->client, t->ssl);
 }
 
+static bool is_alert(unsigned long error)
+{
+    return ERR_GET_LIB(error) == ERR_LIB_SSL && ERR_GET_REASON(error) >= SSL_AD_REASON_OFFSET;
+}
+
 static void reading_stopped(struct stream *s, int rc)
 {
     struct stream_tls *t = s->tls;
@@ -229,7 +237,8 @@ static void reading_stopped(struct stream *s, int rc)
         s->eof = true;
         return;
     default:
-        if (t->wire_end && t->wire == NULL) { /* cut off, or it says no goodbye, as many do */
+        /* Cut off, or it says no goodbye, as many do. */
+        if ((t->wire_end && t->wire == NULL) || (t->cut && is_alert(ERR_peek_last_error()))) {
             s->eof = t->truncated = true;
             ERR_clear_error();
         } else {
@@ -337,6 +346,12 @@ bool stream_tls_ready(const struct stream *s)
 const char *stream_tls_reason(const struct stream *s)
 {
     return s->tls != NULL && s->tls->reason != NULL ? s->tls->reason : "";
+}
+
+void stream_tls_cut(struct stream *s)
+{
+    s->tls->cut = true;
+    io_shutdown(stream_tls_io(s->tls), s->fd, SHUT_WR);
 }
 
 bool stream_tls_truncated(const struct stream *s)

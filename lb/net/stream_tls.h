@@ -38,6 +38,9 @@ bool stream_tls_ready(const struct stream *s);
 const char *stream_tls_reason(const struct stream *s);
 /* It ended without close_notify. An answer that says its own length is whole none the less. */
 bool stream_tls_truncated(const struct stream *s);
+/* Ends what we send without close_notify, at once: what we pass on has ended so. An alert that the
+ * peer answers with (OpenSSL does from 3.2 on) is its end, and no failure. */
+void stream_tls_cut(struct stream *s);
 /* What was agreed on; empty: nothing. Of the connection. */
 struct str stream_tls_alpn(const struct stream *s);
 

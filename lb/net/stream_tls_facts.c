@@ -81,7 +81,8 @@ static void find_out(struct stream *s, struct kept *k)
     struct str alpn = stream_tls_alpn(s);
 
     k->facts.version = keep_cstr(k, SSL_get_version(ssl));
-    k->facts.cipher = keep_cstr(k, SSL_get_cipher_name(ssl));
+    if (SSL_get_current_cipher(ssl) != NULL) /* none: OpenSSL calls it (NONE) */
+        k->facts.cipher = keep_cstr(k, SSL_get_cipher_name(ssl));
     k->facts.sni = keep_cstr(k, SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name));
     k->facts.alpn = keep(k, alpn.len > 0 ? alpn.p : "", alpn.len);
     k->facts.resumed = stream_tls_resumed(s);

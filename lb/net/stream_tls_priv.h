@@ -33,6 +33,7 @@ struct stream_tls {
     bool reading;       /* within SSL_read */
     bool wire_end;      /* the descriptor has ended */
     bool truncated;
+    bool cut; /* we ended without close_notify */
     bool notify_sent;
     bool told; /* the owner knows that it has failed */
 };

@@ -5,17 +5,14 @@
 #include "lb/net/tls_ocsp.h"
 #include "lb/net/tls_priv.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/err.h>
 #include <openssl/ocsp.h>
 #include <openssl/pem.h>
-#include <openssl/x509v3.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #define FILE_BYTES_MAX (4u << 20)
@@ -130,152 +127,6 @@ static bool read_file(struct place *p, const char *setting, const char *path, bo
 
 /* ---- certificates ---- */
 
-static char *name_text(X509_NAME *name)
-{
-    BIO *bio = BIO_new(BIO_s_mem());
-    char *data, *text;
-
-    X509_NAME_print_ex(bio, name, 0, XN_FLAG_RFC2253 & ~ASN1_STRFLGS_ESC_MSB);
-    long n = BIO_get_mem_data(bio, &data);
-    text = xmalloc((size_t)n + 1);
-    memcpy(text, data, (size_t)n);
-    text[n] = '\0';
-    BIO_free(bio);
-    return text;
-}
-
-static char *hex_text(const uint8_t *data, size_t n)
-{
-    char *text = xmalloc(2 * n + 1);
-
-    for (size_t i = 0; i < n; i++) {
-        text[2 * i] = "0123456789ABCDEF"[data[i] >> 4];
-        text[2 * i + 1] = "0123456789ABCDEF"[data[i] & 15];
-    }
-    text[2 * n] = '\0';
-    return text;
-}
-
-static char *serial_text(const X509 *x)
-{
-    BIGNUM *bn = ASN1_INTEGER_to_BN(X509_get0_serialNumber(x), NULL);
-    char *hex = bn != NULL ? BN_bn2hex(bn) : NULL;
-    char *text = xstrdup(hex != NULL ? hex : "");
-
-    OPENSSL_free(hex);
-    BN_free(bn);
-    return text;
-}
-
-static char *key_type_text(const X509 *x)
-{
-    EVP_PKEY *key = X509_get0_pubkey(x);
-    char group[64] = "", text[96];
-
-    if (key == NULL)
-        return xstrdup("?");
-    switch (EVP_PKEY_get_base_id(key)) {
-    case EVP_PKEY_RSA:
-        snprintf(text, sizeof(text), "RSA %d", EVP_PKEY_get_bits(key));
-        break;
-    case EVP_PKEY_EC:
-        EVP_PKEY_get_group_name(key, group, sizeof(group), NULL);
-        snprintf(text, sizeof(text), "EC %s",
-                 strcmp(group, "prime256v1") == 0  ? "P-256"
-                 : strcmp(group, "secp384r1") == 0 ? "P-384"
-                                                   : group);
-        break;
-    default:
-        snprintf(text, sizeof(text), "%s", EVP_PKEY_get0_type_name(key));
-    }
-    return xstrdup(text);
-}
-
-static int64_t time_of(const ASN1_TIME *t)
-{
-    struct tm tm;
-
-    return ASN1_TIME_to_tm(t, &tm) == 1 ? (int64_t)timegm(&tm) : 0;
-}
-
-static void add_name(struct tls_cert_info *info, const char *text, size_t len)
-{
-    char **names = (char **)(uintptr_t)info->names;
-    char *name = xmalloc(len + 1);
-
-    for (size_t i = 0; i < len; i++)
-        name[i] = (char)tolower((unsigned char)text[i]);
-    name[len] = '\0';
-    names = xrealloc(names, (info->n_names + 1) * sizeof(names[0]));
-    names[info->n_names++] = name;
-    info->names = (const char *const *)names;
-}
-
-/* The names of subjectAltName; the subject's common name only where there are none. */
-static void find_names(X509 *x, struct tls_cert_info *info)
-{
-    GENERAL_NAMES *alt = X509_get_ext_d2i(x, NID_subject_alt_name, NULL, NULL);
-    char cn[256];
-
-    for (int i = 0; i < sk_GENERAL_NAME_num(alt); i++) {
-        const GENERAL_NAME *n = sk_GENERAL_NAME_value(alt, i);
-        if (n->type != GEN_DNS)
-            continue;
-        const char *text = (const char *)ASN1_STRING_get0_data(n->d.dNSName);
-        size_t len = (size_t)ASN1_STRING_length(n->d.dNSName);
-        if (len > 0 && memchr(text, '\0', len) == NULL)
-            add_name(info, text, len);
-    }
-    GENERAL_NAMES_free(alt);
-    if (info->n_names == 0 &&
-        X509_NAME_get_text_by_NID(X509_get_subject_name(x), NID_commonName, cn, sizeof(cn)) > 0)
-        add_name(info, cn, strlen(cn));
-}
-
-static void fill_info(X509 *x, const char *path, struct tls_cert_info *info)
-{
-    unsigned char hash[EVP_MAX_MD_SIZE];
-    unsigned n = 0;
-
-    X509_digest(x, EVP_sha256(), hash, &n);
-    info->file = xstrdup(path);
-    info->subject = name_text(X509_get_subject_name(x));
-    info->issuer = name_text(X509_get_issuer_name(x));
-    info->serial = serial_text(x);
-    info->fingerprint = hex_text(hash, n);
-    info->key_type = key_type_text(x);
-    info->not_before_s = time_of(X509_get0_notBefore(x));
-    info->not_after_s = time_of(X509_get0_notAfter(x));
-    find_names(x, info);
-}
-
-static void free_info(struct tls_cert_info *info)
-{
-    const char *texts[] = {info->file,   info->subject,     info->issuer,
-                           info->serial, info->fingerprint, info->key_type};
-
-    for (size_t i = 0; i < ARRAY_LEN(texts); i++)
-        free((char *)(uintptr_t)texts[i]);
-    for (uint32_t i = 0; i < info->n_names; i++)
-        free((char *)(uintptr_t)info->names[i]);
-    free((void *)(uintptr_t)info->names);
-}
-
-static void copy_info(const struct tls_cert_info *from, struct tls_cert_info *to)
-{
-    *to = *from;
-    to->file = xstrdup(from->file);
-    to->subject = xstrdup(from->subject);
-    to->issuer = xstrdup(from->issuer);
-    to->serial = xstrdup(from->serial);
-    to->fingerprint = xstrdup(from->fingerprint);
-    to->key_type = xstrdup(from->key_type);
-    to->names = NULL;
-    to->n_names = 0;
-    for (uint32_t i = 0; i < from->n_names; i++)
-        add_name(to, from->names[i], strlen(from->names[i]));
-}
-
 static void date_warnings(struct place *p, const struct tls_cert_info *info, int64_t now_s)
 {
     char text[80];
@@ -300,6 +151,36 @@ static X509 *parse_cert(const struct tls_blob *pem)
 
     BIO_free(bio);
     return x;
+}
+
+/* When nothing more could be read: the file may end so, or it is damaged, or a copy of it is still
+ * under way. */
+static bool ends_whole(void)
+{
+    unsigned long e = ERR_peek_last_error();
+
+    return ERR_GET_LIB(e) == ERR_LIB_PEM && ERR_GET_REASON(e) == PEM_R_NO_START_LINE;
+}
+
+#define BROKEN "is damaged: behind what could be read stands what could not"
+
+/* What is left out silently would be missed later, by others. */
+static void check_certs(struct place *p, const char *setting, const struct tls_blob *pem,
+                        const char *path)
+{
+    BIO *bio = BIO_new_mem_buf(pem->data, (int)pem->len);
+    X509 *x;
+    int n = 0;
+
+    ERR_clear_error();
+    for (; (x = PEM_read_bio_X509(bio, NULL, tls_no_password, NULL)) != NULL; n++)
+        X509_free(x);
+    if (n == 0)
+        mistake(p, setting, path, "has no certificate in PEM");
+    else if (!ends_whole())
+        mistake(p, setting, path, BROKEN);
+    BIO_free(bio);
+    ERR_clear_error();
 }
 
 /* Clients that know the root only must find each issuer right behind what it has signed. */
@@ -348,8 +229,8 @@ static int64_t staple_until(OCSP_BASICRESP *basic)
     for (int i = 0; i < OCSP_resp_count(basic); i++) {
         ASN1_GENERALIZEDTIME *next = NULL;
         OCSP_single_get0_status(OCSP_resp_get0(basic, i), NULL, NULL, NULL, &next);
-        if (next != NULL && time_of(next) < until)
-            until = time_of(next);
+        if (next != NULL && tls_time_of(next) < until)
+            until = tls_time_of(next);
     }
     return until;
 }
@@ -398,12 +279,10 @@ static void read_pair(struct place *p, const char *cert, const char *key, const 
     if (!both)
         return;
     X509 *x = parse_cert(&out->pair.cert);
-    if (x == NULL) {
-        mistake(p, "cert", cert, "has no certificate in PEM");
-        ERR_clear_error();
+    check_certs(p, "cert", &out->pair.cert, cert);
+    if (x == NULL)
         return;
-    }
-    fill_info(x, cert, &out->info);
+    tls_cert_info_fill(x, cert, &out->info);
     if (ocsp != NULL && strcmp(ocsp, TLS_OCSP_FETCH) == 0)
         check_responder(p, &out->pair);
     check_key(p, x, &out->pair.key, key);
@@ -418,7 +297,7 @@ static void free_cert(struct cert_file *c)
     free_blob(&c->pair.cert);
     free_blob(&c->pair.key);
     free_blob(&c->pair.ocsp);
-    free_info(&c->info);
+    tls_cert_info_fini(&c->info);
 }
 
 /* With a list that has run out no client's certificate passes. */
@@ -428,14 +307,17 @@ static void check_crl(struct place *p, const char *path, int64_t now_s, const st
     X509_CRL *crl;
     int n = 0;
 
+    ERR_clear_error();
     for (; (crl = PEM_read_bio_X509_CRL(bio, NULL, tls_no_password, NULL)) != NULL; n++) {
         const ASN1_TIME *next = X509_CRL_get0_nextUpdate(crl);
-        if (next != NULL && time_of(next) < now_s)
+        if (next != NULL && tls_time_of(next) < now_s)
             warning(p, "crl", path, "has expired: certificates of its authority are refused");
         X509_CRL_free(crl);
     }
     if (n == 0)
         mistake(p, "crl", path, "has no revocation list in PEM");
+    else if (!ends_whole())
+        mistake(p, "crl", path, BROKEN);
     BIO_free(bio);
     ERR_clear_error();
 }
@@ -450,7 +332,7 @@ static void keep_pair(const struct cert_file *before, struct cert_file *f)
     copy_blob(&before->pair.key, &f->pair.key);
     copy_blob(&before->pair.ocsp, &f->pair.ocsp);
     f->pair.ocsp_until_s = before->pair.ocsp_until_s;
-    copy_info(&before->info, &f->info);
+    tls_cert_info_copy(&before->info, &f->info);
 }
 
 /* Of the same certificate. */
@@ -475,16 +357,55 @@ static void keep_lists(const struct tls_server_files *before, struct tls_server_
 static void read_lists(struct place *p, const struct tls_server_conf *conf, int64_t now_s,
                        struct tls_server_files *f)
 {
-    if (conf->client_ca != NULL &&
-        read_file(p, "client_ca", conf->client_ca, false, &f->client_ca)) {
-        X509 *x = parse_cert(&f->client_ca);
-        if (x == NULL)
-            mistake(p, "client_ca", conf->client_ca, "has no certificate in PEM");
-        X509_free(x);
-    }
+    if (conf->client_ca != NULL && read_file(p, "client_ca", conf->client_ca, false, &f->client_ca))
+        check_certs(p, "client_ca", &f->client_ca, conf->client_ca);
     if (conf->crl != NULL && read_file(p, "crl", conf->crl, false, &f->crl))
         check_crl(p, conf->crl, now_s, &f->crl);
     ERR_clear_error();
+}
+
+static bool is_named(const struct tls_cert_info *info, const char *name)
+{
+    for (uint32_t i = 0; i < info->n_names; i++)
+        if (strcmp(info->names[i], name) == 0)
+            return true;
+    return false;
+}
+
+/* RSA, EC... without its size. */
+static bool same_kind(const struct tls_cert_info *a, const struct tls_cert_info *b)
+{
+    size_t n = strcspn(a->key_type, " ");
+
+    return n == strcspn(b->key_type, " ") && memcmp(a->key_type, b->key_type, n) == 0;
+}
+
+/* Earlier ones of the same kind of key are shown for all of its names. */
+static bool is_shadowed(const struct tls_server_files *f, uint32_t k)
+{
+    const struct tls_cert_info *mine = &f->certs[k].info;
+
+    for (uint32_t n = 0; n < mine->n_names; n++) {
+        bool taken = false;
+        for (uint32_t i = 0; i < k && !taken; i++)
+            taken =
+                same_kind(&f->certs[i].info, mine) && is_named(&f->certs[i].info, mine->names[n]);
+        if (!taken)
+            return false;
+    }
+    return mine->n_names > 0;
+}
+
+static void warn_of_shadowed(const struct tls_server_conf *conf, const struct tls_server_files *f,
+                             struct strbuf *errors)
+{
+    for (uint32_t i = 1; i < f->n_certs; i++) {
+        const struct tls_cert_conf *c = &conf->certs[i];
+        struct place p = {.file = c->file, .line = c->line, .errors = errors};
+        if (is_shadowed(f, i))
+            warning(&p, "cert", c->cert,
+                    "is never shown: certificates before it have all of its names");
+    }
 }
 
 struct tls_server_files *tls_server_files_read(const struct tls_server_conf *conf, int64_t now_s,
@@ -518,6 +439,8 @@ struct tls_server_files *tls_server_files_read_again(const struct tls_server_con
         keep_lists(before, f);
     if ((failed || here.failed) && before == NULL)
         tls_server_files_free(&f);
+    else
+        warn_of_shadowed(conf, f, errors);
     return f;
 }
 
@@ -544,6 +467,26 @@ const struct tls_cert_info *tls_server_files_cert(const struct tls_server_files 
 bool tls_server_files_kept(const struct tls_server_files *f, uint32_t i)
 {
     return f->certs[i].kept || f->lists_kept;
+}
+
+static bool same_blob(const struct tls_blob *a, const struct tls_blob *b)
+{
+    if (a->data == NULL || b->data == NULL)
+        return a->data == b->data;
+    return a->len == b->len && memcmp(a->data, b->data, a->len) == 0;
+}
+
+bool tls_server_files_same(const struct tls_server_files *a, const struct tls_server_files *b)
+{
+    bool same = a->n_certs == b->n_certs && same_blob(&a->client_ca, &b->client_ca) &&
+                same_blob(&a->crl, &b->crl);
+
+    for (uint32_t i = 0; same && i < a->n_certs; i++) {
+        const struct tls_pair_files *p = &a->certs[i].pair, *q = &b->certs[i].pair;
+        same = same_blob(&p->cert, &q->cert) && same_blob(&p->key, &q->key) &&
+               same_blob(&p->ocsp, &q->ocsp) && p->ocsp_until_s == q->ocsp_until_s;
+    }
+    return same;
 }
 
 struct str tls_server_files_chain(const struct tls_server_files *f, uint32_t i)
@@ -597,13 +540,8 @@ struct tls_client_files *tls_client_files_read(const struct tls_client_conf *con
 
     if (conf->cert != NULL && conf->key != NULL)
         read_pair(&p, conf->cert, conf->key, NULL, now_s, &f->own);
-    if (conf->ca != NULL && read_file(&p, "ca", conf->ca, false, &f->ca)) {
-        X509 *x = parse_cert(&f->ca);
-        if (x == NULL)
-            mistake(&p, "ca", conf->ca, "has no certificate in PEM");
-        X509_free(x);
-    }
-    ERR_clear_error();
+    if (conf->ca != NULL && read_file(&p, "ca", conf->ca, false, &f->ca))
+        check_certs(&p, "ca", &f->ca, conf->ca);
     if (p.failed)
         tls_client_files_free(&f);
     return f;

@@ -40,6 +40,9 @@ const struct tls_cert_info *tls_server_files_cert(const struct tls_server_files 
 /* Whether it, or a list of its listener's, is from `before`. */
 bool tls_server_files_kept(const struct tls_server_files *f, uint32_t i);
 
+/* Whether contexts that are built of one would be those of the other (of the same conf). */
+bool tls_server_files_same(const struct tls_server_files *a, const struct tls_server_files *b);
+
 /* PEM: the certificate and what stands behind it in its file. */
 struct str tls_server_files_chain(const struct tls_server_files *f, uint32_t i);
 /* A response to staple that was fetched (copied), until then (wall clock); contexts that are built

@@ -71,10 +71,13 @@ static int on_client_hello(SSL *ssl, int *alert, void *arg)
 {
     struct tls_server *t = arg;
     char host[NAME_MAX_BYTES + 1];
-    const struct tls_row *row = hello_name(ssl, host) ? row_of(t, host) : NULL;
+    bool named = hello_name(ssl, host);
+    const struct tls_row *row = named ? row_of(t, host) : NULL;
 
     if (row == NULL && t->strict) {
         *alert = SSL_AD_UNRECOGNIZED_NAME;
+        if (named) /* for the log: OpenSSL has not looked at it yet */
+            SSL_set_tlsext_host_name(ssl, host);
         stream_tls_refuse(ssl, "unknown name");
         return SSL_CLIENT_HELLO_ERROR;
     }

@@ -45,6 +45,12 @@ void stream_tls_refuse(SSL *ssl, const char *reason);
 /* Whether early data of this ticket is seen for the first time, by the whole process. */
 bool tls_replay_first(uint64_t ticket, int64_t now_s);
 
+/* tls_cert_info.c */
+void tls_cert_info_fill(X509 *x, const char *path, struct tls_cert_info *info);
+void tls_cert_info_copy(const struct tls_cert_info *from, struct tls_cert_info *to);
+void tls_cert_info_fini(struct tls_cert_info *info);
+int64_t tls_time_of(const ASN1_TIME *t); /* seconds since 1970; 0: it is none */
+
 /* tls_files.c: contents, for contexts */
 struct tls_blob {
     uint8_t *data;

@@ -172,9 +172,9 @@ static SSL_CTX *new_ctx(struct tls_server *t, const struct tls_server_conf *c,
 
 static int kind_of_cert(const struct tls_cert_info *info)
 {
-    return strncmp(info->key_type, "RSA", 3) == 0  ? 0
-           : strncmp(info->key_type, "EC", 2) == 0 ? 1
-                                                   : 2;
+    return strncmp(info->key_type, "RSA ", 4) == 0  ? 0 /* RSA-PSS is another */
+           : strncmp(info->key_type, "EC ", 3) == 0 ? 1
+                                                    : 2;
 }
 
 static bool has_name(const struct tls_cert_info *info, const char *name)

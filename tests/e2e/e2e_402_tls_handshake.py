@@ -172,6 +172,27 @@ def test_variables_of_a_client_s_certificate(t):
     check_eq((row["tls_client_subject"], row["tls_client_verify"]), ("CN=alice", "SUCCESS"))
 
 
+def test_a_certificate_that_is_no_good_is_told_and_names_nobody(t):
+    b = t.backend(app(by_name))
+    site = Site(t, [b], tls=lambda ca: 'verify = "optional"; client_ca = "%s"; ' % ca.cert, route=facts_route())
+    mallory = Authority(t.dir, "Other CA").leaf("mallory", client=True)
+    with site.client(cert=mallory) as c:
+        check_eq(c.request().status, 200)
+    facts = facts_of(b.seen[0])
+    check_in("FAILED:", facts["client_verify"])
+    check_eq((facts["client_subject"], facts["client_issuer"], facts["client_serial"]), ("", "", ""))
+    check_eq(len(facts["client_fingerprint"]), 64)
+    check_eq(rows(site.sluice, 1)[0]["tls_client_subject"], "CN=mallory", "the log says who tried")
+
+
+def test_a_name_that_is_refused_stands_in_the_log(t):
+    site = Site(t, [t.backend(app(by_name))], tls="strict_sni = true; ")
+    with contextlib.suppress(ssl.SSLError), site.client(name="other.example"):
+        raise Failure("it was let in")
+    row = rows(site.sluice, 1)[0]
+    check_eq((row["detail"], row["tls_sni"], row["tls_cipher"]), ("unknown name", "other.example", None))
+
+
 def test_a_client_s_certificate_that_is_required(t):
     site = Site(t, [t.backend(app(by_name))], tls=lambda ca: 'verify = "required"; client_ca = "%s"; ' % ca.cert)
     with site.client(cert=site.ca.leaf("bob", client=True)) as c:

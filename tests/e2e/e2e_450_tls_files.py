@@ -401,12 +401,15 @@ def test_mistakes_are_told_by_t_and_at_start(t):
     openssl("ec", "-in", cert.key, "-aes128", "-passout", "pass:x", "-out", t.path("locked.key"))
     write(t.path("empty.pem"), b"")
     write(t.path("text.pem"), b"hello\n")
+    with open(cert.cert, "rb") as f:
+        write(t.path("cut.pem"), f.read() + b"-----BEGIN CERTIFICATE-----\nMIIB")
     os.mkdir(t.path("folder"))
     for group, setting, says in (
             (tls_group("/none.pem", cert.key), "certificates.cert", r'"/none\.pem": No such file'),
             (tls_group(t.path("folder"), cert.key), "certificates.cert", "no regular file"),
             (tls_group(t.path("empty.pem"), cert.key), "certificates.cert", "empty"),
             (tls_group(t.path("text.pem"), cert.key), "certificates.cert", "no certificate"),
+            (tls_group(t.path("cut.pem"), cert.key), "certificates.cert", "damaged"),
             (tls_group(cert.cert, "/none.key"), "certificates.key", "No such file"),
             (tls_group(cert.cert, cert.cert), "certificates.key", "no private key"),
             (tls_group(cert.cert, t.path("locked.key")), "certificates.key", "encrypted"),

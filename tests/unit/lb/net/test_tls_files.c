@@ -209,6 +209,79 @@ static void lists_and_authorities_are_looked_at(void **state)
     test_cert_free(&revoked);
 }
 
+/* Leaves the first `keep` bytes behind what stands there, as a copy does that is under way. */
+static void append_part(const char *to, const char *from, size_t keep)
+{
+    char command[512];
+
+    snprintf(command, sizeof(command), "head -c %zu %s >> %s", keep, from, to);
+    assert_int_equal(system(command), 0);
+}
+
+/* Why: OpenSSL stops at what it cannot read, and clients would miss an issuer, or we a CA. */
+static void what_is_whole_at_its_beginning_only_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct test_cert revoked = test_cert_new(&(struct test_cert_wish){.cn = "r"}, &f->p->authority);
+
+    append_part(f->cert.cert, f->p->ca, 200);
+    check_lines(f, false, "a.pem\": is damaged");
+    tls_pair_cert(f->p, "a", &(struct test_cert_wish){.cn = "a"}, NULL);
+    check_lines(f, true, "");
+    append_part(f->conf.client_ca, f->cert.cert, 200);
+    check_lines(f, false, "x.conf:5: error: client_ca: ");
+    f->conf.crl = path(f, "crl.pem");
+    test_cert_write_crl(&f->p->authority, &revoked, f->conf.crl);
+    append_part(f->conf.crl, f->conf.crl, 100);
+    check_lines(f, false, "crl.pem\": is damaged");
+    test_cert_free(&revoked);
+}
+
+static void a_certificate_that_is_never_shown_is_warned_of(void **state)
+{
+    struct fixture *f = *state;
+    struct tls_cert_conf certs[2] = {f->cert, f->cert};
+
+    tls_pair_cert(f->p, "b",
+                  &(struct test_cert_wish){.cn = "b", .names = "DNS:*.a.example,DNS:a.example"},
+                  NULL);
+    certs[1].cert = path(f, "b.pem");
+    certs[1].key = path(f, "b.key");
+    f->conf.certs = certs;
+    f->conf.n_certs = 2;
+    check_lines(f, true, "b.pem\": is never shown");
+    tls_pair_cert(f->p, "b",
+                  &(struct test_cert_wish){.cn = "b", .names = "DNS:a.example,DNS:b.example"},
+                  NULL);
+    check_lines(f, true, "");
+    free(certs[1].cert);
+    free(certs[1].key);
+}
+
+static void files_are_the_same_while_their_bytes_are(void **state)
+{
+    struct fixture *f = *state;
+    struct tls_server_files *before = check_read(f, true, ""), *after;
+
+    after = check_read(f, true, "");
+    assert_true(tls_server_files_same(before, after));
+    tls_server_files_staple(after, 0, STR("der"), 5);
+    assert_false(tls_server_files_same(before, after));
+    tls_server_files_free(&after);
+    append(f->conf.client_ca, f->cert.cert);
+    after = check_read(f, true, "");
+    assert_false(tls_server_files_same(before, after));
+    tls_server_files_free(&before);
+    before = check_read(f, true, "");
+    assert_true(tls_server_files_same(before, after));
+    tls_server_files_free(&after);
+    tls_pair_cert(f->p, "a", &(struct test_cert_wish){.cn = "a"}, NULL);
+    after = check_read(f, true, "");
+    assert_false(tls_server_files_same(before, after));
+    tls_server_files_free(&after);
+    tls_server_files_free(&before);
+}
+
 static void what_is_no_ocsp_response_is_refused(void **state)
 {
     static const uint8_t try_later[] = {0x30, 3, 0x0a, 1, 3}; /* responseStatus tryLater */
@@ -233,6 +306,9 @@ int main(void)
         T(dates_are_warned_of),
         T(a_chain_out_of_order_is_warned_of),
         T(lists_and_authorities_are_looked_at),
+        T(what_is_whole_at_its_beginning_only_is_refused),
+        T(a_certificate_that_is_never_shown_is_warned_of),
+        T(files_are_the_same_while_their_bytes_are),
         T(what_is_no_ocsp_response_is_refused),
     };
 
