@@ -61,7 +61,8 @@ static bool new_session(struct check *ck)
     nghttp2_session_callbacks_set_on_frame_recv_callback(calls, on_frame);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(calls, on_data);
     nghttp2_session_callbacks_set_on_stream_close_callback(calls, on_close);
-    h2_mem_init(&ck->h2->mem, MEMORY_MAX);
+    blocks_init(&ck->h2->blocks, 0);
+    h2_mem_init(&ck->h2->mem, &ck->h2->blocks, MEMORY_MAX);
     int rc = nghttp2_session_client_new3(&ck->h2->session, calls, ck, NULL, &ck->h2->mem.ops);
     nghttp2_session_callbacks_del(calls);
     return rc == 0;

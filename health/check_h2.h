@@ -15,6 +15,7 @@ struct check_h2_calls {
 
 struct check_h2 {
     struct h2_mem mem;
+    struct blocks blocks; /* of mem; keeps none */
     nghttp2_session *session;
     const struct check_h2_calls *calls;
     struct str body;     /* of the request, what is unsent */

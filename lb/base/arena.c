@@ -76,7 +76,7 @@ void *arena_alloc(struct arena *a, size_t size)
     }
     if (size > (ARENA_CHUNK_BYTES - ALIGN) / 2)
         return alloc_own(a, size);
-    struct arena_chunk *c = slab_alloc(&a->pool->chunks);
+    struct arena_chunk *c = slab_alloc_raw(&a->pool->chunks);
     if (c == NULL)
         return NULL;
     c->own = false;

@@ -250,7 +250,7 @@ void slab_fini(struct slab *s)
     sl_assert(counter_get(&s->allocated) == 0);
 }
 
-void *slab_alloc(struct slab *s)
+void *slab_alloc_raw(struct slab *s)
 {
     struct chunk *c = NULL;
     if (likely(s->max == 0 || counter_get(&s->used) < s->max))
@@ -277,7 +277,16 @@ void *slab_alloc(struct slab *s)
         chunk_wait(s, c);
     else if (c->used == 1)
         chunk_move(c, &s->partial);
-    return memset(obj, 0, s->size);
+#ifdef SLUICE_DEBUG
+    memset(obj, 0xa5, s->size); /* nobody shall rely on what was there */
+#endif
+    return obj;
+}
+
+void *slab_alloc(struct slab *s)
+{
+    void *obj = slab_alloc_raw(s);
+    return obj != NULL ? memset(obj, 0, s->size) : NULL;
 }
 
 void slab_free(struct slab *s, void *obj)

@@ -24,9 +24,10 @@ struct slab {
 
 /* max: objects at most, 0 for no limit. */
 void slab_init(struct slab *s, const char *name, size_t size, uint32_t max);
-void slab_fini(struct slab *s);               /* all objects must be free */
-void *slab_alloc(struct slab *s) WARN_UNUSED; /* zeroed, or NULL */
-void slab_free(struct slab *s, void *obj);    /* poisoned in sanitizer builds */
+void slab_fini(struct slab *s);                   /* all objects must be free */
+void *slab_alloc(struct slab *s) WARN_UNUSED;     /* zeroed, or NULL */
+void *slab_alloc_raw(struct slab *s) WARN_UNUSED; /* as it comes, or NULL */
+void slab_free(struct slab *s, void *obj);        /* poisoned in sanitizer builds */
 
 /* Calls fn with every slab of the process, whichever thread's it is: fn reads its name, size and
  * counters, nothing else. No slab begins or ends meanwhile. */

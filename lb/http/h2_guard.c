@@ -22,13 +22,15 @@ static const struct {
     [H2_LATE_HEADS] = {200, 20, "h2-late-heads"},
     [H2_CONTINUATIONS] = {0, 0, "h2-continuation-flood"},
     [H2_HEAD_BOMB] = {0, 0, "h2-head-bomb"},
+    [H2_BROKEN_RULE] = {0, 0, "h2-protocol-error"},
 };
 #define BLOCK_FRAMES_MAX                                                                           \
     8 /* HEADERS and CONTINUATION of one head; newer libraries take no more                        \
        */
 #define BLOCK_BYTES_MAX   (128u << 10) /* of them, compressed: twice the largest head */
 #define HEAD_TIMES_MAX    4            /* decoded bytes of a head, as multiple of its limit */
-#define WINDOWS_PER_DATA  4            /* that one sent frame of payload gives back */
+#define WINDOWS_PER_DATA  4            /* that one sent frame of payload gives back... */
+#define WINDOWS_PER_KIB   2 /* ... and more where it is large: some open both with every read */
 #define FILL_EVERY_MS     100
 #define PREFACE_BYTES     24
 #define PADDING_FRAME_MAX 256
@@ -109,10 +111,17 @@ enum h2_abuse h2_guard_spend(struct h2_guard *g, enum h2_abuse kind)
     return (enum h2_abuse)g->abuse;
 }
 
-void h2_guard_sent_data(struct h2_guard *g)
+void h2_guard_sent_data(struct h2_guard *g, size_t n)
 {
-    give_back(g, H2_WINDOWS, WINDOWS_PER_DATA);
+    give_back(g, H2_WINDOWS, WINDOWS_PER_DATA + (int64_t)(n / 1024) * WINDOWS_PER_KIB);
     give_back(g, H2_PINGS, 1);
+}
+
+/* Calls with streamed answers have no other end: who watches something leaves when he has seen
+ * enough. He has waited for us, so he is no faster than who lets us finish. */
+void h2_guard_reset_was_due(struct h2_guard *g)
+{
+    give_back(g, H2_RESETS, 1);
 }
 
 void h2_guard_request_done(struct h2_guard *g)
@@ -138,15 +147,28 @@ static void head_piece(struct h2_guard *g, uint32_t len, uint8_t flags, bool fir
         g->block_frames = g->block_bytes = 0;
 }
 
-/* The library unpacks them whatever becomes of their stream. */
+/* The library unpacks them whatever becomes of their stream. A stream that was left out is closed
+ * (RFC 9113 section 5.1.1); of gaps the last one is remembered. */
 static void late_head(struct h2_guard *g, uint32_t stream)
 {
     if (g->of_backend)
         return;
-    if (stream <= g->last_stream)
-        h2_guard_spend(g, H2_LATE_HEADS);
-    else
+    if (stream > g->last_stream) {
+        g->left_out = g->last_stream + 1;
         g->last_stream = stream;
+    } else if (stream >= g->left_out && stream < g->last_stream) {
+        h2_guard_trip(g, H2_BROKEN_RULE);
+    } else {
+        h2_guard_spend(g, H2_LATE_HEADS);
+    }
+}
+
+/* RFC 9113 section 6.3. The library passes over them, as nobody heeds them. */
+static void priority(struct h2_guard *g, uint32_t stream, uint32_t len)
+{
+    h2_guard_spend(g, H2_PRIORITY);
+    if (!g->of_backend && (stream == 0 || len != 5))
+        h2_guard_trip(g, H2_BROKEN_RULE);
 }
 
 static void frame(struct h2_guard *g)
@@ -174,6 +196,8 @@ static void frame(struct h2_guard *g)
         head_piece(g, len, flags, false);
         return;
     case PRIORITY:
+        priority(g, stream, len);
+        return;
     case PRIORITY_UPDATE:
         h2_guard_spend(g, H2_PRIORITY);
         return;

@@ -25,6 +25,7 @@ enum h2_abuse {
     /* These have no budget: at once. */
     H2_CONTINUATIONS = H2_BUDGETS, /* a head in too many or too large pieces */
     H2_HEAD_BOMB,                  /* a head that unpacks to many times its limit */
+    H2_BROKEN_RULE,                /* of RFC 9113, that nghttp2 does not look at */
     H2_ABUSES,
     H2_FINE = H2_ABUSES,
 };
@@ -36,6 +37,7 @@ struct h2_guard {
     uint32_t skip; /* payload of the present frame that is still to come */
     uint32_t block_bytes;
     uint32_t last_stream;  /* the highest that had a head */
+    uint32_t left_out;     /* the streams from here to last_stream never had one */
     uint16_t block_frames; /* of the present head; 0: none is under way */
     uint8_t have;          /* bytes of a frame's head in `head` */
     uint8_t abuse;         /* enum h2_abuse: the first that went over */
@@ -51,8 +53,9 @@ enum h2_abuse h2_guard_scan(struct h2_guard *g, const uint8_t *data, size_t len,
 enum h2_abuse h2_guard_spend(struct h2_guard *g, enum h2_abuse kind);
 /* It goes over the budget at once. */
 void h2_guard_trip(struct h2_guard *g, enum h2_abuse kind);
-void h2_guard_sent_data(struct h2_guard *g);    /* a frame of payload went out */
-void h2_guard_request_done(struct h2_guard *g); /* one was answered to its end */
+void h2_guard_sent_data(struct h2_guard *g, size_t n); /* a frame with so much payload went out */
+void h2_guard_reset_was_due(struct h2_guard *g);       /* of a request whose answer had begun */
+void h2_guard_request_done(struct h2_guard *g);        /* one was answered to its end */
 /* Decoded bytes of one head that are looked at, for a limit of that many. */
 uint32_t h2_guard_head_max(uint32_t limit);
 

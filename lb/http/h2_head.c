@@ -14,8 +14,8 @@
 
 #define METHOD_MAX     32
 #define NAME_MAX       255
-#define FIELD_OVERHEAD 32 /* RFC 9113 section 6.5.2 */
-#define FIRST_TEXT     1024
+#define FIELD_OVERHEAD 32  /* RFC 9113 section 6.5.2 */
+#define FIRST_TEXT     896 /* with the fields, and a response's, in one chunk of an arena */
 #define FIRST_FIELDS   32
 #define CRUMB_JOIN     "; "
 #define COOKIE_SHORT                                                                               \
@@ -151,6 +151,10 @@ static void path(struct h2_head *b, struct str value)
 
     if (value.len > b->limits.target_bytes) {
         refuse(b, H1_TARGET_TOO_LONG);
+        return;
+    }
+    if (value.len == 0) { /* malformed, as one that is missing (RFC 9113 section 8.3.1) */
+        refuse(b, H1_BAD_PSEUDO_FIELD);
         return;
     }
     if (path_len == 0 || !all_of((struct str){value.p, path_len}, BYTE_PATH) ||

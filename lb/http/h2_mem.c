@@ -1,21 +1,9 @@
 /* h2_mem.c - see h2_mem.h */
 #include "lb/http/h2_mem.h"
 
-#include "lb/base/assert.h"
-
-#include <malloc.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
-
-/* What malloc() has really given counts. */
-static void *counted(struct h2_mem *m, void *p)
-{
-    if (p != NULL)
-        m->used += malloc_usable_size(p);
-    return p;
-}
 
 static bool fits(const struct h2_mem *m, size_t size)
 {
@@ -25,8 +13,11 @@ static bool fits(const struct h2_mem *m, size_t size)
 static void *take(size_t size, void *arg)
 {
     struct h2_mem *m = arg;
+    void *p = fits(m, size) ? blocks_take(m->blocks, size) : NULL;
 
-    return fits(m, size) ? counted(m, malloc(size)) : NULL;
+    if (p != NULL)
+        m->used += blocks_room(p);
+    return p;
 }
 
 static void give(void *p, void *arg)
@@ -35,37 +26,37 @@ static void give(void *p, void *arg)
 
     if (p == NULL)
         return;
-    m->used -= malloc_usable_size(p);
-    free(p);
+    m->used -= blocks_room(p);
+    blocks_give(m->blocks, p);
 }
 
 static void *take_zeroed(size_t n, size_t size, void *arg)
 {
-    struct h2_mem *m = arg;
     size_t all;
 
-    if (__builtin_mul_overflow(n, size, &all) || !fits(m, all))
+    if (__builtin_mul_overflow(n, size, &all))
         return NULL;
-    return counted(m, calloc(1, all));
+    void *p = take(all, arg);
+    return p != NULL ? memset(p, 0, all) : NULL;
 }
 
 static void *resize(void *p, size_t size, void *arg)
 {
-    struct h2_mem *m = arg;
-    size_t had = p != NULL ? malloc_usable_size(p) : 0;
+    size_t had = p != NULL ? blocks_room(p) : 0;
 
-    if (size > had && !fits(m, size - had))
-        return NULL;
-    void *q = realloc(p, size);
-    if (q == NULL)
-        return NULL;
-    m->used -= had;
-    return counted(m, q);
+    if (p != NULL && size <= had)
+        return p;
+    void *q = take(size, arg);
+    if (q != NULL && p != NULL) {
+        memcpy(q, p, had);
+        give(p, arg);
+    }
+    return q;
 }
 
-void h2_mem_init(struct h2_mem *m, size_t max)
+void h2_mem_init(struct h2_mem *m, struct blocks *blocks, size_t max)
 {
-    *m = (struct h2_mem){.max = max};
+    *m = (struct h2_mem){.blocks = blocks, .max = max};
     m->ops = (nghttp2_mem){
         .mem_user_data = m,
         .malloc = take,

@@ -555,6 +555,13 @@ static struct str version_text(const struct http_head *request)
     return request->version == 20 ? STR("2") : request->version == 10 ? STR("1.0") : STR("1.1");
 }
 
+/* What stands in a certificate that has not passed is whatever its maker wanted: a backend that
+ * goes by the name alone must not see it. */
+static struct str verified(const struct tls_facts *f, struct str value)
+{
+    return str_eq(f->client_verify, STR("SUCCESS")) ? value : STR("");
+}
+
 static struct str tls_value(enum variable which, const struct tls_facts *f)
 {
     switch (which) {
@@ -571,11 +578,11 @@ static struct str tls_value(enum variable which, const struct tls_facts *f)
     case VAR_TLS_CLIENT_VERIFY:
         return f->client_verify;
     case VAR_TLS_CLIENT_SUBJECT:
-        return f->client_subject;
+        return verified(f, f->client_subject);
     case VAR_TLS_CLIENT_ISSUER:
-        return f->client_issuer;
+        return verified(f, f->client_issuer);
     case VAR_TLS_CLIENT_SERIAL:
-        return f->client_serial;
+        return verified(f, f->client_serial);
     case VAR_TLS_CLIENT_FINGERPRINT:
         return f->client_fingerprint;
     default:

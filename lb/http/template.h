@@ -16,7 +16,8 @@
  *   tls_version tls_cipher tls_sni tls_alpn   of the client's connection; "" in clear
  *   tls_resumed             1 or 0
  *   tls_client_verify       NONE, SUCCESS or FAILED:REASON, of the client's certificate
- *   tls_client_subject tls_client_issuer tls_client_serial tls_client_fingerprint
+ *   tls_client_subject tls_client_issuer tls_client_serial   "" unless it is SUCCESS
+ *   tls_client_fingerprint
  *   1 ... 9                 what the groups of the route's path regex matched
  * Values are the client's: no control byte of theirs ever comes out, and other bytes are escaped
  * for where the text goes. Pure: compiled at load, expanded into the caller's memory. */

@@ -166,7 +166,7 @@ static void put_addresses(struct writer *w)
 
     put(w, STR("REMOTE_ADDR"), x->client_ip);
     put_number(w, STR("REMOTE_PORT"), addr_port(x->client));
-    session_local_address(x->session, exchange_http_session(x)->stream.fd, &local);
+    session_destination(x->session, exchange_http_session(x)->stream.fd, &local);
     put(w, STR("SERVER_ADDR"), str_of(addr_format_host(&local, text)));
     put_number(w, STR("SERVER_PORT"), x->session->local_port);
 }
@@ -185,6 +185,15 @@ static void put_user(struct writer *w)
     put(w, STR("AUTH_TYPE"), STR("Basic"));
 }
 
+/* The next field of f's name behind `after`; NULL: the first. */
+static const struct http_field *same_name(const struct http_head *h, const struct http_field *f,
+                                          const struct http_field *after)
+{
+    if (f->id != HTTP_OTHER)
+        return http_find(h, (enum http_field_id)f->id, after);
+    return http_find_name(h, http_name(h, f), after);
+}
+
 /* Fields of one name become one variable (RFC 3875 section 4.1.18). */
 static void put_field(struct writer *w, const struct http_field *f, struct str name)
 {
@@ -193,7 +202,7 @@ static void put_field(struct writer *w, const struct http_field *f, struct str n
     const struct http_field *next = f;
     char *text = NULL;
 
-    while ((next = http_find_name(h, http_name(h, f), next)) != NULL) {
+    while ((next = same_name(h, f, next)) != NULL) {
         struct str more = http_value(h, next);
         text = arena_alloc(&w->x->arena, value.len + glue.len + more.len);
         if (text == NULL) {
@@ -230,7 +239,7 @@ static void put_fields(struct writer *w)
 
     for (uint32_t i = 0; i < h->n_fields; i++) {
         const struct http_field *f = &h->fields[i];
-        if (is_own(f) || http_find_name(h, http_name(h, f), NULL) != f)
+        if (is_own(f) || same_name(h, f, NULL) != f)
             continue;
         size_t n = cgi_header_name(http_name(h, f), name);
         if (n > 0)

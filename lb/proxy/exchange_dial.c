@@ -81,10 +81,7 @@ size_t exchange_proxy_header(struct exchange *x, char out[static PROXY_WRITE_MAX
 
     if (version == PROXY_OFF)
         return 0;
-    if (x->session->dst.family != 0)
-        peer_get(&x->session->dst, &local);
-    else
-        session_local_address(x->session, exchange_http_session(x)->stream.fd, &local);
+    session_destination(x->session, exchange_http_session(x)->stream.fd, &local);
     return proxy_write(version, x->client, &local, (uint8_t *)out);
 }
 

@@ -276,8 +276,9 @@ void exchange_flight(struct exchange *x)
         flight_set_text(r.method, sizeof(r.method), http_str(&x->request, x->request.method_text));
         flight_set_text(r.target, sizeof(r.target), http_str(&x->request, x->request.target));
     }
-    const char *why = x->reason != NULL ? x->reason : detail_of(x);
-    snprintf(r.why, sizeof(r.why), "%s", why);
+    const char *code = x->reason != NULL ? x->reason : "", *seen = detail_of(x);
+    snprintf(r.why, sizeof(r.why), "%s%s%s", code, code[0] != '\0' && seen[0] != '\0' ? ": " : "",
+             seen);
     flight_add(x->proxy->flight, &r);
 }
 

@@ -333,7 +333,8 @@ static void payload_lost(struct exchange *x)
     if (x->pool == NULL) {
         x->reason = x->wire.ops->reason(&x->wire);
     } else if (x->state != X_TUNNEL) {
-        exchange_report(x, false);
+        if (!x->wire.left_kindly)
+            exchange_report(x, false);
         counter_add(&exchange_backend_row(x)->server_aborts, 1);
     }
     x->cut = true;

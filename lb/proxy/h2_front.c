@@ -69,10 +69,10 @@ struct h2_front *h2_front_new(struct h2_session *h2, int32_t id)
 /* What RST_STREAM says of an end before the response's. */
 static uint32_t code_of(const struct exchange *x, const struct h2_front *st)
 {
-    if (st->end_sent) /* answered without reading all of the request (RFC 9113 section 8.1) */
-        return NGHTTP2_NO_ERROR;
     if (st->bad != NULL || x->end == END_BAD_REQUEST)
         return NGHTTP2_PROTOCOL_ERROR;
+    if (x->wire.left_kindly)
+        return NGHTTP2_NO_ERROR;
     return x->client_left ? NGHTTP2_CANCEL : NGHTTP2_INTERNAL_ERROR;
 }
 
@@ -153,7 +153,9 @@ static void front_over(struct exchange *x)
     if (!is_gone(st)) {
         nghttp2_session_set_stream_user_data(h2->ng, st->id, NULL);
         /* A frame that is stuck brings its reset along. */
-        if ((!st->end_sent || !st->in_ended) && h2->stuck != st)
+        if (st->end_sent && !st->in_ended)
+            h2_reset_later(h2, st->id);
+        else if (!st->end_sent && h2->stuck != st)
             nghttp2_submit_rst_stream(h2->ng, NGHTTP2_FLAG_NONE, st->id, code_of(x, st));
     }
     if (!x->cut && st->end_sent && st->bad == NULL)
@@ -627,7 +629,7 @@ int h2_front_send(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t *fram
     }
     st->moved += length;
     st->x->out_bytes += H2_FRAME_HEAD + length;
-    h2_guard_sent_data(&h2->guard);
+    h2_guard_sent_data(&h2->guard, length);
     if (st->waits && st->out_bytes < H2_STREAM_HIGH / 2) {
         st->waits = false;
         h2_ready(st);

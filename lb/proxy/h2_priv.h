@@ -41,6 +41,7 @@ struct h2_session {
     uint32_t sequence;
     uint64_t greeted_us, rtt_us; /* our settings were sent; a round trip, 0: not known */
     struct h2_front *stuck;      /* whose payload is framed, but had no room; NULL: none's */
+    struct h2_resets *resets;    /* that are to come; NULL: there were none yet */
     int32_t deadline_head;       /* the stream whose head must be complete by then */
     uint8_t deadline;            /* h2_session.c's enum deadline: the one that is set */
     uint32_t ng_error;           /* code of the GOAWAY that nghttp2 has sent; 0: none */
@@ -89,6 +90,11 @@ bool h2_has_room(const struct h2_session *h2);
 void h2_flush_soon(struct h2_session *h2);
 /* The stream is no more; st was freed. */
 void h2_front_gone(struct h2_session *h2);
+
+/* h2_resets.c */
+/* Its response is complete; what is still to come of its request is not wanted. */
+void h2_reset_later(struct h2_session *h2, int32_t id);
+void h2_resets_free(struct h2_session *h2);
 
 /* h2_front.c */
 /* A stream with an exchange whose head is still to come; NULL: no memory. id 0: of the connection,

@@ -372,6 +372,11 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
         if (st != NULL && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0)
             end_of_request(h2, st);
         return 0;
+    case NGHTTP2_RST_STREAM:
+        st = front_of(ng, frame->hd.stream_id);
+        if (st != NULL && st->head_sent)
+            h2_guard_reset_was_due(&h2->guard);
+        return 0;
     case NGHTTP2_PING:
         if ((frame->hd.flags & NGHTTP2_FLAG_ACK) != 0)
             say_drain(h2);
@@ -526,8 +531,9 @@ static void settle(struct h2_session *h2)
     if (!is_open(h2))
         return;
     if (h2->guard.abuse != H2_FINE) {
-        cut(h2, NGHTTP2_ENHANCE_YOUR_CALM, h2_abuse_code((enum h2_abuse)h2->guard.abuse),
-            END_BAD_REQUEST);
+        cut(h2,
+            h2->guard.abuse == H2_BROKEN_RULE ? NGHTTP2_PROTOCOL_ERROR : NGHTTP2_ENHANCE_YOUR_CALM,
+            h2_abuse_code((enum h2_abuse)h2->guard.abuse), END_BAD_REQUEST);
     } else if (h2->ng_error != 0) {
         cut(h2, h2->ng_error, ng_reason(h2->ng_error), END_BAD_REQUEST);
     } else if (h2->dead) {
@@ -607,6 +613,7 @@ void h2_init(struct proxy *p)
     struct h2_shared *sh = xcalloc(1, sizeof(*sh));
 
     p->h2_windows = LIMIT_H2_GROWN;
+    blocks_init(&p->h2_blocks, H2_MEM_KEPT);
     slab_init(&p->h2_sessions, "h2 session", sizeof(struct h2_session), 0);
     slab_init(&p->h2_fronts, "h2 front", sizeof(struct h2_front), 0);
     sl_assert(nghttp2_session_callbacks_new(&sh->callbacks) == 0);
@@ -622,6 +629,8 @@ void h2_init(struct proxy *p)
     nghttp2_option_set_no_auto_window_update(sh->options, 1);
     nghttp2_option_set_no_http_messaging(sh->options, 1); /* h2_head.h is stricter */
     nghttp2_option_set_no_closed_streams(sh->options, 1);
+    /* The library's own count of resets knows nothing of what was answered before. */
+    nghttp2_option_set_stream_reset_rate_limit(sh->options, UINT64_MAX, 1);
     p->h2_shared = sh;
 }
 
@@ -633,6 +642,7 @@ void h2_fini(struct proxy *p)
     free(p->h2_shared);
     slab_fini(&p->h2_fronts);
     slab_fini(&p->h2_sessions);
+    blocks_fini(&p->h2_blocks);
 }
 
 static bool greet(struct h2_session *h2)
@@ -668,7 +678,7 @@ static void begin(struct http_session *s)
     list_init(&h2->turn_end.node);
     h2->turn_end.fn = on_turn_end;
     h2->since_us = h2->greeted_us = http_session_now_us(s);
-    h2_mem_init(&h2->mem, MEM_MAX);
+    h2_mem_init(&h2->mem, &p->h2_blocks, MEM_MAX);
     h2_guard_init(&h2->guard, loop_now_ms(p->loop));
     if (nghttp2_session_server_new3(&h2->ng, p->h2_shared->callbacks, h2, p->h2_shared->options,
                                     &h2->mem.ops) != 0 ||
@@ -694,6 +704,7 @@ static void leave(struct http_session *s)
         return;
     sl_assert(h2->n_streams == 0);
     list_remove(&h2->turn_end.node);
+    h2_resets_free(h2);
     nghttp2_session_del(h2->ng);
     sl_assert(h2->mem.used == 0);
     slab_free(&s->base.proxy->h2_sessions, h2);

@@ -49,6 +49,7 @@ struct proxy {
     struct files *files;
     uint32_t n_file_works;       /* also of exchanges that are over */
     struct h2_shared *h2_shared; /* h2_session.c's */
+    struct blocks h2_blocks;     /* nghttp2's memory */
     uint64_t h2_windows;         /* bytes that those of clients' streams may still grow by */
     struct route_scratch *routing;
     struct http_field *fields; /* of the head being parsed */

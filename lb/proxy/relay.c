@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/socket.h>
 
 static struct stream *source_of(struct relay *r, const struct relay_flow *f)
 {
@@ -154,7 +153,7 @@ static void shut(struct relay *r, const struct relay_flow *f, bool second)
     struct stream *to = sink_of(r, f);
 
     if (stream_is_tls(to) && stream_tls_truncated(source_of(r, f)))
-        io_shutdown(r->env->loop->io, to->fd, SHUT_WR);
+        stream_tls_cut(to);
     else if (!second || stream_is_tls(to))
         stream_shutdown(to);
 }

@@ -64,6 +64,15 @@ void session_local_address(struct session *s, int fd, struct addr *out)
         peer_get(&(struct peer){.family = AF_UNIX}, out);
 }
 
+void session_destination(struct session *s, int fd, struct addr *out)
+{
+    if (s->dst.family == 0) {
+        session_local_address(s, fd, out);
+        peer_set(&s->dst, out);
+    }
+    peer_get(&s->dst, out);
+}
+
 void session_client_address(struct session *s, int fd, struct addr *out)
 {
     struct sockaddr_storage ss;

@@ -44,7 +44,7 @@ struct session {
     uint64_t id, accepted_us;
     uint16_t local_port; /* that the client has connected to; 0: a unix socket */
     struct peer client;  /* as a PROXY header says, else who is connected */
-    struct peer dst;     /* mode http: where to, as a PROXY header says; family 0: it has not */
+    struct peer dst;     /* mode http: where to; family 0: nobody has wanted to know */
 };
 
 void session_init(struct session *s, const struct session_ops *ops, struct proxy *p,
@@ -69,6 +69,8 @@ bool session_expects_proxy_header(struct session *s, int fd);
 /* Asked of the kernel only where something wants to know it. fd -1: closed already. */
 void session_client_address(struct session *s, int fd, struct addr *out);
 void session_local_address(struct session *s, int fd, struct addr *out);
+/* Where the client meant to connect to: as a PROXY header says, else our own address. Mode http. */
+void session_destination(struct session *s, int fd, struct addr *out);
 uint64_t session_wall_us(const struct session *s, uint64_t at_us); /* wall clock of a moment */
 /* Cut from outside: both ends are to see that it did not end by itself. */
 bool session_end_is_cut(enum session_end why);

@@ -109,6 +109,7 @@ struct wire {
     bool reusable;     /* ... and may carry more, as the pool's settings say; the exchange's */
     bool refused;      /* lost, as the backend would not take it on this connection */
     bool head_begun;   /* some of the response was seen */
+    bool left_kindly;  /* lost, and the backend calls that no error: it may have been all of it */
 };
 
 static inline bool wire_is_open(const struct wire *w)

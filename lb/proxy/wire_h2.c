@@ -315,6 +315,21 @@ static void head_taken(struct wire *wire, const struct http_head *h)
     }
 }
 
+/* Node's server, when windows hold it up, ends a response by a reset that says NO_ERROR. What a
+ * length announced is known to be whole then; of others the client is told what we were. */
+static enum take ended_by_reset(struct wire_h2 *w, const struct io_buf *last)
+{
+    const struct exchange *x = w->wire.exchange;
+
+    if (w->stream.closed && w->stream.error_code == NGHTTP2_NO_ERROR) {
+        if (x->response.has_content_length &&
+            x->out_payload + io_chain_bytes(last) == x->response.content_length)
+            return TAKE_END;
+        w->wire.left_kindly = true;
+    }
+    return TAKE_LOST;
+}
+
 static enum take take(struct wire *wire, struct arena *arena, struct io_buf **out,
                       struct http_head **out_trailers, const char **out_reason)
 {
@@ -333,7 +348,7 @@ static enum take take(struct wire *wire, struct arena *arena, struct io_buf **ou
             *out_trailers = w->trailers;
         return TAKE_END;
     }
-    return h2_stream_is_over(s) ? TAKE_LOST : TAKE_MORE;
+    return h2_stream_is_over(s) ? ended_by_reset(w, *out) : TAKE_MORE;
 }
 
 /* What was not taken bounds what the backend may send. */

@@ -230,6 +230,7 @@ void h2_conns_init(struct h2_conns *a, struct loop *loop, uint32_t worker)
     *a = (struct h2_conns){.loop = loop, .worker = worker};
     a->windows = LIMIT_H2_GROWN;
     slab_init(&a->conns, "h2 backend conn", sizeof(struct h2_conn), 0);
+    blocks_init(&a->blocks, H2_MEM_KEPT);
     list_init(&a->shared);
     list_init(&a->idle);
     list_init(&a->woken);
@@ -252,4 +253,5 @@ void h2_conns_fini(struct h2_conns *a)
 {
     sl_assert(h2_conns_stopped(a) && a->windows == LIMIT_H2_GROWN);
     slab_fini(&a->conns);
+    blocks_fini(&a->blocks);
 }

@@ -8,6 +8,7 @@
 #ifndef SLUICE_UPSTREAM_H2_CONNS_H
 #define SLUICE_UPSTREAM_H2_CONNS_H
 
+#include "lb/base/blocks.h"
 #include "lb/base/slab.h"
 #include "lb/io/loop.h"
 
@@ -41,9 +42,10 @@ struct h2_conns {
     struct loop *loop;
     uint32_t worker;
     struct slab conns;
-    uint64_t windows;   /* bytes that streams' may still grow by */
-    struct list shared; /* all that may be found */
-    struct list idle;   /* of these, the oldest first */
+    struct blocks blocks; /* nghttp2's */
+    uint64_t windows;     /* bytes that streams' may still grow by */
+    struct list shared;   /* all that may be found */
+    struct list idle;     /* of these, the oldest first */
     struct list woken;
     struct loop_task waker;
     bool stopping;

@@ -135,7 +135,7 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
         return 0;
     s->out_wire += 9 + frame->hd.length;
     if (frame->hd.type == NGHTTP2_DATA)
-        h2_guard_sent_data(&s->conn->guard);
+        h2_guard_sent_data(&s->conn->guard, frame->hd.length);
     if ((frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) &&
         (frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
         s->out_over = true;
@@ -361,7 +361,7 @@ bool h2_session_begin(struct h2_conn *c)
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, HEAD_BYTES},
     };
 
-    h2_mem_init(&c->memory, MEMORY_MAX);
+    h2_mem_init(&c->memory, &c->all->blocks, MEMORY_MAX);
     h2_guard_init(&c->guard, loop_now_ms(c->all->loop));
     c->guard.skip = 0; /* a backend has no preface but its first frame */
     c->guard.of_backend = true;

@@ -195,3 +195,34 @@ def test_many_attackers_at_a_time_cost_no_more_than_their_number(t):
                 c.to_the_end()
     site.is_fine()
     wait_until(lambda: site.s.number("front", "FRONTEND", "scur") == 0, "nobody is left")
+
+
+# ---- who is honest -------------------------------------------------------------------------------
+
+def test_a_client_that_opens_its_windows_with_each_read_is_served(t):
+    """As some libraries do: both, for every 4 KiB."""
+    size = 24 << 20
+    b = t.backend(app(lambda r, _: answer(body=b"x" * size)))
+    _, front = start(t, [b])
+    with Raw(front, settings=[(INITIAL_WINDOW, 1 << 20)], window=1 << 20) as c:
+        stream, got = c.open(), 0
+        while got < size:
+            f = c.frame()
+            check(f is not None and f.kind not in (GOAWAY, RST_STREAM), "it goes on", f, got)
+            if f.kind == DATA:
+                got += len(f.payload)
+                for at in range(0, len(f.payload), 4096):
+                    n = min(4096, len(f.payload) - at)
+                    c.s.sendall(frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", n)) +
+                                frame(WINDOW_UPDATE, 0, stream, struct.pack(">I", n)))
+
+
+def test_a_client_that_has_seen_enough_of_every_answer_is_served(t):
+    b = t.backend(app(lambda r, _: answer(body=b"x" * 100000)))
+    _, front = start(t, [b])
+    with Raw(front, settings=[(INITIAL_WINDOW, 100)]) as c:
+        for _ in range(1500):  # the library would stop at 1000
+            stream = c.open()
+            c.until(lambda f: f.stream == stream and f.kind == DATA, "the beginning of an answer")
+            c.reset(stream)
+            c.frames.clear()

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 
+import h2_client
 from certs import Authority
 from h2_raw import *
 
@@ -126,6 +127,25 @@ def test_a_response_that_breaks_off_is_cut(t):
             rest = b""
         check(len(rest) < 10, "less than was said", rest)
     check_eq(fetch(front).body, b"ok")
+
+
+def test_a_response_that_ends_by_a_reset_without_an_error(t):
+    """As Node's server does when windows hold it up."""
+    def respond(h2, stream, b):
+        length = [("content-length", "4")] if len(b.streams) % 2 else []
+        h2.send(headers(stream, (":status", "200"), *length), data(stream, b"some", end=False),
+                reset_stream(stream, NO_ERROR))
+    _, front = begin(t, [t.backend(h2_server(respond))])
+    check_eq(fetch(front).body, b"some", "it is whole by its length")
+    with contextlib.closing(connect(front)) as c:
+        c.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        data_ = b""
+        with contextlib.suppress(ConnectionResetError):
+            data_ = recv_all(c)
+        check(not data_.endswith(b"0\r\n\r\n"), "whether this one is whole is not known", data_)
+    with h2_client.Raw(front) as c:
+        check_eq(c.ask()[1:], (b"some", None))
+        check_eq(c.ask()[1:], (b"some", NO_ERROR), "and a client of HTTP/2 is told what we were")
 
 
 # ---- connections ---------------------------------------------------------------------------------

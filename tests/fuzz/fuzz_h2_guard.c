@@ -37,7 +37,8 @@ static enum h2_abuse in_pieces(struct h2_guard *g, const uint8_t *data, size_t s
         abuse = now;
         free(copy);
         if (working) {
-            h2_guard_sent_data(g);
+            h2_guard_sent_data(g, 16384);
+            h2_guard_reset_was_due(g);
             h2_guard_request_done(g);
         }
     }

@@ -75,6 +75,7 @@ static void heads_on_streams_that_had_one_are_counted(void **state)
 
     (void)state;
     begin(&g);
+    assert_int_equal(head_on(&g, 3), H2_FINE);
     assert_int_equal(head_on(&g, 5), H2_FINE);
     while (n < 1000 && head_on(&g, n % 2 ? 5 : 3) == H2_FINE)
         n++;
@@ -92,6 +93,61 @@ static void heads_on_streams_that_had_one_are_counted(void **state)
     g.of_backend = true;
     for (n = 0; n < 1000; n++)
         assert_int_equal(head_on(&g, 1), H2_FINE);
+}
+
+static void a_stream_that_was_left_out_is_closed(void **state)
+{
+    struct h2_guard g;
+
+    (void)state;
+    begin(&g);
+    assert_int_equal(head_on(&g, 5), H2_FINE);
+    assert_int_equal(head_on(&g, 11), H2_FINE);
+    assert_int_equal(head_on(&g, 5), H2_FINE);
+    assert_int_equal(head_on(&g, 11), H2_FINE);
+    assert_int_equal(head_on(&g, 7), H2_BROKEN_RULE);
+    assert_string_equal(h2_abuse_code(H2_BROKEN_RULE), "h2-protocol-error");
+}
+
+static void a_priority_is_of_a_stream_and_has_five_bytes(void **state)
+{
+    static const uint8_t of_connection[9 + 5] = {0, 0, 5, 2};
+    struct h2_guard g;
+
+    (void)state;
+    begin(&g);
+    assert_int_equal(frame(&g, 2, 0, 4, START_MS), H2_BROKEN_RULE);
+    begin(&g);
+    assert_int_equal(h2_guard_scan(&g, of_connection, sizeof(of_connection), START_MS),
+                     H2_BROKEN_RULE);
+}
+
+/* Why: some clients open both windows with each 4 KiB that they read. */
+static void payload_brings_back_windows_by_its_size(void **state)
+{
+    struct h2_guard g;
+
+    (void)state;
+    begin(&g);
+    for (int i = 0; i < 10000; i++) {
+        for (int k = 0; k < 8; k++)
+            assert_int_equal(frame(&g, 8, 0, 4, START_MS), H2_FINE);
+        h2_guard_sent_data(&g, 16384);
+    }
+    int n = passing(&g, 8, 0, 4, START_MS);
+    assert_int_equal(n, 2000);
+}
+
+static void a_reset_of_an_answer_that_had_begun_is_free(void **state)
+{
+    struct h2_guard g;
+
+    (void)state;
+    begin(&g);
+    for (int i = 0; i < 1000; i++) {
+        assert_int_equal(frame(&g, 3, 0, 4, START_MS), H2_FINE);
+        h2_guard_reset_was_due(&g);
+    }
 }
 
 static void requests_and_their_payload_are_free(void **state)
@@ -172,6 +228,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_kind_has_a_budget_and_a_name),
         cmocka_unit_test(heads_on_streams_that_had_one_are_counted),
+        cmocka_unit_test(a_stream_that_was_left_out_is_closed),
+        cmocka_unit_test(a_priority_is_of_a_stream_and_has_five_bytes),
+        cmocka_unit_test(payload_brings_back_windows_by_its_size),
+        cmocka_unit_test(a_reset_of_an_answer_that_had_begun_is_free),
         cmocka_unit_test(requests_and_their_payload_are_free),
         cmocka_unit_test(time_brings_back_what_was_spent_and_no_more),
         cmocka_unit_test(an_answered_request_allows_one_reset_more),

@@ -187,10 +187,11 @@ static void what_would_break_a_line_of_http_1_is_refused(void **state)
 static void targets_are_those_of_http_1(void **state)
 {
     struct fixture *f = *state;
-    static const char *const bad[] = {"",    "x",     "http://h/", "/a b", "/a\r\n", "/#f",
-                                      "/\"", "/\x80", "*",         "?q",   "/a?b c"};
+    static const char *const bad[] = {"x",   "http://h/", "/a b", "/a\r\n", "/#f",
+                                      "/\"", "/\x80",     "*",    "?q",     "/a?b c"};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
         assert_int_equal(REQUEST(f, true, GET_OF(bad[i], "h")), H1_BAD_TARGET);
+    assert_int_equal(REQUEST(f, true, GET_OF("", "h")), H1_BAD_PSEUDO_FIELD);
     assert_int_equal(
         REQUEST(f, true, ":method", "OPTIONS", ":scheme", "http", ":path", "*", ":authority", "h"),
         H1_DONE);

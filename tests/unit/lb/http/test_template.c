@@ -179,6 +179,28 @@ static void facts_of_tls_are_asked_for_only_where_they_are_wanted(void **state)
     assert_true(asked > 0);
 }
 
+static const struct tls_facts *facts_of_a_stranger(void *arg)
+{
+    static struct tls_facts stranger;
+
+    stranger = *facts(arg);
+    stranger.client_verify = STR("FAILED:certificate has expired");
+    return &stranger;
+}
+
+/* Why: who goes by the name alone would believe whoever made himself a certificate. */
+static void a_certificate_that_is_no_good_names_nobody(void **state)
+{
+    struct fixture *f = *state;
+    int asked = 0;
+
+    f->vars.tls = facts_of_a_stranger;
+    f->vars.tls_arg = &asked;
+    assert_string_equal(expanded(f, "$tls_client_verify,$tls_client_subject,$tls_client_issuer,"
+                                    "$tls_client_serial,$tls_client_fingerprint"),
+                        "FAILED:certificate has expired,,,,ab12");
+}
+
 static void what_is_not_there_is_empty(void **state)
 {
     struct fixture *f = *state;
@@ -335,6 +357,7 @@ int main(void)
         cmocka_unit_test(text_without_variables_is_fixed),
         cmocka_unit_test_setup(every_variable_stands_for_its_value, setup),
         cmocka_unit_test_setup(facts_of_tls_are_asked_for_only_where_they_are_wanted, setup),
+        cmocka_unit_test_setup(a_certificate_that_is_no_good_names_nobody, setup),
         cmocka_unit_test_setup(what_is_not_there_is_empty, setup),
         cmocka_unit_test_setup(names_end_where_they_end, setup),
         cmocka_unit_test_setup(lines_of_a_header_are_joined, setup),
