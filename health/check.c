@@ -46,6 +46,8 @@ const struct check_kind *check_kind_of(enum check_type type)
         return &check_kind_dns;
     case CHECK_TYPE_GRPC:
         return &check_kind_grpc;
+    case CHECK_TYPE_EXEC:
+        return &check_kind_exec;
     case CHECK_TYPE_AGENT:
         return &check_kind_agent;
     case CHECK_TYPE_NONE:
@@ -249,6 +251,11 @@ static void on_deadline(struct timer *t)
     format_timeout(ck->conf->health.timeout_ms, limit);
     if (check_type_is_dgram(ck->conf->health.type)) { /* nobody knows how far it came */
         check_say(ck, CHECK_FAILED, CHECK_L7TOUT, 0, "no answer within %s", limit);
+        end(ck);
+        return;
+    }
+    if (ck->kind == &check_kind_exec) {
+        check_say(ck, CHECK_FAILED, CHECK_PROCTOUT, 0, "the program did not end within %s", limit);
         end(ck);
         return;
     }
@@ -477,6 +484,32 @@ static void on_event(struct stream *s)
 
 /* ---- start and cancel ---- */
 
+/* A program's word comes over a stream, too. */
+static void run_program(struct check *ck)
+{
+    const struct checker_programs *by = ck->conf->programs;
+    int fd =
+        by != NULL ? by->run(by->ctx, ck->conf->pool, ck->conf->backend, &ck->addr) : -ENOTCONN;
+    char buf[CHECK_ERROR_MAX];
+
+    if (fd == -ENOTCONN)
+        check_say(ck, CHECK_UNABLE, CHECK_SOCKERR, 0,
+                  "nobody runs programs: hardening.exec takes a restart");
+    else if (fd < 0)
+        check_say(ck, CHECK_UNABLE, CHECK_SOCKERR, (uint32_t)-fd, "no program can be started: %s",
+                  check_error_text(-fd, buf));
+    if (fd < 0) {
+        end(ck);
+        return;
+    }
+    ck->fd = fd;
+    timer_start(&ck->loop->timers, &ck->deadline,
+                loop_now_ms(ck->loop) + ck->conf->health.timeout_ms);
+    stream_open(&ck->stream, ck->streams, fd, on_event);
+    ck->opened = true;
+    converse(ck);
+}
+
 void check_start(struct check *ck, struct stream_env *streams, const struct checker_pool_conf *conf,
                  const struct addr *backend, check_done_fn *done, void *owner)
 {
@@ -508,6 +541,11 @@ void check_start(struct check *ck, struct stream_env *streams, const struct chec
     ck->outcome = (struct check_outcome){.end = CHECK_CANCELLED};
     check_http_init(&ck->http, false);
     ck->state = CHECK_CONNECTING;
+    ck->fd = -1;
+    if (h->type == CHECK_TYPE_EXEC) {
+        run_program(ck);
+        return;
+    }
     ck->fd = io_socket(loop->io, addr_family(&ck->addr), &opts);
     if (ck->fd < 0) {
         failed(ck, -ck->fd);

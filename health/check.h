@@ -55,7 +55,8 @@ struct check_kind {
 extern const struct check_kind check_kind_tcp, check_kind_tls, check_kind_http, check_kind_http2;
 extern const struct check_kind check_kind_fastcgi, check_kind_uwsgi, check_kind_scgi;
 extern const struct check_kind check_kind_postgres, check_kind_mysql, check_kind_redis,
-    check_kind_smtp, check_kind_udp, check_kind_dns, check_kind_grpc, check_kind_agent;
+    check_kind_smtp, check_kind_udp, check_kind_dns, check_kind_grpc, check_kind_exec,
+    check_kind_agent;
 const struct check_kind *check_kind_of(enum check_type type); /* NULL: none */
 
 enum check_state {

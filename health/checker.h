@@ -25,6 +25,14 @@ struct checker_hooks {
     void (*ready)(void *ctx);
 };
 
+/* Who runs programs for checks of type exec. On the health thread; never waits. */
+struct checker_programs {
+    void *ctx;
+    /* A stream whose other end says how the program of that pool's check ended (check_exec.c), and
+     * which ends it by being closed; or -errno. */
+    int (*run)(void *ctx, const char *pool, const char *backend, const struct addr *addr);
+};
+
 /* Per backend; copied, but for the strings in it, which stay until checker_free(). */
 struct checker_pool_conf {
     struct health_conf health;
@@ -40,8 +48,10 @@ struct checker_pool_conf {
     /* Of the backend, as it is configured: whom its certificate is for, unless health.tls says.
      * NULL: its address is a literal one. */
     const char *host;
-    const struct agent_conf *agent; /* NULL: nobody is asked */
-    const char *cgi_root;           /* folder of the application's scripts; NULL: none */
+    const struct agent_conf *agent;          /* NULL: nobody is asked */
+    const struct checker_programs *programs; /* NULL: nobody runs any */
+    const char *pool, *backend;              /* their names, for these */
+    const char *cgi_root;                    /* folder of the application's scripts; NULL: none */
 };
 
 /* The caller owns `loop` (initialised with its engine) and runs it in a thread of its own choosing,

@@ -20,6 +20,7 @@ enum check_type {
     CHECK_TYPE_UDP,
     CHECK_TYPE_DNS,
     CHECK_TYPE_GRPC,
+    CHECK_TYPE_EXEC,
     CHECK_TYPE_AGENT, /* of `agent`, not of `health` */
 };
 /* Those that ask for a path and judge a status. */
@@ -63,6 +64,9 @@ struct health_conf {
     const char *service; /* grpc; NULL: the whole server */
     struct status_range status[16];
     uint32_t n_status;
+    /* exec */
+    char **command; /* the program's path and its arguments */
+    uint32_t n_command;
     /* postgres, mysql, redis */
     enum check_role role;                   /* whoever has another one is down, at once */
     const char *user, *password, *database; /* each may be NULL */

@@ -68,6 +68,8 @@ void state_text_add(const struct state_backend *b, struct strbuf *out)
     strbuf_addf(out, " state=%s,%s", admin_words[b->conf_admin], admin_words[b->admin]);
     if (b->checks_off)
         add_text(out, "checks", "off");
+    if (b->agent_off)
+        add_text(out, "agent", "off");
     add_text(out, "why", b->why);
     strbuf_add_char(out, '\n');
 }
@@ -183,7 +185,7 @@ static bool take_result(struct str from, struct state_backend *b)
 {
     uint32_t n;
 
-    if (!take_u32(from, CHECK_L7STS, &n))
+    if (!take_u32(from, CHECK_PROCOK, &n))
         return false;
     b->info.result = (uint8_t)n;
     return true;
@@ -224,6 +226,8 @@ static bool take(struct state_backend *b, struct str key, struct str v)
         return take_states(v, b);
     if (str_eq(key, STR("checks")))
         return (b->checks_off = str_eq(v, STR("off")));
+    if (str_eq(key, STR("agent")))
+        return (b->agent_off = str_eq(v, STR("off")));
     if (str_eq(key, STR("why")))
         return take_text(v, b->why, sizeof(b->why));
     return true; /* of a version to come */

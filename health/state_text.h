@@ -36,7 +36,7 @@ struct state_backend {
     struct backend_info info;
     /* Changes at run time. */
     enum state_admin conf_admin, admin;
-    bool checks_off;
+    bool checks_off, agent_off;
     struct state_number weight, max_connections;
     char conf_address[STATE_ADDRESS_MAX], address[STATE_ADDRESS_MAX]; /* "": it was not changed */
     char why[LIMIT_MAINT_REASON + 1];

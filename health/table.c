@@ -248,11 +248,15 @@ void slot_info(const struct backend_slot *s, struct backend_info *out)
 const char *check_result_name(enum check_result r)
 {
     static const char *const names[] = {
-        [CHECK_NONE] = "",       [CHECK_INI] = "INI",       [CHECK_SOCKERR] = "SOCKERR",
-        [CHECK_L4OK] = "L4OK",   [CHECK_L4TOUT] = "L4TOUT", [CHECK_L4CON] = "L4CON",
-        [CHECK_L6OK] = "L6OK",   [CHECK_L6TOUT] = "L6TOUT", [CHECK_L6RSP] = "L6RSP",
-        [CHECK_L7OK] = "L7OK",   [CHECK_L7OKC] = "L7OKC",   [CHECK_L7TOUT] = "L7TOUT",
-        [CHECK_L7RSP] = "L7RSP", [CHECK_L7STS] = "L7STS",
+        [CHECK_NONE] = "",           [CHECK_INI] = "INI",
+        [CHECK_SOCKERR] = "SOCKERR", [CHECK_L4OK] = "L4OK",
+        [CHECK_L4TOUT] = "L4TOUT",   [CHECK_L4CON] = "L4CON",
+        [CHECK_L6OK] = "L6OK",       [CHECK_L6TOUT] = "L6TOUT",
+        [CHECK_L6RSP] = "L6RSP",     [CHECK_L7OK] = "L7OK",
+        [CHECK_L7OKC] = "L7OKC",     [CHECK_L7TOUT] = "L7TOUT",
+        [CHECK_L7RSP] = "L7RSP",     [CHECK_L7STS] = "L7STS",
+        [CHECK_PROCERR] = "PROCERR", [CHECK_PROCTOUT] = "PROCTOUT",
+        [CHECK_PROCOK] = "PROCOK",
     };
     return (size_t)r < ARRAY_LEN(names) ? names[r] : "UNK";
 }

@@ -81,6 +81,9 @@ enum check_result {
     CHECK_L7TOUT,
     CHECK_L7RSP,
     CHECK_L7STS,
+    CHECK_PROCERR, /* of a program */
+    CHECK_PROCTOUT,
+    CHECK_PROCOK,
 };
 const char *check_result_name(enum check_result r);
 

@@ -56,10 +56,11 @@ static int op_state(const struct server_status *s)
 static int check_status_number(const struct backend_info *info)
 {
     static const int numbers[] = {
-        [CHECK_NONE] = 1,   [CHECK_INI] = 1,     [CHECK_SOCKERR] = 5, [CHECK_L4OK] = 6,
-        [CHECK_L4TOUT] = 7, [CHECK_L4CON] = 8,   [CHECK_L6OK] = 9,    [CHECK_L6TOUT] = 10,
-        [CHECK_L6RSP] = 11, [CHECK_L7TOUT] = 12, [CHECK_L7RSP] = 13,  [CHECK_L7OK] = 15,
-        [CHECK_L7OKC] = 16, [CHECK_L7STS] = 17,
+        [CHECK_NONE] = 1,    [CHECK_INI] = 1,     [CHECK_SOCKERR] = 5,  [CHECK_L4OK] = 6,
+        [CHECK_L4TOUT] = 7,  [CHECK_L4CON] = 8,   [CHECK_L6OK] = 9,     [CHECK_L6TOUT] = 10,
+        [CHECK_L6RSP] = 11,  [CHECK_L7TOUT] = 12, [CHECK_L7RSP] = 13,   [CHECK_L7OK] = 15,
+        [CHECK_L7OKC] = 16,  [CHECK_L7STS] = 17,  [CHECK_PROCERR] = 18, [CHECK_PROCTOUT] = 19,
+        [CHECK_PROCOK] = 20,
     };
 
     sl_assert(info->result < ARRAY_LEN(numbers));
@@ -75,6 +76,7 @@ static int check_result_number(const struct backend_info *info)
     case CHECK_L4OK:
     case CHECK_L6OK:
     case CHECK_L7OK:
+    case CHECK_PROCOK:
         return 3; /* passed */
     case CHECK_L7OKC:
         return 4; /* passed under a condition */

@@ -72,6 +72,9 @@ const char *check_result_text(enum check_result r)
         [CHECK_L7TOUT] = "Layer7 timeout",
         [CHECK_L7RSP] = "Layer7 invalid response",
         [CHECK_L7STS] = "Layer7 wrong status",
+        [CHECK_PROCERR] = "External check error",
+        [CHECK_PROCTOUT] = "External check timeout",
+        [CHECK_PROCOK] = "External check passed",
     };
 
     sl_assert((size_t)r < ARRAY_LEN(texts));

@@ -184,13 +184,6 @@ struct bound {
     bool dgram;     /* its ports are others than those of connections */
 };
 
-static bool is_wildcard(const struct addr *a)
-{
-    if (addr_family(a) == AF_INET)
-        return a->in.sin_addr.s_addr == htonl(INADDR_ANY);
-    return addr_family(a) == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&a->in6.sin6_addr);
-}
-
 /* Family and port first, wildcards before the addresses they cover, equal ones side by side. */
 static int by_address(const void *a, const void *b)
 {
@@ -202,7 +195,7 @@ static int by_address(const void *a, const void *b)
     if (order == 0)
         order = (int)addr_port(&x->addr) - (int)addr_port(&y->addr);
     if (order == 0)
-        order = (int)is_wildcard(&y->addr) - (int)is_wildcard(&x->addr);
+        order = (int)addr_is_any(&y->addr) - (int)addr_is_any(&x->addr);
     if (order == 0)
         order = (x->addr.len > y->addr.len) - (x->addr.len < y->addr.len);
     if (order == 0)
@@ -227,7 +220,7 @@ static void conflict(const struct check *c, const struct bound *a, const struct 
                  first->list, first->name != NULL ? " " : "",
                  first->name != NULL ? first->name : "", first->text, place.file, place.line,
                  same                        ? "has the same"
-                 : is_wildcard(&first->addr) ? "covers it"
+                 : addr_is_any(&first->addr) ? "covers it"
                                              : "is covered by it");
     strbuf_fini(&path);
     strbuf_fini(&found);
@@ -297,7 +290,7 @@ static void check_binds(const struct check *c)
             conflict(c, &binds[i - 1], b);
         else if (wildcard != NULL)
             conflict(c, wildcard, b);
-        if (wildcard == NULL && is_wildcard(&b->addr))
+        if (wildcard == NULL && addr_is_any(&b->addr))
             wildcard = b;
     }
     free(binds);
@@ -347,6 +340,8 @@ static void check_idle_settings(const struct check *c, uint32_t p)
                need_http);
     if (pool->agent != NULL && pool->agent->port == 0 && pool->agent->address.len == 0)
         pool_error(c, p, "agent.port", "not found, expected where the agents listen (or address)");
+    check_idle(c, p, "health.command", pool->health.type == CHECK_TYPE_EXEC,
+               "health.type = \"exec\"");
     check_idle(c, p, "health.service", pool->health.type == CHECK_TYPE_GRPC,
                "health.type = \"grpc\"");
     check_idle(c, p, "health.status", http, need_http);
@@ -360,6 +355,25 @@ static void check_idle_settings(const struct check *c, uint32_t p)
     check_idle(c, p, "health.database", sql, "health.type = \"postgres\" or \"mysql\"");
     check_idle(c, p, "health.address", any, need_check);
     check_idle(c, p, "health.port", any, need_check);
+}
+
+static void check_program(const struct check *c, uint32_t p)
+{
+    const struct health_conf *h = &c->own->conf.pools[p].health;
+
+    if (h->type != CHECK_TYPE_EXEC)
+        return;
+    if (!c->own->conf.hardening.exec)
+        pool_error(c, p, "health.type",
+                   "found \"exec\", expected hardening = { exec = true; } with it: no program is "
+                   "run without that");
+    if (h->n_command == 0)
+        pool_error(c, p, "health.command",
+                   "not found, expected the program to run and its arguments");
+    else if (h->command[0][0] != '/')
+        pool_error(c, p, "health.command",
+                   "found \"%s\", expected a whole path such as \"/usr/%s\"", h->command[0],
+                   "local/bin/check-app");
 }
 
 static void check_health(const struct check *c, uint32_t p)
@@ -437,6 +451,7 @@ static void check_pool(const struct check *c, uint32_t p)
     check_udp_pool(c, p);
     check_idle_settings(c, p);
     check_health(c, p);
+    check_program(c, p);
     check_weights(c, p);
     check_http_pool(c, p);
     check_tls_pool(c, p);
@@ -508,7 +523,7 @@ static bool leads_to(const struct addr *to, const struct addr *bind)
     if (addr_eq(to, bind))
         return true;
     return addr_family(to) == addr_family(bind) && addr_port(to) == addr_port(bind) &&
-           is_wildcard(bind) && is_loopback(to);
+           addr_is_any(bind) && is_loopback(to);
 }
 
 /* Every connection would be a storm. */

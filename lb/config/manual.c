@@ -95,5 +95,7 @@ void conf_print_manual(FILE *out)
     for (const struct schema_row *row = schema_rows; row < schema_rows + schema_n; row++)
         if (schema_is_group(row))
             group(out, row);
-    fputs(".SH FILES\n.I /etc/sluice/sluice.conf\n.SH SEE ALSO\n.BR sluice (8)\n", out);
+    fputs(".SH FILES\n.I /etc/sluice/sluice.conf\n.SH SEE ALSO\n.BR sluice (8)\n.br\n"
+          "variables.md and operations.md, which are installed in share/doc/sluice\n",
+          out);
 }

@@ -93,6 +93,7 @@ void conf_print_reference(FILE *out)
           "- `timeouts`, `limits` and `log` below a pool or a listener replace the global ones "
           "setting\n"
           "  by setting.\n"
+          "- Which $variables there are in texts: [variables.md](variables.md).\n"
           "- \"changes by\": what makes a change take effect.\n\n"
           "`sluice -t` checks a file, `sluice -T` prints all values that hold.\n\n"
           "## Global\n",

@@ -67,7 +67,7 @@ static void describe(const struct sample *s, const struct schema_row *row)
     if (row->absent != NULL)
         strbuf_addf(&text, "When absent: %s. ", row->absent);
     if (row->reload == SCHEMA_RESTART)
-        strbuf_add_cstr(&text, "Changes by restart only.");
+        strbuf_add_cstr(&text, "Changes by restart or upgrade (-x) only.");
     if (text.len > 0)
         comment(s, text.p);
     strbuf_fini(&text);

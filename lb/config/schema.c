@@ -73,11 +73,14 @@ static const struct schema_word balances[] = {{"round_robin", BALANCE_ROUND_ROBI
                                               {"first", BALANCE_FIRST},
                                               {0}};
 static const struct schema_word check_types[] = {
-    {"tcp", CHECK_TYPE_TCP},           {"tls", CHECK_TYPE_TLS},     {"http", CHECK_TYPE_HTTP},
-    {"fastcgi", CHECK_TYPE_FASTCGI},   {"uwsgi", CHECK_TYPE_UWSGI}, {"scgi", CHECK_TYPE_SCGI},
-    {"postgres", CHECK_TYPE_POSTGRES}, {"mysql", CHECK_TYPE_MYSQL}, {"redis", CHECK_TYPE_REDIS},
-    {"smtp", CHECK_TYPE_SMTP},         {"udp", CHECK_TYPE_UDP},     {"dns", CHECK_TYPE_DNS},
-    {"grpc", CHECK_TYPE_GRPC},         {"none", CHECK_TYPE_NONE},   {0}};
+    {"tcp", CHECK_TYPE_TCP},           {"tls", CHECK_TYPE_TLS},
+    {"http", CHECK_TYPE_HTTP},         {"fastcgi", CHECK_TYPE_FASTCGI},
+    {"uwsgi", CHECK_TYPE_UWSGI},       {"scgi", CHECK_TYPE_SCGI},
+    {"postgres", CHECK_TYPE_POSTGRES}, {"mysql", CHECK_TYPE_MYSQL},
+    {"redis", CHECK_TYPE_REDIS},       {"smtp", CHECK_TYPE_SMTP},
+    {"udp", CHECK_TYPE_UDP},           {"dns", CHECK_TYPE_DNS},
+    {"grpc", CHECK_TYPE_GRPC},         {"exec", CHECK_TYPE_EXEC},
+    {"none", CHECK_TYPE_NONE},         {0}};
 static const struct schema_word check_roles[] = {
     {"any", CHECK_ROLE_ANY}, {"primary", CHECK_ROLE_PRIMARY}, {"replica", CHECK_ROLE_REPLICA}, {0}};
 static const struct schema_word initials[] = {
@@ -262,6 +265,15 @@ const struct schema_row schema_rows[] = {
      KEEP(conf, hardening.dumpable),
      .help = "Other processes of its user may look into it, and a crash may leave a core file (as "
              "far as the limit of their size allows): they hold the private keys."},
+    {.path = "hardening.exec",
+     .type = SCHEMA_BOOL,
+     .reload = SCHEMA_RESTART,
+     OWN,
+     .def = "false",
+     KEEP(conf, hardening.exec),
+     .help = "Checks may run the programs that the configuration names (health.type = \"exec\"). "
+             "The keeper runs them, as the user (as nobody, where sluice stays root), without "
+             "new privileges and with none of our descriptors."},
     {.path = "hardening.close_inherited",
      .type = SCHEMA_BOOL,
      .reload = SCHEMA_RESTART,
@@ -455,7 +467,7 @@ const struct schema_row schema_rows[] = {
      .def = "off",
      KEEP(tls_server_conf, verify),
      .help = "Whether clients are asked for a certificate, and whether they must have one; "
-             "optional: one that they show must be good."},
+             "optional: also one that is no good is let in (see verify of listeners.tls)."},
     {.path = "admin.tls.client_ca",
      .type = SCHEMA_STRING,
      .reload = SCHEMA_RESTART,
@@ -1070,7 +1082,6 @@ const struct schema_row schema_rows[] = {
      .type = SCHEMA_ENUM,
      OWN,
      .words = check_types,
-     .later = " exec ",
      .def = "tcp",
      KEEP(pool_conf, health.type),
      .help =
@@ -1079,10 +1090,28 @@ const struct schema_row schema_rows[] = {
          "smtp "
          "speak these, udp sends a datagram and expects an answer, dns asks for the name in host, "
          "grpc asks gRPC's health service, "
+         "exec runs the program in command (see hardening.exec), "
          "none is always up. They do as "
          "the pool does: over TLS where it has tls, in "
          "HTTP/2 where protocol is http2 (with an address or port of their own: as agreed there, "
          "in clear HTTP/1.1)."},
+    {.path = "pools.health.command",
+     .type = SCHEMA_STRINGS,
+     OWN,
+     .min = 1,
+     .max = 64,
+     .check = text_has_no_nul,
+     .expected = "a program and its arguments such as [ \"/usr/local/bin/check-app\", \"-v\" ]",
+     KEEP(pool_conf, health.command),
+     ALSO(pool_conf, health.n_command),
+     .absent = "none",
+     .example = "/usr/local/bin/check-app",
+     .help =
+         "exec: the program, by its whole path, and its arguments; no shell is between. It exits "
+         "with 0 when the backend is up; the first line that it writes is the reason. It is told "
+         "SLUICE_POOL, SLUICE_BACKEND, SLUICE_ADDRESS and SLUICE_PORT (and HAProxy's names "
+         "HAPROXY_PROXY_NAME, HAPROXY_SERVER_NAME, HAPROXY_SERVER_ADDR and HAPROXY_SERVER_PORT) "
+         "in an otherwise clean environment. After timeout it and all of its group are killed."},
     {.path = "pools.health.role",
      .type = SCHEMA_ENUM,
      OWN,
@@ -1892,8 +1921,10 @@ const struct schema_row schema_rows[] = {
      .words = tls_verifies,
      .def = "off",
      KEEP(tls_server_conf, verify),
-     .help = "Whether clients are asked for a certificate, and whether they must have one; "
-             "optional: one that they show must be good."},
+     .help =
+         "Whether clients are asked for a certificate, and whether they must have one; "
+         "optional: who shows a bad one is let in as well; $tls_client_verify says NONE, SUCCESS "
+         "or FAILED and why, and $tls_client_subject is empty unless it is SUCCESS."},
     {.path = "listeners.tls.client_ca",
      .type = SCHEMA_STRING,
      OWN,

@@ -71,12 +71,15 @@ static void check(struct process *p, const struct pool *pool)
                                                      : CHECK_SPEAKS_HTTP1,
         .agent = conf->agent,
         .cgi_root = conf->http.cgi.root,
+        .programs = &p->keeper.programs,
         .tls = p->tls != NULL ? tls_store_check_client(p->tls, pool) : NULL,
     };
 
     for (uint32_t i = 0; i < pool->n_members; i++) {
         struct backend_slot *s = pool->members[i].slot;
         struct checker_known known;
+        c.pool = s->pool_name;
+        c.backend = s->name;
         c.host = is_name(pool->members[i].conf) ? pool->members[i].conf->address.host : NULL;
         if (state_recall(p, s, &known))
             checker_add_known(checker_thread_checker(p->checker), s, &c, &known);

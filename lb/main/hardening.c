@@ -35,9 +35,9 @@ int hardening_without(enum hardening_wish wish, const char *setting, const char 
     return 0;
 }
 
-void hardening_has_keeper(struct hardening *h, pid_t pid)
+void hardening_has_keeper(struct hardening *h, pid_t pid, bool files)
 {
-    h->keeper = true;
+    h->keeper = files;
     say(h, "keeper (process %d)", (int)pid);
 }
 

@@ -23,8 +23,8 @@ struct hardening {
  * one. */
 int hardening_without(enum hardening_wish wish, const char *setting, const char *why,
                       int error) WARN_UNUSED;
-/* There is one (keeper.h), which opens files for us that we cannot. */
-void hardening_has_keeper(struct hardening *h, pid_t pid);
+/* There is one (keeper.h); files: which opens those for us that we cannot. */
+void hardening_has_keeper(struct hardening *h, pid_t pid, bool files);
 /* Before the first thread, after all that needs more: as the user that we stay, with logs, keys and
  * listeners open. 0, or -errno with what is required and cannot be had in the log. */
 int hardening_confine(struct hardening *h, const struct conf *conf) WARN_UNUSED;

@@ -3,6 +3,7 @@
 
 #include "lb/base/log.h"
 #include "lb/base/str.h"
+#include "lb/config/conf.h"
 #include "lb/main/keeper_priv.h"
 #include "lb/net/listener.h"
 
@@ -162,35 +163,68 @@ void keeper_commit(struct keeper *k)
     (void)ask(k, &q, -1, &a, &none);
 }
 
+/* ---- programs ---- */
+
+static int on_run(void *ctx, const char *pool, const char *backend, const struct addr *addr)
+{
+    struct keeper *k = ctx;
+    struct keeper_run q = {.addr = *addr};
+    int ends[2];
+
+    if (k->programs_fd < 0)
+        return -ENOTCONN;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0)
+        return -errno;
+    snprintf(q.pool, sizeof(q.pool), "%s", pool);
+    snprintf(q.backend, sizeof(q.backend), "%s", backend);
+    int rc = keeper_send(k->programs_fd, &q, sizeof(q), ends[1]);
+    close(ends[1]);
+    if (rc < 0)
+        close(ends[0]);
+    return rc < 0 ? rc : ends[0];
+}
+
 /* ---- life ---- */
 
 void keeper_init(struct keeper *k)
 {
-    *k = (struct keeper){.fd = -1, .lock = PTHREAD_MUTEX_INITIALIZER};
+    *k = (struct keeper){.fd = -1, .programs_fd = -1, .lock = PTHREAD_MUTEX_INITIALIZER};
+    k->programs = (struct checker_programs){k, on_run};
 }
 
-int keeper_start(struct keeper *k, const struct conf *conf, const char *from)
+int keeper_start(struct keeper *k, const struct conf *conf, const char *from,
+                 const struct privileges *user, bool files)
 {
     const struct timeval patience = {.tv_sec = PATIENCE_S};
-    int ends[2];
+    int ends[2], programs[2] = {-1, -1}, rc = 0;
 
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
         return -errno;
-    k->pid = fork();
-    if (k->pid == 0) {
-        close(ends[0]);
-        keeper_serve(ends[1], conf, from);
-    }
-    int rc = k->pid < 0 ? -errno : 0;
+    if (conf->hardening.exec &&
+        socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, programs) < 0)
+        rc = -errno;
+    k->pid = rc == 0 ? fork() : -1;
+    if (k->pid == 0)
+        keeper_serve(&(struct keeper_task){ends[1], programs[1], conf, from, user, files});
+    if (rc == 0 && k->pid < 0)
+        rc = -errno;
     close(ends[1]);
+    if (programs[1] >= 0)
+        close(programs[1]);
     if (rc < 0) {
         k->pid = 0;
         close(ends[0]);
+        if (programs[0] >= 0)
+            close(programs[0]);
         return rc;
     }
     k->fd = ends[0];
+    k->programs_fd = programs[0];
+    k->helps = files;
     setsockopt(k->fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
     setsockopt(k->fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+    if (!files)
+        return 0;
     k->files = (struct named_file_helper){on_open, k};
     named_file_set_helper(&k->files);
     listener_set_helper(on_bind, k);
@@ -201,8 +235,14 @@ void keeper_stop(struct keeper *k)
 {
     if (k->pid == 0)
         return;
-    named_file_set_helper(NULL);
-    listener_set_helper(NULL, NULL);
+    if (k->helps) {
+        named_file_set_helper(NULL);
+        listener_set_helper(NULL, NULL);
+    }
+    if (k->programs_fd >= 0)
+        close(k->programs_fd);
+    k->programs_fd = -1;
+    k->helps = false;
     if (k->fd >= 0)
         close(k->fd);
     k->fd = -1;

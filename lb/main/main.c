@@ -42,17 +42,19 @@ static struct conf *load(const char *path)
     return conf;
 }
 
-/* It keeps nobody from starting. */
-static void check_overlay(const struct conf *conf, struct strbuf *problems)
+/* False: it is broken. `or_else` says what comes of that. */
+static bool check_overlay(const struct conf *conf, const char *or_else, struct strbuf *problems)
 {
     struct strbuf errors = {0};
     struct overlay *o = conf->overlay != NULL ? overlay_load(conf->overlay, &errors) : NULL;
 
-    if (o == NULL && errors.len > 0)
-        strbuf_addf(problems, STR_FMT "%s: warning: the overlay would be left out at the start\n",
-                    STR_ARG(errors), conf->overlay);
+    bool good = o != NULL || errors.len == 0;
+
+    if (!good)
+        strbuf_addf(problems, STR_FMT "%s: %s\n", STR_ARG(errors), conf->overlay, or_else);
     overlay_free(&o);
     strbuf_fini(&errors);
+    return good;
 }
 
 static int check(const char *path)
@@ -62,7 +64,8 @@ static int check(const char *path)
 
     if (conf == NULL)
         return EXIT_FAILED;
-    check_overlay(conf, &problems);
+    /* It keeps nobody from starting. */
+    check_overlay(conf, "warning: the overlay would be left out at the start", &problems);
     uint32_t tests = conf->n_tests, failed = conf_tests_run(conf, &problems);
     print_problems(&problems);
     conf_free(&conf);
@@ -103,13 +106,17 @@ static int run(const char *path)
 static int take_over(const struct options *o, int tell)
 {
     struct conf *conf = load(o->config);
+    struct strbuf problems = {0};
     struct takeover t;
     char error[TAKEOVER_ERROR_MAX];
 
     if (conf == NULL)
         return EXIT_FAILED;
     int rc = EXIT_FAILED;
-    if (takeover_begin(&t, o->take_over, error) < 0) {
+    /* Somebody serves, with the overlay as it was: nothing is won by going on without it. */
+    if (!check_overlay(conf, "error: the overlay has to be mended, or removed, first", &problems)) {
+        print_problems(&problems);
+    } else if (takeover_begin(&t, o->take_over, error) < 0) {
         fprintf(stderr, "sluice: -x %s\n", error);
     } else {
         t.tell_fd = tell;

@@ -399,18 +399,19 @@ static int start_keeper(struct process *p)
         log_error("%s", error);
         return -EINVAL;
     }
-    if (conf->keeper == HARDENING_OFF)
-        return 0;
-    if (geteuid() != 0 || p->privileges.uid == (uid_t)-1 || p->privileges.uid == 0)
-        return conf->keeper == HARDENING_AUTO
-                   ? 0 /* there is nothing to keep, or nobody to keep it from */
-                   : hardening_without(conf->keeper, "keeper",
-                                       "it is for who is started as root and has a user to become",
-                                       -EPERM);
-    int rc = keeper_start(&p->keeper, p->conf, p->reloadable ? p->from : NULL);
+    bool rights = geteuid() == 0 && p->privileges.uid != (uid_t)-1 && p->privileges.uid != 0;
+    bool files = rights && conf->keeper != HARDENING_OFF;
+    int rc = 0;
+    /* auto: there is nothing to keep, or nobody to keep it from */
+    if (!rights && conf->keeper != HARDENING_OFF && conf->keeper != HARDENING_AUTO)
+        rc = hardening_without(conf->keeper, "keeper",
+                               "it is for who is started as root and has a user to become", -EPERM);
+    if (rc < 0 || (!files && !conf->exec))
+        return rc;
+    rc = keeper_start(&p->keeper, p->conf, p->reloadable ? p->from : NULL, &p->privileges, files);
     if (rc < 0)
         return hardening_without(conf->keeper, "keeper", strerror(-rc), rc);
-    hardening_has_keeper(&p->hardening, p->keeper.pid);
+    hardening_has_keeper(&p->hardening, p->keeper.pid, files);
     return 0;
 }
 
@@ -427,7 +428,7 @@ static int bind_all(struct process *p)
         rc = admin_http_bind(&p->admin_http, p->conf, &p->binding.inherit);
     if (rc < 0)
         return rc;
-    bool kept = p->keeper.pid != 0;
+    bool kept = p->keeper.helps;
     rc = privileges_drop(&p->privileges, kept ? 0 : 1u << CAP_NET_BIND_SERVICE, error);
     if (rc < 0) {
         log_error("%s", error);

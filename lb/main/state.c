@@ -77,6 +77,7 @@ static void print_member(const struct pool *pool, const struct pool_member *m, s
         b.oper = OPER_UNKNOWN;
     else
         b.checks_off = !b.info.check_enabled;
+    b.agent_off = pool->conf->agent != NULL && !b.info.agent_enabled;
     snprintf(b.why, sizeof(b.why), "%s", m->slot->admin_reason);
     print_address(m, &b);
     state_text_add(&b, out);
@@ -222,6 +223,7 @@ static void restore_member(struct restore *r, const struct pool_member *m,
     if (checker != NULL) {
         checker_touch(checker, s);
         checker_enable(checker, s, !b->checks_off);
+        checker_enable_agent(checker, s, !b->agent_off);
     }
 }
 
@@ -381,6 +383,8 @@ void state_forget(struct process *p)
             const struct state_backend *b = state_text_find(t, s->pool_name, s->name);
             if (b != NULL && b->checks_off)
                 checker_enable(checker_thread_checker(p->checker), s, false);
+            if (b != NULL && b->agent_off)
+                checker_enable_agent(checker_thread_checker(p->checker), s, false);
         }
     }
     state_text_fini(t);

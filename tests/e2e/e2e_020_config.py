@@ -1,5 +1,7 @@
 """The configuration: all mistakes at once, each with file, line, setting, found and expected."""
 
+import re
+
 from harness import *
 
 GOOD = """pools = ( { name = "app"; mode = "tcp"; backends = ( { name = "a"; address = "127.0.0.1:3001"; } ); } );
@@ -212,3 +214,36 @@ def test_the_tests_of_a_configuration_are_run_by_t(t):
     check_eq(status, 1)
     check_in("tests[#2].expect.location", err)
     check_in("expected /elsewhere", err)
+
+
+# ---- variables -----------------------------------------------------------------------------------
+
+def documented(part):
+    """The names in the tables of a part of variables.md."""
+    with open(os.path.join(ROOT, "etc", "docs", "variables.md")) as f:
+        text = f.read().split("\n## ")[part]
+    return {name for row in re.findall(r"^\| (`.*?) \|", text, re.M) for name in re.findall(r"`(\w+)`", row)}
+
+
+def test_every_variable_is_documented(t):
+    def config(header, line):
+        return conf(t, """log = { format = "%s"; };
+            pools = ( { name = "p"; mode = "http"; backends = ( { name = "a"; address = "127.0.0.1:1"; } ); } );
+            listeners = ( { name = "l"; mode = "http"; bind = "127.0.0.1:%d"; routes = ( { path = "~^(a)(a)(a)(a)(a)(a)(a)(a)(a)";
+                pool = "p"; request_headers = { set = ( { name = "X"; value = "%s"; } ); }; } ); } );""" % (
+                line, t.port(), header))
+
+    def in_text(names):
+        return " ".join("$" + n.replace("NAME", "x") for n in sorted(names))
+
+    of_texts, of_lines = documented(1), documented(2)
+    status, _, err = t.run("-t", "-c", config(in_text(of_texts | set("123456789")), in_text(of_lines)))
+    check_eq((status, err.count("error")), (0, 0), err)
+    err = t.run("-t", "-c", config("$nonsense", "$id"))[2]
+    known = re.search(r"known are (.*?) 1 \.\.\. 9", err).group(1).split()
+    check_eq(set(known) - of_texts, set())
+    with open(os.path.join(ROOT, "lb", "obs", "access_vars.c")) as f:
+        table = f.read().split("variables[] = {")[1].split("};")[0]
+    known = re.findall(r"(?:BOTH|HTTP|TLS)\((\w+)", table) + re.findall(r'\{"(\w+)"', table)
+    check(len(known) > 50, "the table is read", known)
+    check_eq({n + "NAME" if n.endswith("_") else n for n in known} - of_lines, set())

@@ -2,6 +2,7 @@
 
 import contextlib
 
+import upgrade_tools
 from harness import *
 
 
@@ -159,6 +160,20 @@ def test_a_reload_changes_and_removes_it(t):
     check_eq(row(s)["agent_status"], "")
     reload(text)
     wait_until(lambda: row(s)["status"] == "DOWN (agent)", "again")
+
+
+def test_who_is_not_asked_is_not_asked_by_the_next_process(t):
+    s, agent, listen = start(t, b"up\n")
+    s.wait_status("app", "b1", "UP")
+    s.ok("disable agent app/b1")
+    agent.line = b"down\n"
+    n = upgrade_tools.upgraded(t, s)
+    s.wait_end()
+    check_eq((row(n)["status"], row(n)["agent_status"]), ("UP", ""))
+    n.ok("enable agent app/b1")
+    wait_until(lambda: row(n)["status"] == "DOWN (agent)", "it is asked again")
+    n.ok("disable agent app/b1")
+    n.wait_status("app", "b1", "UP")
 
 
 def test_mistakes_are_told(t):

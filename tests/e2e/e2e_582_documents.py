@@ -14,6 +14,19 @@ def test_printed_pages_are_what_the_code_prints(t):
             check(status == 0 and out == f.read(), "%s is old: make docs prints it anew" % path)
 
 
+def test_the_manual_page_has_what_the_help_has(t):
+    help_text = t.run("--help")[1]
+    with open(os.path.join(ROOT, "etc/man/sluice.8")) as f:
+        manual = f.read().replace("\\-", "-")
+    synopsis = manual[:manual.index(".SH DESCRIPTION")]
+    words = set(re.findall(r"(?<![\w-])--?[a-zA-Z][\w-]*", help_text))
+    check("-x" in words and "--detach" in words, "the help has options", words)
+    missing = [w for w in sorted(words) if not re.search(r"(?<![\w-])%s(?![\w-])" % re.escape(w), manual)]
+    check_eq(missing, [], "options that sluice(8) does not have")
+    commands = set(re.findall(r"^  sluice ([a-z]+)", help_text, re.M))
+    check_eq([c for c in sorted(commands) if "sluice %s" % c not in synopsis], [], "commands that its synopsis does not have")
+
+
 DOCUMENTS = ["README.md", *sorted(glob.glob("etc/docs/**/*.md", root_dir=ROOT, recursive=True))]
 SETTING = r"^(pools|listeners|stats|limits|timeouts|log|drain|workers|tests) = [({\[\"0-9]"
 
@@ -29,7 +42,8 @@ def snippets(path):
 
 def completed(t, text):
     """With the pools that its listeners name, with certificates of ours, and with all variables set."""
-    text = re.sub(r'\b(cert|key) = "[^"]*\.(?:pem|key)"', lambda m: '%s = "site.pem"' % m.group(1), text)
+    text = re.sub(r'\b(cert|key) = "([^"]*)\.(?:pem|key)"',
+                  lambda m: '%s = "%s.pem"' % (m.group(1), "other" if "other" in m.group(2) else "site"), text)
     if not re.search(r"^pools = ", text, re.M):
         rows = ", ".join('{ name = "%s"; mode = "http"; backends = ( { name = "x"; address = "127.0.0.1:1"; } ); }'
                          % name for name in sorted(set(re.findall(r'\bpool = "(\w+)"', text))))
@@ -41,12 +55,9 @@ def completed(t, text):
 
 def test_each_configuration_in_the_documents_is_good(t):
     import certs
-    made = certs.Authority(t.path("ca")).leaf("site.example")
-    with open(t.path("site.pem"), "wb") as out:
-        for path in (made.cert, made.key):
-            with open(path, "rb") as f:
-                out.write(f.read())
-    os.chmod(t.path("site.pem"), 0o600)
+    for name in ("site", "other"):
+        made = certs.Authority(t.path("ca")).leaf(name + ".example")
+        os.rename(made.both, t.path(name + ".pem"))
     checked = {}
     for document in DOCUMENTS:
         for line, text in snippets(document):

@@ -110,13 +110,29 @@ def test_files_of_roots_that_a_new_configuration_names(t):
     reloaded(s, lambda text: text.replace("workers = 2;", "workers = 2; limits = { connections = 99; };"))
 
 
+def test_a_mistake_in_a_new_file_of_roots_is_no_lack_of_rights(t):
+    """It cannot be quoted, but what is said leads there."""
+    s, front = site(t)
+    with open(t.path("more.conf"), "w") as f:
+        f.write("limits = { headers = nonsense; };\n")
+    os.chmod(t.path("more.conf"), 0o600)
+    said = reload(s, lambda text: text + '@include "%s"\n' % t.path("more.conf"))
+    check_in("the keeper: the configuration has mistakes, so no file that is new in it is opened", said)
+    check_in("`sluice -t` as root tells them all", said)
+    check("hardening.paths" not in said, said)
+    with open(t.path("more.conf"), "w") as f:
+        f.write("limits = { headers = 100; };\n")
+    check_in("reloaded: ", s.ctl("reload"))
+    check_eq(who(front), "b1")
+
+
 def test_a_configuration_that_others_can_change_names_nothing(t):
     s, _ = site(t)
     page = secret(t, t.path("503.html"))
     rewrite(s, with_page(page))
     os.chown(s.conf_path, pwd.getpwnam(NOBODY).pw_uid, -1)
     check_in("Permission denied", s.ctl("reload"))
-    s.wait_log("WARN the keeper: others than root can change .*sluice.conf, so nothing new is opened")
+    s.wait_log("the keeper: others than root can change .*sluice.conf, so nothing new is opened")
     os.chown(s.conf_path, 0, -1)
     check_in("reloaded: ", s.ctl("reload"))
 

@@ -4,6 +4,7 @@
 
 #include "lb/main/keeper.h"
 #include "lb/main/keeper_priv.h"
+#include "lb/main/privileges.h"
 #include "lb/net/listener.h"
 
 #include <errno.h>
@@ -11,6 +12,8 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+
+static const struct privileges nobody = {65534, 65534, NULL};
 
 struct fixture {
     struct keeper keeper;
@@ -36,7 +39,7 @@ static int setup(void **state)
     assert_non_null(f->conf);
     strbuf_fini(&errors);
     if (geteuid() == 0)
-        assert_int_equal(keeper_start(&f->keeper, f->conf, NULL), 0);
+        assert_int_equal(keeper_start(&f->keeper, f->conf, NULL, &nobody, true), 0);
     return 0;
 }
 
@@ -142,6 +145,75 @@ static void what_is_no_question_is_answered_and_nothing_else_happens(void **stat
     assert_int_equal(ask(f, f->log, NAMED_FILE_APPEND), 0);
 }
 
+/* ---- programs ---- */
+
+#define EXEC_POOL                                                                                  \
+    "hardening = { exec = true; };\npools = ( { name = \"app\"; mode = \"tcp\"; health = { type "  \
+    "= "                                                                                           \
+    "\"exec\"; timeout = \"%s\"; command = [ \"/bin/sh\", \"-c\", \"%s\" ]; };\n"                  \
+    "backends = ( { name = \"b\"; address = \"127.0.0.1:1\"; } ); } );\n" LISTENER
+
+/* Asks a keeper for the pool's program; its one line in out. */
+static void run_one(const char *timeout, const char *script, const char *pool, char out[256])
+{
+    struct strbuf errors = {0};
+    struct addr_spec spec;
+    struct keeper k;
+    char text[1024];
+    const char *why;
+    ssize_t n;
+
+    snprintf(text, sizeof(text), EXEC_POOL, timeout, script);
+    struct conf *conf = conf_load_text("t", text, &errors);
+    assert_non_null(conf);
+    strbuf_fini(&errors);
+    keeper_init(&k);
+    assert_int_equal(keeper_start(&k, conf, NULL, &nobody, false), 0);
+    assert_int_equal(addr_parse(STR("127.0.0.1:1"), false, false, &spec, &why), 0);
+    int fd = k.programs.run(k.programs.ctx, pool, "b", &spec.addr);
+    assert_true(fd >= 0);
+    fcntl(fd, F_SETFL, 0);
+    while ((n = recv(fd, out, 255, 0)) < 0)
+        assert_int_equal(errno, EINTR);
+    out[n] = '\0';
+    assert_int_equal(recv(fd, text, sizeof(text), 0), 0); /* that was all */
+    close(fd);
+    keeper_stop(&k);
+    assert_int_equal(k.programs.run(k.programs.ctx, pool, "b", &spec.addr), -ENOTCONN);
+    conf_free(&conf);
+}
+
+static void a_program_that_is_named_is_run_and_its_end_is_told(void **state)
+{
+    char out[256];
+
+    (void)state;
+    run_one("5s", "echo fine; echo not; exit 0", "app", out);
+    assert_string_equal(out, "exited 0 fine\n");
+    run_one("5s", "echo $SLUICE_ADDRESS $SLUICE_PORT $HAPROXY_SERVER_NAME; exit 7", "app", out);
+    assert_string_equal(out, "exited 7 127.0.0.1 1 b\n");
+    run_one("5s", "kill -15 $$$$", "app", out);
+    assert_string_equal(out, "signal 15\n");
+}
+
+static void a_program_has_no_more_than_its_time(void **state)
+{
+    char out[256];
+
+    (void)state;
+    run_one("50ms", "sleep 60 & sleep 60", "app", out);
+    assert_string_equal(out, "timeout\n");
+}
+
+static void what_nobody_has_named_is_not_run(void **state)
+{
+    char out[256];
+
+    (void)state;
+    run_one("5s", "exit 0", "other", out);
+    assert_memory_equal(out, "unable ", 7);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -151,6 +223,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(only_the_addresses_of_listeners_are_bound, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_no_question_is_answered_and_nothing_else_happens,
                                         setup, teardown),
+        cmocka_unit_test(a_program_that_is_named_is_run_and_its_end_is_told),
+        cmocka_unit_test(a_program_has_no_more_than_its_time),
+        cmocka_unit_test(what_nobody_has_named_is_not_run),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
