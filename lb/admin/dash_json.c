@@ -38,9 +38,11 @@ static void add_bool(struct strbuf *out, const char *name, bool value)
 
 static void add_key(struct strbuf *out, const struct dash_object *o)
 {
-    static const char letters[] = {[DASH_ALL] = 'A', 'L', 'P', 'B'};
+    static const char letters[] = {[DASH_LISTENER] = 'L', [DASH_POOL] = 'P'};
 
-    if (o->kind == DASH_BACKEND)
+    if (o->kind == DASH_ALL)
+        strbuf_add_cstr(out, "\"A\"");
+    else if (o->kind == DASH_BACKEND)
         strbuf_addf(out, "\"B%u.%u\"", o->iid, o->sid);
     else
         strbuf_addf(out, "\"%c%u\"", letters[o->kind], o->iid);

@@ -16,6 +16,8 @@
 FILE_IN(dash_page_html, "lb/admin/dashboard.html");
 FILE_IN(dash_page_css, "lb/admin/dashboard.css");
 FILE_IN(dash_page_data, "lb/admin/dashboard_data.js");
+FILE_IN(dash_page_draw, "lb/admin/dashboard_draw.js");
+FILE_IN(dash_page_pools, "lb/admin/dashboard_pools.js");
 FILE_IN(dash_page_view, "lb/admin/dashboard_view.js");
 FILE_IN(dash_page_act, "lb/admin/dashboard_act.js");
 
@@ -53,6 +55,8 @@ void dash_page_init(struct dash_page *p)
     struct strbuf script = {0};
 
     strbuf_add_str(&script, between(dash_page_data, dash_page_data_end));
+    strbuf_add_str(&script, between(dash_page_draw, dash_page_draw_end));
+    strbuf_add_str(&script, between(dash_page_pools, dash_page_pools_end));
     strbuf_add_str(&script, between(dash_page_view, dash_page_view_end));
     strbuf_add_str(&script, between(dash_page_act, dash_page_act_end));
     *p = (struct dash_page){0};

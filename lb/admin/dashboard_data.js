@@ -1,5 +1,5 @@
 // dashboard_data.js - what is known of sluice: read from the event stream, kept by key. The parts
-// of the page are one script: this one comes first, then dashboard_view.js and dashboard_act.js.
+// of the page are one script: this one comes first, then _draw, _pools, _view and _act.
 "use strict";
 
 // Rows by key ("A", "L1", "P2", "B2.1"), each with `points` (the last minutes) and, of a backend,
@@ -126,14 +126,28 @@ function takeEvent(text) {
     takeState(JSON.parse(body));
 }
 
+// A fault of this page is none of the connection.
+function take(text) {
+  try {
+    takeEvent(text);
+  } catch (e) {
+    console.error(e);
+    throw new Error("This page has a fault (" + e.message + ").");
+  }
+}
+
 function stayAwake() {
   clearTimeout(stream.quiet);
   stream.quiet = setTimeout(() => stream.abort && stream.abort.abort(), QUIET_MS);
 }
 
+// Where we are from, without what a link may have put before the host: fetch() takes no URL with a
+// password, and what is relative has that of the page.
+const place = (path) => location.origin + path;
+
 // Not EventSource: that one does not tell why it was refused.
 async function read() {
-  const answer = await fetch("/dashboard/stream", {
+  const answer = await fetch(place("/dashboard/stream"), {
     signal: stream.abort.signal, cache: "no-store", headers: {Accept: "text/event-stream"}});
   if (!answer.ok)
     throw new Error((await answer.text()).trim() || "status " + answer.status);
@@ -147,7 +161,7 @@ async function read() {
     const parts = (rest + value).split("\n\n");
     rest = parts.pop();
     for (const part of parts)
-      takeEvent(part);
+      take(part);
     stream.wait = 1000;
     view.life("live", "");
   }

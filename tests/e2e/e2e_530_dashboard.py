@@ -71,6 +71,7 @@ def test_the_stream_begins_with_everything(t):
         check_eq(stream.next("hello"), {"level": "user", "may_change": False, "token": ""})
         state = stream.next("state")
         check_eq([o["k"][0] for o in state["objects"]], ["A", "L", "P", "B", "B"])
+        check_eq(state["objects"][0]["k"], "A", "the page looks for it by this key")
         b1 = state["objects"][3]
         check_eq((b1["name"], b1["address"], b1["state"], b1["weight"]), ("b1", "%s:%d" % backends[0].address, "nocheck", 1))
         check_eq(set(state["history"]), {o["k"] for o in state["objects"]})

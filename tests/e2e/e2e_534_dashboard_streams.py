@@ -1,6 +1,7 @@
 """How many look on, and what becomes of those who do not keep up, of a process that ends, of one that takes over."""
 
 from e2e_530_dashboard import *
+from upgrade_tools import reloaded, upgraded
 
 
 def test_the_33rd_stream_is_refused(t):
@@ -65,3 +66,35 @@ def test_it_tells_of_the_end_and_ends(t):
         with contextlib.suppress(ConnectionError):
             while stream.reader.until(b"\n\n") is not None:
                 pass
+
+
+def test_those_who_look_on_are_sent_to_the_next_process(t):
+    s, front, admin = start_admin(t)
+    for _ in range(3):
+        streams = [Stream(admin) for _ in range(10)]
+        for stream in streams:
+            check_eq(stream.next("state")["process"]["pid"], s.pid)
+        with connect(front):  # the old one has something to wait for
+            n = upgraded(t, s)
+            for stream in streams:
+                while stream.reader.until(b"\n\n") is not None:
+                    pass
+                stream.close()
+            with Stream(admin) as stream:
+                check_eq(stream.next("state")["process"]["pid"], n.pid)
+        s.wait_end()
+        s = n
+
+
+def test_reloads_cost_nobody_his_stream(t):
+    s, front, admin = start_admin(t)
+    streams = [Stream(admin) for _ in range(10)]
+    wait_until(lambda: all(stream.next("state") for stream in streams), "all look on")
+    sockets = fds_of(s.pid).get("socket", 0)
+    for i in range(4):
+        reloaded(s, lambda text: re.sub(r'name = "b1";( weight = \d+;)?', 'name = "b1"; weight = %d;' % (i + 2), text))
+        for stream in streams:
+            stream.until("the new weight", lambda o, e: "b1" in o and o["b1"]["configured"] == i + 2)
+    check(fds_of(s.pid).get("socket", 0) <= sockets, "no descriptor is left", sockets, fds_of(s.pid))
+    for stream in streams:
+        stream.close()

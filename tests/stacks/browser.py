@@ -18,6 +18,11 @@ FONTS = """<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd">
     ("sans-serif", ""), ("system-ui", ""), ("ui-sans-serif", ""), ("monospace", " Mono"), ("ui-monospace", " Mono"))) + "</fontconfig>"
 
 
+# WebDriver's names of keys that write nothing.
+KEYS = {"Tab": "\ue004", "Enter": "\ue007", "Shift": "\ue008", "Escape": "\ue00c", "End": "\ue010", "Left": "\ue012", "Up": "\ue013",
+        "Right": "\ue014", "Down": "\ue015"}
+
+
 class Browser:
     """One window. trust: a PEM certificate whose key may sign for any name; hosts: {name: address} instead of DNS."""
 
@@ -30,7 +35,7 @@ class Browser:
             f.write(FONTS)
         self.server = Server(t, "chromedriver", [stack_packaging.need("chromedriver"), "--port=%d" % address[1],
                                                  "--allowed-ips=127.0.0.1"], ("127.0.0.1", address[1]), env={
-                                 "HOME": home, "FONTCONFIG_FILE": os.path.join(home, "fonts.conf")})
+                                 "HOME": home, "TZ": "UTC", "LC_ALL": "C.UTF-8", "FONTCONFIG_FILE": os.path.join(home, "fonts.conf")})
         self.address = ("127.0.0.1", address[1])
         words = [*FLAGS, "--user-data-dir=" + t.path("profile"), *flags]
         if trust:
@@ -57,6 +62,19 @@ class Browser:
     def run(self, script, *args):
         """What the script returns; a promise is waited for."""
         return self.ask("POST", "/execute/sync", {"script": script, "args": list(args)})
+
+    def press(self, *keys):
+        """Keys go down and up one after the other, as from a keyboard: a name of KEYS, or text; "Shift+Tab" both at once."""
+        actions = []
+        for key in keys:
+            held = [KEYS[name] for name in key.split("+")] if "+" in key else None
+            strokes = [KEYS[key]] if key in KEYS else key
+            if held:
+                actions += [{"type": "keyDown", "value": k} for k in held] + [{"type": "keyUp", "value": k} for k in reversed(held)]
+            else:
+                for k in strokes:
+                    actions += [{"type": "keyDown", "value": k}, {"type": "keyUp", "value": k}]
+        self.ask("POST", "/actions", {"actions": [{"type": "key", "id": "keyboard", "actions": actions}]})
 
     def messages(self):
         """What the console says."""

@@ -43,6 +43,7 @@ def strip(state, seed):
 class State:
     def __init__(self):
         self.objects, self.history, self.seed = [], {}, 0
+        self.certificates, self.events = CERTIFICATES, EVENTS
 
     def add(self, key, points, strip=(), **more):
         self.objects.append({"k": key, **more, "now": points[-4:], "bytes": [points[-4] * 310, points[-4] * 4800]})
@@ -76,8 +77,8 @@ class State:
                              "started": NOW - 1036800000, "limit": 65536, "not_ready": "", "life": "running", "ending": "", "left": 0,
                              "left_out": 0, **process},
                  "workers": [[34, 512, 90000, 0], [29, 498, 88000, 0], [41, 533, 91000, 0], [22, 470, 87000, 0]],
-                 "strip_at": NOW // 60000, "objects": self.objects, "history": self.history, "certificates": CERTIFICATES,
-                 "events": EVENTS}
+                 "strip_at": NOW // 60000, "objects": self.objects, "history": self.history, "certificates": self.certificates,
+                 "events": self.events}
         return json.dumps(state)
 
 
@@ -138,6 +139,14 @@ def many():
     return s
 
 
+def nothing():
+    """A pool without backends, no events, no certificates."""
+    s = State()
+    s.certificates, s.events = [], []
+    s.pool(1, "empty", "http", "round_robin", [], 0)
+    return s
+
+
 class Site:
     """page: (headers, body) as sluice answered; state: State; changes: forms that were posted."""
 
@@ -163,13 +172,17 @@ class Site:
             def do_GET(self):
                 if self.path == "/":
                     self.answer(200, "text/html; charset=utf-8", page[1], page[0])
+                elif self.path == "/dashboard/stream" and site.lost:
+                    self.close_connection = True    # without a word
                 elif self.path == "/dashboard/stream":
+                    over = site.over
                     self.send_response(200)
                     self.send_header("Content-Type", "text/event-stream")
                     self.end_headers()
                     self.wfile.write(first.encode())
                     self.wfile.flush()
-                    site.over.wait()
+                    over.wait()
+                    self.close_connection = True
                 else:
                     self.answer(404, "text/plain", b"")
 
@@ -178,11 +191,19 @@ class Site:
                 site.changes.append((self.path, self.headers["X-Sluice-Token"], body))
                 self.answer(site.answer[0], "text/plain", site.answer[1].encode())
 
-        self.over = threading.Event()
+        self.over, self.lost = threading.Event(), False
         self.server = http.server.ThreadingHTTPServer(address, Handler)
         self.server.daemon_threads = True
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         self.url = "http://%s:%d/" % address
+
+    def lose(self):
+        """Streams end, and there are no new ones."""
+        self.lost = True
+        self.over.set()
+
+    def find(self):
+        self.over, self.lost = threading.Event(), False
 
     def close(self):
         self.over.set()
