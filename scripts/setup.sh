@@ -140,6 +140,7 @@ if [[ $level == bench ]]; then
     want nginx cmd nginx
     want nghttp2-client cmd h2load
     want h2o cmd h2o
+    want php-fpm file /usr/sbin/php-fpm*
     want openssl cmd openssl
     want libnginx-mod-stream file /usr/lib/nginx/modules/ngx_stream_module.so
 fi

@@ -16,10 +16,11 @@ CLIENT = "127.77.0.9"  # an address that nobody else has
 
 
 class Site:
-    """Servers [Server...] behind an example that names them as ${APP1}, ${APP2}... and as backends a, b..."""
+    """Servers [Server...] behind an example that names them as ${APP1}, ${APP2}... and as backends a, b... of its
+    pool app, unless told otherwise."""
 
-    def __init__(self, t, name, servers, authority=None, **env):
-        self.servers, self.backends = servers, [chr(97 + i) for i in range(len(servers))]
+    def __init__(self, t, name, servers, authority=None, status="UP", pool="app", backends=None, **env):
+        self.servers, self.backends = servers, backends or [chr(97 + i) for i in range(len(servers))]
         front = t.address()
         leaf = (authority or certs.Authority(t.path("ca"))).leaf("www.example.com")
         self.tls, self.leaf = t.address(), leaf
@@ -27,9 +28,9 @@ class Site:
         self.sluice = t.sluice(example(name), env=dict(
             env, LISTEN=where(front), LISTEN_TLS=where(self.tls), CERT=leaf.cert, KEY=leaf.key,
             STATS=t.path("sluice.sock")))
-        self.front, self.pool, self.dir = front, "app", t.dir
+        self.front, self.pool, self.dir = front, pool, t.dir
         for backend in self.backends:
-            self.sluice.wait_status(self.pool, backend, "UP", seconds=60)
+            self.sluice.wait_status(self.pool, backend, status, seconds=60)
 
     def get(self, *args, **kw):
         return fetch(self.front, *args, **kw)
@@ -40,16 +41,25 @@ def all_instances_answer(site):
     wait_until(lambda: {site.get().header("x-instance") for _ in range(4)} == names, "all instances answer")
 
 
-def client_and_scheme_are_seen(site):
+def client_and_scheme_are_seen(site, path="/"):
     """The client's address, and not what it claims; the scheme, over TLS too."""
     lies = ["X-Forwarded-For: 6.6.6.6", "X-Forwarded-Proto: gopher", "Host: www.example.com"]
-    v = values(site.get("/", headers=lies, source=CLIENT).body)
+    v = values(site.get(path, headers=lies, source=CLIENT).body)
     check_eq((v["client"], v["scheme"], v["host"]), (CLIENT, "http", "www.example.com"))
     done = subprocess.run(["curl", "-sk", "--http1.1", "--interface", CLIENT, "-H", lies[0], "-H", lies[1],
-                           "--connect-to", "::%s:%d" % site.tls, "https://www.example.com/"],
+                           "--connect-to", "::%s:%d" % site.tls, "https://www.example.com" + path],
                           capture_output=True, timeout=60)
     v = values(done.stdout)
     check_eq((v["client"], v["scheme"], v["host"]), (CLIENT, "https", "www.example.com"))
+
+
+def connections_are_shared(site, pool="h2", path="/h2/"):
+    """Those of HTTP/2: each of the two workers has one to a backend, and one more where a POST went."""
+    for _ in range(40):
+        check_eq(site.get(path).status, 200)
+    for backend in site.backends:
+        n = site.sluice.number(pool, backend, "connect")
+        check(0 < n <= 4, "connections for some 20 requests", n)
 
 
 def large_bodies_are_whole(site, upload="/upload", big="/big?n=800"):

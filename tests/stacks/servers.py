@@ -3,6 +3,7 @@
 import fcntl
 import glob
 import os
+import signal
 import subprocess
 import sys
 
@@ -87,6 +88,15 @@ class Server:
         except ProcessLookupError:
             pass
         self.process.wait()
+
+
+def state_of(pid):
+    """A letter of proc(5), None when there is no such process."""
+    try:
+        with open("/proc/%d/stat" % pid) as f:
+            return f.read().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return None
 
 
 def php_fpm(t, name="fpm", address=None, children=4, root=os.path.join(HERE, "php")):
@@ -181,10 +191,10 @@ class Load:
         check(self.cut <= cut, "answers that ended behind their head", self.cut)
 
 
-def kill_and_restart(front, servers, s, pool, backends, two_writes=False):
+def kill_and_restart(front, servers, s, pool, backends, two_writes=False, target="/"):
     """Each of them once, under load: nobody notices. two_writes: the server sends an answer's head by itself; who
     is killed between head and body has cut off an answer that was under way, at most one for each client."""
-    load = Load(front)
+    load = Load(front, target=target)
     try:
         load.goes_on()
         for server, backend in zip(servers, backends):
@@ -244,6 +254,19 @@ class Postgres(Server):
                                    "-p", str(address[1])], address)
         wait_until(lambda: self.sql("SELECT 1") == "1", lambda: "it answers: " + self.log, seconds=30)
 
+    def kill(self):
+        """All at once. Its processes lead groups of their own, and one that is left would keep the next Postgres from
+        starting; so the first is stopped before they are counted, or it would begin others for those that it sees end."""
+        os.kill(self.process.pid, signal.SIGSTOP)
+        wait_until(lambda: state_of(self.process.pid) == "T", "Postgres stops")
+        with open("/proc/%d/task/%d/children" % (self.process.pid, self.process.pid)) as f:
+            children = [int(pid) for pid in f.read().split()]
+        for pid in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, 9)
+        super().kill()
+        wait_until(lambda: not any(state_of(pid) not in (None, "Z") for pid in children), "processes of Postgres end")
+
     def call(self, program, *args):
         return run_quietly([*self.user, os.path.join(self.bin, program), *args], program, cwd="/")
 
@@ -261,12 +284,13 @@ class MariaDb(Server):
         data, address = private_folder(t, name, "mysql"), t.address()
         user = as_user("mysql")
         os.chmod(t.dir, 0o777)
+        own = dict(environment(), TMPDIR=private_folder(t, name + "-tmp", "mysql"))  # who starts clears it of tables
         run_quietly(["mariadb-install-db", "--no-defaults", "--datadir=" + data, "--auth-root-authentication-method=normal",
-                     "--skip-test-db", *(["--user=mysql"] if user else [])], "mariadb-install-db", cwd="/")
+                     "--skip-test-db", *(["--user=mysql"] if user else [])], "mariadb-install-db", cwd="/", env=own)
         self.socket = t.path(name + ".sock")
         super().__init__(t, name, [*user, "mariadbd", "--no-defaults", "--datadir=" + data, "--bind-address=" + address[0],
                                    "--port=%d" % address[1], "--socket=" + self.socket, "--skip-log-bin",
-                                   "--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=8M", "--skip-name-resolve", *more], address)
+                                   "--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=8M", "--skip-name-resolve", *more], address, env=own)
 
     def sql(self, text):
         return run_quietly(["mariadb", "--no-defaults", "-N", "-S", self.socket, "-u", "root", "-e", text], text)

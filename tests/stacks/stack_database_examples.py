@@ -1,6 +1,7 @@
 """Databases as people run them: etc/examples/postgres.conf, mariadb.conf and redis.conf before real servers, through a
 failover under load, with TLS and with clients' own addresses."""
 
+import hashlib
 import threading
 
 from certs import Authority
@@ -45,6 +46,12 @@ class Load:
         check_eq(self.wrong, [], "answers that should not be")
 
 
+def comes_back_as_a_replica(s, pool, backend):
+    wait_until(lambda: "is a replica, expected a primary" in s.stat()[pool, backend]["last_chk"],
+               lambda: "it is back: %r" % s.stat()[pool, backend]["last_chk"])
+    check_eq(s.status(pool, backend), "DOWN")
+
+
 def psql(address, text, *words, user="postgres", env=None, host=None):
     """(status, what it says)"""
     done = subprocess.run(["psql", "-XAtq", *words, "host=%s hostaddr=%s port=%d user=%s dbname=postgres connect_timeout=5 %s" % (
@@ -72,11 +79,14 @@ def test_postgres_fails_over_under_load(t):
     load = Load(3, insert)
     load.goes_on("before")
     one.kill()
+    one.start()
+    load.goes_on("it is back")
+    one.kill()
     two.promote()
     s.wait_status("postgres-write", "pg2", "UP")
     load.goes_on("the new primary is written to")
     load.stop()
-    check_match("UP|DOWN", s.status("postgres-write", "pg1"))
+    check_match("DOWN", s.status("postgres-write", "pg1"))
     check(int(two.sql("SELECT count(*) FROM seen")) >= 5, "rows are there")
     # 50 MB each way.
     text = "SELECT length(string_agg(repeat('x', 1048576), '')) FROM generate_series(1, 50)"
@@ -110,22 +120,35 @@ def test_tls_of_postgres_passes_through(t):
 
 
 def test_mariadb_sees_its_clients_and_a_killed_one_is_replaced(t):
-    networks = ("--proxy-protocol-networks=127.0.0.0/8",)
-    one, two = MariaDb(t, "db1", more=networks), MariaDb(t, "db2", more=networks)
+    os.chmod(t.dir, 0o777)
+    front = t.address()
+    ca = Authority(t.path("ca"))
+    leaf = ca.leaf("db.example.com", front[0])
+    cert, key = t.path("db.pem"), t.path("db.key")
+    for path, to in ((leaf.cert, cert), (leaf.key, key)):
+        shutil.copy(path, to)
+        if as_user("mysql"):
+            shutil.chown(to, "mysql")
+    more = ("--proxy-protocol-networks=127.0.0.0/8", "--max-allowed-packet=128M", "--ssl-cert=" + cert, "--ssl-key=" + key)
+    one, two = MariaDb(t, "db1", more=more), MariaDb(t, "db2", more=more)
     for db in (one, two):
         db.sql("CREATE USER sluice@'%' IDENTIFIED BY 'x'; CREATE USER app@'%' IDENTIFIED BY 'y'; GRANT ALL ON *.* TO app@'%'")
     two.sql("SET GLOBAL read_only = 1")
-    s, front = start_example(t, "mariadb.conf", DB1=where(one.address), DB2=where(two.address), PASSWORD="x", INTERVAL="100ms")
+    s = t.sluice(example("mariadb.conf"), env=dict(LISTEN=where(front), STATS=t.path("sluice.sock"), DB1=where(one.address),
+                                                   DB2=where(two.address), PASSWORD="x", INTERVAL="100ms"))
     s.wait_status("mariadb", "db1", "UP")
     s.wait_status("mariadb", "db2", "DOWN")
 
     def ask(text, *words):
         done = subprocess.run(["mariadb", "--no-defaults", "-N", "-h", front[0], "-P", str(front[1]), "-u", "app", "-py", "--connect-timeout=5",
-                               *words, "-e", text], stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+                               "--max-allowed-packet=128M", *words], input=text.encode(), capture_output=True, timeout=60)
         return done.stdout.decode().strip() if done.returncode == 0 else None
     host = ask("SELECT host FROM information_schema.processlist WHERE id = connection_id()")
     check_match(r"^127\.0\.0\.1:\d+$", host)
     s.wait_access("^" + re.escape(host) + " ")  # not a port of sluice's, but the client's own
+    strict = ("--ssl-verify-server-cert", "--ssl-ca=")
+    check_match(r"^Ssl_cipher\tTLS_", ask("SHOW STATUS LIKE 'Ssl_cipher'", strict[0], strict[1] + ca.cert), "TLS from end to end")
+    check_eq(ask("SELECT 1", strict[0], strict[1] + Authority(t.path("other")).cert), None, "another authority's")
 
     def work():
         said = ask("SELECT @@read_only")
@@ -135,8 +158,15 @@ def test_mariadb_sees_its_clients_and_a_killed_one_is_replaced(t):
     two.sql("SET GLOBAL read_only = 0")
     one.kill()
     load.goes_on("the other one serves")
+    s.wait_status("mariadb", "db1", "DOWN")
+    one.command.append("--read-only")
+    one.start()
+    comes_back_as_a_replica(s, "mariadb", "db1")
+    load.goes_on("nobody is sent back to it")
     load.stop()
-    check_eq(len(ask("SELECT repeat('x', 15000000)", "--max-allowed-packet=64M")), 15000000)
+    data = "0123456789abcdef" * (50 * MIB // 16)
+    check_eq(ask("SELECT MD5('%s')" % data), hashlib.md5(data.encode()).hexdigest(), "50 MB up")
+    check(ask("SELECT REPEAT('0123456789abcdef', %d)" % (50 * MIB // 16)) == data, "50 MB down")
 
 
 def test_redis_fails_over_under_load(t):
@@ -162,6 +192,18 @@ def test_redis_fails_over_under_load(t):
     one.kill()
     check_eq(do(two.address, "REPLICAOF", "NO", "ONE"), b"+OK\r\n")
     load.goes_on("the new master is written to")
+    s.wait_status("redis", "redis1", "DOWN")
+    one.command += ["--replicaof", two.address[0], str(two.address[1])]
+    one.start()
+    comes_back_as_a_replica(s, "redis", "redis1")
+    load.goes_on("nobody is sent back to the old one")
     load.stop()
     check_eq(do(two.address, "GET", "key"), b"$5\r\n")
     s.wait_status("redis", "redis2", "UP")
+    data = pattern(MIB) * 50
+    with contextlib.closing(connect(front)) as c:
+        c.sendall(b"*2\r\n$4\r\nAUTH\r\n$6\r\nsecret\r\n*3\r\n$3\r\nSET\r\n$5\r\nlarge\r\n$%d\r\n%s\r\n" % (len(data), data))
+        check_eq((recv_line(c), recv_line(c)), (b"+OK\r\n", b"+OK\r\n"), "50 MB up")
+        c.sendall(b"*2\r\n$3\r\nGET\r\n$5\r\nlarge\r\n")
+        check_eq(recv_line(c), b"$%d\r\n" % len(data))
+        check(recv_exact(c, len(data)) == data, "50 MB down")

@@ -128,6 +128,8 @@ def test_systemd_likes_the_units(t):
             text = f.read().replace("/usr/sbin/sluice", t.binary)
         with open(t.path(name), "w") as f:
             f.write(text)
+        if name == "sluice.service":
+            check_in("\nNotifyAccess=all\n", text)  # else nobody hears the process of `sluice -x`, nor has it a socket
     text = output([analyze, "verify", "--man=no", t.path("sluice.service"), t.path("sluice.socket")])
     check("sluice" not in text, "nothing is found", text)
     text = output([analyze, "security", "--no-pager", "--offline=true", t.path("sluice.service")])

@@ -125,12 +125,35 @@ def test_the_proxy_protocol_from_haproxy_and_nginx(t):
             check(b"6.6.6.6" not in recv_all(c), "an address that was made up")
 
 
+def test_the_proxy_protocol_comes_in_and_goes_out(t):
+    """HAProxy, sluice in either mode, nginx, the application: it sees the client through all three."""
+    app_ = express(t)
+    inner = Nginx(t, "inner", app_.address)
+    modes = {mode: (t.address(), t.address()) for mode in ("http", "tcp")}
+    t.sluice("pools = ( %s );\nlisteners = ( %s );" % (
+        ", ".join('{ name = "%s"; mode = "%s"; send_proxy = "v2"; health = { type = "none"; }; backends = ( { name = "a"; address = "%s"; } ); }' % (
+            mode, mode, where(inner.by_protocol)) for mode in modes),
+        ", ".join('{ name = "%s"; mode = "%s"; bind = "%s"; pool = "%s"; proxy_protocol = "v2"; proxy_from = [ "127.0.0.1" ]; }' % (
+            mode, mode, where(front), mode) for mode, (front, _) in modes.items())))
+    conf = t.path("haproxy.conf")
+    with open(conf, "w") as f:
+        f.write("defaults\n mode tcp\n timeout connect 5s\n timeout client 60s\n timeout server 60s\n")
+        for mode, (front, outer) in modes.items():
+            f.write("listen %s\n bind %s\n server sluice %s send-proxy-v2\n" % (mode, where(outer), where(front)))
+    Server(t, "outer", ["haproxy", "-db", "-f", conf], modes["tcp"][1])
+    for mode, (_, outer) in modes.items():
+        v = values(fetch(outer, "/" + mode, headers=["X-Forwarded-For: 6.6.6.6"], source=CLIENT).body)
+        check_eq(v["client"], CLIENT, mode)
+
+
 def test_a_cdn(t):
-    app_ = stack_node.node(t, "express.js", "express", TRUST="127.0.0.1,127.77.1.0/24")
+    trust = "127.0.0.1,127.77.1.0/24"
+    apps = [stack_node.node(t, "express.js", name, TRUST=trust) for name in ("one", "two")]
     front = t.address()
     s = t.sluice(example("cdn.conf"), env={"LISTEN": where(front), "CDN": "127.77.1.0/24", "STATS": t.path("sluice.sock"),
-                                           "APP1": where(app_.address), "APP2": where(app_.address)})
+                                           "APP1": where(apps[0].address), "APP2": where(apps[1].address)})
     s.wait_status("app", "a", "UP")
+    s.wait_status("app", "b", "UP")
     says = ["X-Forwarded-For: 203.0.113.5", "X-Forwarded-Proto: https", "CF-Connecting-IP: 203.0.113.5"]
     v = values(fetch(front, "/cdn", headers=says, source="127.77.1.8").body)
     check_eq((v["client"], v["scheme"], v["cf"]), ("203.0.113.5", "https", "203.0.113.5"), "from the CDN")
@@ -141,3 +164,7 @@ def test_a_cdn(t):
     # A client of the CDN that has written something there itself: the CDN has added whom it saw.
     v = values(fetch(front, "/", headers=["X-Forwarded-For: 6.6.6.6, 203.0.113.5"], source="127.77.1.8").body)
     check_eq((v["client"], v["cf"]), ("203.0.113.5", "203.0.113.5"))
+    # One edge of the CDN has passed it on to another; the client has an address of IPv6.
+    v = values(fetch(front, "/", headers=["X-Forwarded-For: 6.6.6.6, 2a0e:77::5, 127.77.1.20"], source="127.77.1.8").body)
+    check_eq((v["client"], v["cf"]), ("2a0e:77::5", "2a0e:77::5"), "through two hops")
+    kill_and_restart(front, apps[:1], s, "app", ["a"])

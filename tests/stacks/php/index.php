@@ -21,6 +21,19 @@ switch ($path) {
         $hash = hash_init('md5');
         echo 'bytes=', hash_update_stream($hash, $in), "\nmd5=", hash_final($hash), "\n";
         break;
+    case '/events':
+        // The next one when the file GATE.I is there: its client has had I.
+        header('Content-Type: text/event-stream');
+        for ($i = 1; $i <= 3; $i++) {
+            echo "id: $i\ndata: event $i\n\n";
+            @ob_flush();
+            flush();
+            while ($i < 3 && !file_exists("{$_GET['gate']}.$i")) {
+                usleep(10000);
+                clearstatcache();
+            }
+        }
+        break;
     case '/slow':
         usleep((int) $_GET['ms'] * 1000);
         echo 'slept';
@@ -67,6 +80,8 @@ switch ($path) {
         echo 'long';
         break;
     default:
+        echo 'client=', $_SERVER['REMOTE_ADDR'], "\nscheme=", isset($_SERVER['HTTPS']) ? 'https' : 'http',
+            "\nhost=", $_SERVER['HTTP_HOST'], "\n";
         variables(['REQUEST_METHOD', 'REQUEST_URI', 'SCRIPT_NAME', 'SCRIPT_FILENAME', 'PATH_INFO', 'DOCUMENT_ROOT',
             'QUERY_STRING', 'REMOTE_ADDR', 'REMOTE_USER', 'HTTPS', 'REQUEST_SCHEME', 'SERVER_NAME', 'SERVER_PORT',
             'SERVER_PROTOCOL', 'CONTENT_TYPE', 'CONTENT_LENGTH', 'HTTP_HOST', 'HTTP_X_FORWARDED_FOR', 'HTTP_PROXY',

@@ -11,7 +11,16 @@ NAMES = ("REQUEST_METHOD", "REQUEST_URI", "SCRIPT_NAME", "PATH_INFO", "QUERY_STR
 
 
 def variables(env):
-    return "".join("%s=%s\n" % (name, env.get(name, "-")) for name in NAMES).encode()
+    """client, scheme and host as the server says them: there is nothing to be taken from headers."""
+    seen = {"client": env.get("REMOTE_ADDR"), "scheme": env["wsgi.url_scheme"], "host": env.get("HTTP_HOST")}
+    return "".join("%s=%s\n" % pair for pair in [*seen.items(), *((name, env.get(name, "-")) for name in NAMES)]).encode()
+
+
+def events(gate):
+    for i in (1, 2, 3):
+        yield b"id: %d\ndata: event %d\n\n" % (i, i)
+        while i < 3 and not os.path.exists("%s.%d" % (gate, i)):
+            time.sleep(0.01)
 
 
 def upload(env):
@@ -31,6 +40,9 @@ def application(env, start):
     if path == "/big":
         start("200 OK", headers)
         return (bytes([97 + i % 26]) * 65536 for i in range(int(query["n"])))
+    if path == "/events":
+        start("200 OK", headers[:1] + [("Content-Type", "text/event-stream")])
+        return events(query["gate"])
     if path == "/slow":
         time.sleep(int(query["ms"]) / 1000)
     if path == "/status":
