@@ -8,7 +8,7 @@ of the proxy in the very window of the load, divided by the requests answered in
 its best settings as far as we found them (see PEERS below), access logs and checks off.
 
 Scenarios: small bulk conn latency memory idle pool checks, http_* for mode http, https_* and h2_small
-(secure.py) over TLS. Prints a table per scenario, with the ratio
+(secure.py) over TLS, fastcgi* (fastcgi.py) with PHP-FPM behind. Prints a table per scenario, with the ratio
 to the better peer, and writes build/bench.json.
 """
 
@@ -29,6 +29,7 @@ import threading
 import time
 
 import confs
+import fastcgi
 import secure
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -228,6 +229,10 @@ class Proxy:
         if mode == "files":
             return [bench.sluice, "-c", self.write("sluice.conf", confs.SLUICE_FILES % {
                 "engine": engine, "port": self.port, "root": backends[0]})]
+        if mode == "fastcgi":
+            return [bench.sluice, "-c", self.write("sluice.conf", confs.SLUICE_FASTCGI % {
+                "engine": engine, "port": self.port, "root": backends[0],
+                "reuse": "always" if kw["keep"] else "never"})]
         rows = ",\n".join('    { name = "b%d"; address = "%s"; }' % (i, b)
                           for i, b in enumerate(backends))
         tls = confs.SLUICE_TLS % {"dir": self.dir} if self.certificate(bench, mode) else ""
@@ -245,10 +250,11 @@ class Proxy:
                 "port": self.port, "servers": servers, "bufsize": bufsize, "splice": splice,
                 "tls": tls, "workers": workers})]
 
-    def start_nginx(self, bench, backends, buffer="64k", buffering="on", mode="tcp"):
+    def start_nginx(self, bench, backends, buffer="64k", buffering="on", mode="tcp", keep=False):
         servers = " ".join("server %s;" % b for b in backends)
         tls = ""
-        conf = {"tcp": confs.NGINX, "udp": confs.NGINX_UDP, "files": confs.NGINX_FILES}.get(mode, confs.NGINX_HTTP)
+        conf = {"tcp": confs.NGINX, "udp": confs.NGINX_UDP, "files": confs.NGINX_FILES,
+                "fastcgi": confs.NGINX_FASTCGI}.get(mode, confs.NGINX_HTTP)
         if self.certificate(bench, mode):
             tls = " ssl http2"
             conf = conf.replace("http {", "http {\n  ssl_certificate %(dir)s/cert.pem;\n"
@@ -256,7 +262,8 @@ class Proxy:
                                 "  http2_max_concurrent_streams 256;", 1)
         conf = conf % {
             "dir": self.dir, "port": self.port, "servers": servers, "buffer": buffer, "tls": tls,
-            "buffering": buffering, "root": backends[0], "module": "/usr/lib/nginx/modules/ngx_stream_module.so"}
+            "buffering": buffering, "root": backends[0], "keep_conn": "on" if keep else "off",
+            "keepalive": "keepalive 64; keepalive_requests 1000000000;" if keep else "", "module": "/usr/lib/nginx/modules/ngx_stream_module.so"}
         if os.geteuid() == 0:
             conf = "user root;\n" + conf  # so that it can read its folder
         return ["/usr/sbin/nginx", "-p", self.dir, "-e", self.dir + "/nginx.log", "-c",
@@ -317,7 +324,7 @@ def tls_option(mode):
     return ["-T"] if mode == "https" else []
 
 
-class Bench(secure.Scenarios):
+class Bench(secure.Scenarios, fastcgi.Scenarios):
     def __init__(self, args):
         self.rounds, self.seconds = args.rounds, args.seconds
         self.sluice = os.path.abspath(os.path.join(ROOT, args.sluice))
@@ -389,6 +396,7 @@ class Bench(secure.Scenarios):
             p.stop()
 
     def close(self):
+        self.stop_servers()
         for p in self.processes:
             if p.poll() is None:
                 p.kill()
@@ -644,7 +652,7 @@ class Bench(secure.Scenarios):
 
 SCENARIOS = ("small", "bulk", "conn", "latency", "memory", "idle", "pool", "checks", "udp_echo",
              "http_small", "http_bulk", "http_conn", "http_latency", "http_memory", "http_uploads",
-             "http_user", "static_small", "static_large") + secure.SCENARIOS
+             "http_user", "static_small", "static_large") + secure.SCENARIOS + fastcgi.SCENARIOS
 
 
 def main():

@@ -162,3 +162,34 @@ hosts:
     paths:
       "/": { proxy.reverse.url: "http://%(backend)s/", proxy.preserve-host: ON }
 """
+
+# PHP-FPM at a unix socket, as Debian has it; a front controller, and the variables of Debian's fastcgi.conf.
+SLUICE_FASTCGI = """workers = 1;
+io = "%(engine)s";
+log = { level = "warn"; access = "off"; };
+pools = ( { name = "php"; mode = "http"; protocol = "fastcgi"; reuse = "%(reuse)s"; health = { type = "none"; };
+  cgi = { root = "%(root)s"; script = "/index.php"; };
+  backends = ( { name = "fpm"; address = "unix:%(root)s/socket"; } ); } );
+listeners = ( { name = "front"; mode = "http"; bind = "127.0.0.1:%(port)d"; pool = "php"; } );
+"""
+
+NGINX_FASTCGI = """worker_processes 1;
+daemon off;
+pid %(dir)s/nginx.pid;
+error_log %(dir)s/nginx.log crit;
+worker_rlimit_nofile 20000;
+events { worker_connections 12000; use epoll; multi_accept on; }
+http {
+  access_log off;
+  keepalive_requests 1000000000;
+  keepalive_timeout 1h;
+  tcp_nodelay on;
+  client_body_temp_path %(dir)s/body; proxy_temp_path %(dir)s/proxy;
+  fastcgi_temp_path %(dir)s/f; uwsgi_temp_path %(dir)s/u; scgi_temp_path %(dir)s/s;
+  upstream php { server unix:%(root)s/socket; %(keepalive)s }
+  server { listen 127.0.0.1:%(port)d reuseport backlog=4096; root %(root)s;
+           location / { include /etc/nginx/fastcgi.conf; fastcgi_param SCRIPT_FILENAME %(root)s/index.php;
+                        fastcgi_param SCRIPT_NAME /index.php;
+                        fastcgi_pass php; fastcgi_keep_conn %(keep_conn)s; } }
+}
+"""
