@@ -93,6 +93,26 @@ def test_a_request_is_records_and_variables(t):
     check_eq(b.seen[0].params.count(b"SERVER_SOFTWARE"), 1, "the operator's stands in place of ours")
 
 
+def test_the_server_is_where_the_client_connected_to(t):
+    """Ours, or what a PROXY header names; the same for every request of a connection."""
+    for header, address, port in ((b"", None, None),
+                                  (b"PROXY TCP4 198.51.100.7 203.0.113.9 4711 443\r\n", "203.0.113.9", "443"),
+                                  (b"PROXY TCP6 2001:db8::7 2001:db8::9 4711 443\r\n", "2001:db8::9", "443")):
+        b = t.backend(fastcgi())
+        front = t.address()
+        s = t.sluice("""pools = ( { name = "app"; mode = "http"; protocol = "fastcgi"; health = { type = "none"; };
+          backends = ( { name = "b1"; address = "%s"; } ); } );
+        listeners = ( { name = "front"; mode = "http"; bind = "%s"; pool = "app"; %s } );""" % (
+            where(b.address), where(front), 'proxy_protocol = "v1"; proxy_from = [ "127.0.0.0/8" ];' if header else ""))
+        with contextlib.closing(connect(front)) as c:
+            c.sendall(header + b"GET /1 HTTP/1.1\r\nHost: x\r\n\r\nGET /2 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            check_eq(recv_all(c).count(b"hello"), 2)
+        for asked in b.seen:
+            check_eq((asked.vars["SERVER_ADDR"], asked.vars["SERVER_PORT"]), (address or front[0], port or str(front[1])))
+        check_eq(len(b.seen), 2)
+        s.finish()
+
+
 def test_variables_and_payload_beyond_a_record_take_several(t):
     b = t.backend(fastcgi())
     _, front = serve(t, [b], pool='cgi = { params = (%s); };' % ", ".join(

@@ -242,6 +242,9 @@ def test_a_flood_of_clients_is_bounded(t):
                 if i % 100 == 0:
                     keeper.send(b"on")
                     time.sleep(0.002)
+        last = stack.enter_context(f.client())
+        wait_until(lambda: last.send(b"last") and "%s:%d" % last.getsockname()[:2] in f.sluice.ctl("show sess"),
+                   "what was sent before is done with")
         f.sluice.wait_number("front", "FRONTEND", "scur", 500)
         check(f.sluice.number("front", "FRONTEND", "stot") > total / 2, "most had a flow",
               f.sluice.ctl("show udp"))

@@ -731,8 +731,16 @@ class Test:
             b.stop()
         for p in self.processes + [s.process for s in self.sluices]:
             if p.poll() is None:
-                p.kill()
+                kill_with_children(p)
                 p.wait()
+
+
+def kill_with_children(process):
+    """Children of a server that has no time to end them would outlive it: those of its group end with it."""
+    if os.getpgid(process.pid) == process.pid:
+        os.killpg(process.pid, 9)
+    else:
+        process.kill()
 
 
 def where(address):

@@ -7,6 +7,7 @@ more at a time than there are processors, as most of them wait. One line per tes
 """
 
 import argparse
+import contextlib
 import glob
 import importlib.util
 import os
@@ -92,11 +93,14 @@ class Running:
                 start_new_session=True)
 
     def kill(self):
-        """The test's whole session: nothing of it outlives it."""
-        try:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
+        """The test's whole session, and servers that lead groups of their own: nothing of it outlives it."""
+        groups = [self.process.pid]
+        with contextlib.suppress(FileNotFoundError):  # it has ended, and has seen to them
+            with open("/proc/%d/task/%d/children" % (self.process.pid, self.process.pid)) as f:
+                groups += map(int, f.read().split())
+        for pid in groups:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
         self.process.wait()
 
     def text(self, name, limit):
