@@ -86,8 +86,37 @@ bool stream_tls_connect(struct stream *s, struct tls_client *client, uint32_t me
 
 /* ---- what went wrong ---- */
 
-const char *stream_tls_reason_of(const struct stream_tls *t, unsigned long e)
+static bool is_alert(unsigned long error)
 {
+    return ERR_GET_LIB(error) == ERR_LIB_SSL && ERR_GET_REASON(error) >= SSL_AD_REASON_OFFSET;
+}
+
+/* The error that tells what happened. Since 3.2 OpenSSL adds one that says no more than that the
+ * record layer has failed. */
+static unsigned long telling_error(void)
+{
+    enum { RECORD_LAYER_FAILURE = 313 };
+    unsigned long telling = 0, e;
+
+    while ((e = ERR_get_error()) != 0) {
+        if (telling == 0 || ERR_GET_REASON(e) != RECORD_LAYER_FAILURE)
+            telling = e;
+    }
+    return telling;
+}
+
+/* "sslv3 alert bad certificate", "ssl/tls alert bad certificate": OpenSSL changed what stands
+ * before it, and it never told what version was spoken. */
+static const char *alert_text(const char *text)
+{
+    const char *alert = strstr(text, "alert ");
+
+    return alert != NULL ? alert : text;
+}
+
+const char *stream_tls_told(const struct stream_tls *t)
+{
+    unsigned long e = telling_error();
     long verify = SSL_get_verify_result(t->ssl);
     int reason = ERR_GET_REASON(e);
 
@@ -98,7 +127,9 @@ const char *stream_tls_reason_of(const struct stream_tls *t, unsigned long e)
     if (reason == SSL_R_WRONG_VERSION_NUMBER && !t->ready) /* what came is no record of TLS */
         return "the peer speaks no TLS";
     const char *text = ERR_reason_error_string(e);
-    return text != NULL ? text : "handshake failed";
+    if (text == NULL)
+        return "handshake failed";
+    return is_alert(e) ? alert_text(text) : text;
 }
 
 void stream_tls_fail(struct stream_tls *t, const char *reason)
@@ -146,7 +177,7 @@ static void handshake_stopped(struct stream_tls *t, int rc)
     if (t->wire_end && t->wire == NULL)
         stream_tls_fail(t, "the peer has left");
     else
-        stream_tls_fail(t, stream_tls_reason_of(t, ERR_peek_last_error()));
+        stream_tls_fail(t, stream_tls_told(t));
 }
 
 /* Room for what the next record may hold, as far as can be known. */
@@ -221,11 +252,6 @@ static void handshake(struct stream *s)
         tls_client_done(t->client, t->ssl);
 }
 
-static bool is_alert(unsigned long error)
-{
-    return ERR_GET_LIB(error) == ERR_LIB_SSL && ERR_GET_REASON(error) >= SSL_AD_REASON_OFFSET;
-}
-
 static void reading_stopped(struct stream *s, int rc)
 {
     struct stream_tls *t = s->tls;
@@ -242,7 +268,7 @@ static void reading_stopped(struct stream *s, int rc)
             s->eof = t->truncated = true;
             ERR_clear_error();
         } else {
-            stream_tls_fail(t, stream_tls_reason_of(t, ERR_peek_last_error()));
+            stream_tls_fail(t, stream_tls_told(t));
         }
     }
 }

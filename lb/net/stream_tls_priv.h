@@ -54,7 +54,8 @@ void stream_tls_drop_sealed(struct stream_tls *t, uint32_t n);
 /* It is over with this connection. OpenSSL may have made an alert: the owner is told when that has
  * been sent. */
 void stream_tls_fail(struct stream_tls *t, const char *reason);
-const char *stream_tls_reason_of(const struct stream_tls *t, unsigned long error);
+/* What the errors tell that OpenSSL has queued, which it empties; static. */
+const char *stream_tls_told(const struct stream_tls *t);
 bool stream_tls_tell_failure(struct stream *s);
 
 #endif

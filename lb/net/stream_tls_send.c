@@ -35,7 +35,7 @@ static bool seal(struct stream_tls *t, const uint8_t *data, uint32_t len)
         uint32_t max = record_size(t), part = len < max ? len : max;
         size_t done = 0; /* less where the peer wants smaller records (RFC 6066 section 4) */
         if (write_record(t, data, part, &done) != 1) {
-            stream_tls_fail(t, stream_tls_reason_of(t, ERR_peek_last_error()));
+            stream_tls_fail(t, stream_tls_told(t));
             return false;
         }
         data += done;
