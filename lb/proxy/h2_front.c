@@ -1,8 +1,7 @@
 /* h2_front.c - one request of a connection of HTTP/2: the front of its exchange.
  *
  * Payload of the request waits here, at most one window of it: the window opens as the exchange
- * takes it. Payload of the response waits here until nghttp2 frames it, when the client's windows
- * and the connection have room; then its buffers go to the connection's stream as they are.
+ * takes it. Payload of the response waits here until nghttp2 frames it (h2_front_frames.c).
  * Nothing here calls into an exchange from inside nghttp2: streams are put on the ready list. */
 #include "lb/base/log.h"
 #include "lb/http/websocket.h"
@@ -16,15 +15,9 @@
 
 #define IN_BUF_MIN  512
 #define IN_BUF_MAX  (16u << 10)
-#define TINY_BYTES  64 /* a frame that small for want of a window */
 #define NV_ON_STACK 64
 
 static const struct front_ops front_ops;
-
-static struct io *io_of(const struct h2_front *st)
-{
-    return st->h2->s->base.proxy->loop->io;
-}
 
 static struct h2_front *front_of(const struct exchange *x)
 {
@@ -114,14 +107,14 @@ static void drop_in(struct h2_front *st)
 {
     if (st->in_bytes > 0 && !st->h2->dead)
         nghttp2_session_consume_connection(st->h2->ng, st->in_bytes);
-    io_buf_put_chain(io_of(st), st->in);
+    io_buf_put_chain(h2_front_io(st), st->in);
     st->in = st->in_last = NULL;
     st->in_bytes = 0;
 }
 
 static void drop_out(struct h2_front *st)
 {
-    io_buf_put_chain(io_of(st), st->out);
+    io_buf_put_chain(h2_front_io(st), st->out);
     st->out = st->out_last = NULL;
     st->out_bytes = 0;
 }
@@ -253,11 +246,11 @@ void h2_front_end(struct h2_front *st, enum session_end why)
 static bool append_in(struct h2_front *st, const uint8_t *data, uint32_t len)
 {
     struct io_buf *b = st->in_last;
-    uint32_t room = b != NULL ? io_buf_room(io_of(st), b) : 0;
+    uint32_t room = b != NULL ? io_buf_room(h2_front_io(st), b) : 0;
 
     if (room < len && room < IN_BUF_MIN) {
         uint32_t want = len < IN_BUF_MIN ? IN_BUF_MIN : len;
-        b = io_buf_new(io_of(st), st->in != NULL && want < IN_BUF_MAX ? IN_BUF_MAX : want);
+        b = io_buf_new(h2_front_io(st), st->in != NULL && want < IN_BUF_MAX ? IN_BUF_MAX : want);
         if (b == NULL)
             return false;
         b->next = NULL;
@@ -266,7 +259,7 @@ static bool append_in(struct h2_front *st, const uint8_t *data, uint32_t len)
         else
             st->in = b;
         st->in_last = b;
-        room = io_buf_room(io_of(st), b);
+        room = io_buf_room(h2_front_io(st), b);
     }
     uint32_t n = room < len ? room : len;
     memcpy(b->data + b->len, data, n);
@@ -344,14 +337,6 @@ static uint32_t write_head(struct exchange *x, struct http_head *h, bool interim
     return h2_write_response(h, length, &st->digits, nv);
 }
 
-/* nghttp2 may not see the head's memory later than in this step; where there is no room for it
- * now, it gets copies. */
-static void let_copy(nghttp2_nv *nv, uint32_t n)
-{
-    for (uint32_t i = 0; i < n; i++)
-        nv[i].flags &= (uint8_t) ~(NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE);
-}
-
 static bool submit_head(struct exchange *x, struct http_head *h, bool interim, nghttp2_nv *nv)
 {
     struct h2_front *st = front_of(x);
@@ -363,7 +348,7 @@ static bool submit_head(struct exchange *x, struct http_head *h, bool interim, n
     if (interim && h2->n_interim >= H2_INTERIM_MAX) /* nobody reads them: one more tells nothing */
         return true;
     if (interim) {
-        let_copy(nv, n);
+        h2_let_copy(nv, n);
         if (nghttp2_submit_headers(h2->ng, NGHTTP2_FLAG_NONE, st->id, NULL, nv, n, NULL) != 0)
             return false;
         h2->n_interim++;
@@ -407,14 +392,14 @@ static bool front_body(struct exchange *x, struct io_buf *chain)
     struct h2_front *st = front_of(x);
 
     if (is_gone(st) || st->out_ended) {
-        io_buf_put_chain(io_of(st), chain);
+        io_buf_put_chain(h2_front_io(st), chain);
         return true;
     }
     while (chain != NULL) {
         struct io_buf *b = chain;
         chain = b->next;
         if (b->len == 0) {
-            io_buf_put(io_of(st), b);
+            io_buf_put(h2_front_io(st), b);
             continue;
         }
         b->next = NULL;
@@ -517,122 +502,3 @@ static const struct front_ops front_ops = {
     .upgrade = front_upgrade,
     .over = front_over,
 };
-
-/* ---- inside of nghttp2 ---- */
-
-/* Whole buffers where possible: one that is cut costs a copy. */
-static size_t piece(const struct h2_front *st, size_t room)
-{
-    size_t n = 0;
-
-    for (const struct io_buf *b = st->out; b != NULL; b = b->next) {
-        if (n + b->len > room)
-            return n > 0 ? n : room;
-        n += b->len;
-    }
-    return n;
-}
-
-static bool submit_trailers(struct h2_front *st)
-{
-    struct http_head *h = (struct http_head *)(uintptr_t)st->trailers;
-    nghttp2_nv *nv = arena_alloc(&st->x->arena, h2_nv_max(h) * sizeof(*nv));
-
-    if (nv == NULL)
-        return false;
-    uint32_t n = h2_write_trailers(h, nv);
-    let_copy(nv, n);
-    return nghttp2_submit_trailer(st->h2->ng, st->id, nv, n) == 0;
-}
-
-ssize_t h2_front_read(nghttp2_session *ng, int32_t id, uint8_t *buf, size_t length,
-                      uint32_t *data_flags, nghttp2_data_source *source, void *arg)
-{
-    struct h2_front *st = nghttp2_session_get_stream_user_data(ng, id);
-
-    (void)buf;
-    (void)source;
-    (void)arg;
-    if (st == NULL)
-        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-    size_t n = piece(st, length);
-    bool last = st->out_ended && n == st->out_bytes;
-    if (n == 0 && !last) {
-        st->deferred = true;
-        return NGHTTP2_ERR_DEFERRED;
-    }
-    if (n < TINY_BYTES && n == length && !last)
-        h2_guard_spend(&st->h2->guard, H2_TINY);
-    *data_flags |= NGHTTP2_DATA_FLAG_NO_COPY;
-    if (last) {
-        *data_flags |= NGHTTP2_DATA_FLAG_EOF;
-        if (st->trailers != NULL) {
-            *data_flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
-            if (!submit_trailers(st))
-                return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-        }
-    }
-    return (ssize_t)n;
-}
-
-/* Takes n bytes off the front; n is less than the first buffer has only where a window is small. */
-static struct io_buf *take_out(struct h2_front *st, uint32_t n)
-{
-    struct io_buf *first = st->out, *b = first, *last = NULL;
-
-    st->out_bytes -= n;
-    if (b->len > n) {
-        struct io_buf *part = io_buf_new(io_of(st), n);
-        if (part == NULL)
-            return NULL;
-        memcpy(part->data, b->data, n);
-        part->len = n;
-        part->next = NULL;
-        b->data += n;
-        b->len -= n;
-        return part;
-    }
-    for (; n > 0; b = b->next) {
-        sl_assert(b->len <= n);
-        n -= b->len;
-        last = b;
-    }
-    last->next = NULL;
-    st->out = b;
-    if (b == NULL)
-        st->out_last = NULL;
-    return first;
-}
-
-int h2_front_send(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t *frame_head,
-                  size_t length, nghttp2_data_source *source, void *arg)
-{
-    struct h2_session *h2 = arg;
-    struct h2_front *st = nghttp2_session_get_stream_user_data(ng, frame->hd.stream_id);
-    struct stream *t = &h2->s->stream;
-
-    (void)source;
-    if (st == NULL) /* is being reset */
-        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-    h2->stuck = NULL;
-    if (!h2_has_room(h2)) { /* asked once more with the next h2_pump() */
-        h2->stuck = st;
-        return NGHTTP2_ERR_WOULDBLOCK;
-    }
-    if (!stream_write(t, frame_head, H2_FRAME_HEAD))
-        return NGHTTP2_ERR_CALLBACK_FAILURE;
-    if (length > 0) {
-        struct io_buf *chain = take_out(st, (uint32_t)length);
-        if (chain == NULL)
-            return NGHTTP2_ERR_CALLBACK_FAILURE;
-        stream_queue(t, chain);
-    }
-    st->moved += length;
-    st->x->out_bytes += H2_FRAME_HEAD + length;
-    h2_guard_sent_data(&h2->guard, length);
-    if (st->waits && st->out_bytes < H2_STREAM_HIGH / 2) {
-        st->waits = false;
-        h2_ready(st);
-    }
-    return 0;
-}

@@ -1,5 +1,6 @@
-/* h2_priv.h - shared by h2_session.c (a connection of HTTP/2: nghttp2, what comes and what goes)
- * and h2_front.c (one request of it: the exchange's front). */
+/* h2_priv.h - shared by h2_session.c (a connection of HTTP/2: what comes and what goes),
+ * h2_events.c (what nghttp2 finds in it) and h2_front.c (one request of it: the exchange's front).
+ */
 #ifndef SLUICE_PROXY_H2_PRIV_H
 #define SLUICE_PROXY_H2_PRIV_H
 
@@ -91,6 +92,13 @@ void h2_flush_soon(struct h2_session *h2);
 /* The stream is no more; st was freed. */
 void h2_front_gone(struct h2_session *h2);
 
+/* The client is told which request was its last; once. */
+void h2_say_drain(struct h2_session *h2);
+
+/* h2_events.c */
+/* Makes h2->ng, with h2->mem. False: no memory. */
+bool h2_events_begin(struct h2_session *h2);
+
 /* h2_resets.c */
 /* Its response is complete; what is still to come of its request is not wanted. */
 void h2_reset_later(struct h2_session *h2, int32_t id);
@@ -107,6 +115,15 @@ bool h2_front_receive(struct h2_front *st, const uint8_t *data, size_t len);
 void h2_front_ended(struct h2_front *st);
 /* It is over before its response was complete. END_CLIENT_ABORT: the client is lost. */
 void h2_front_end(struct h2_front *st, enum session_end why);
+static inline struct io *h2_front_io(const struct h2_front *st)
+{
+    return st->h2->s->base.proxy->loop->io;
+}
+
+/* h2_front_frames.c */
+/* nghttp2 may not see the head's memory later than in this step; where there is no room for it now,
+ * it gets copies. */
+void h2_let_copy(nghttp2_nv *nv, uint32_t n);
 /* nghttp2's questions for payload, and where it goes. */
 ssize_t h2_front_read(nghttp2_session *ng, int32_t id, uint8_t *buf, size_t length,
                       uint32_t *data_flags, nghttp2_data_source *source, void *arg);
