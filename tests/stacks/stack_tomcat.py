@@ -22,6 +22,17 @@ SERVER = """<Server port="-1">
 </Server>
 """
 
+# What applications have in common: here no more than that files are served. (The package that brings Tomcat's own
+# file is not always the one that brings Tomcat.)
+WEB = """<web-app xmlns="https://jakarta.ee/xml/ns/jakartaee" version="6.0">
+  <servlet>
+    <servlet-name>default</servlet-name>
+    <servlet-class>org.apache.catalina.servlets.DefaultServlet</servlet-class>
+  </servlet>
+  <servlet-mapping><servlet-name>default</servlet-name><url-pattern>/</url-pattern></servlet-mapping>
+</web-app>
+"""
+
 
 def application():
     """Its folder. Jasper's compiler does what javac does, so that no JDK is needed."""
@@ -38,7 +49,8 @@ def tomcat(t, name):
     address, base = t.address(), t.path(name)
     for folder in ("conf", "webapps", "temp", "logs", "work"):
         os.makedirs(os.path.join(base, folder))
-    shutil.copy(HOME + "/etc/web.xml", base + "/conf")
+    with open(base + "/conf/web.xml", "w") as f:
+        f.write(WEB)
     with open(base + "/conf/server.xml", "w") as f:
         f.write(SERVER % (*address, name, application(), application()))
     return Server(t, name, ["java", "-Xmx192m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Dapp.name=" + name,
