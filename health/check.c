@@ -64,6 +64,7 @@ static const struct {
     [CHECK_CONNECTING] = {CHECK_L4TOUT, "no answer within"},
     [CHECK_BACKLOG] = {CHECK_L4TOUT, "its backlog was full for"},
     [CHECK_PREFACE] = {CHECK_L6TOUT, "connected, but nothing could be sent within"},
+    [CHECK_ASKING] = {CHECK_L6TOUT, "connected, but TLS was not agreed on within"},
     [CHECK_SECURING] = {CHECK_L6TOUT, "connected, but no TLS handshake within"},
     [CHECK_SENDING] = {CHECK_L7TOUT, "connected, but nothing could be sent within"},
     [CHECK_RECEIVING] = {CHECK_L7TOUT, "connected, but no answer within"},
@@ -120,12 +121,13 @@ static void ended(struct check *ck)
     loop_defer(l, &ck->finish);
 }
 
+/* Nothing in `out`: waits for what was queued before. */
 static void begin_sending(struct check *ck, enum stream_read meanwhile)
 {
     struct stream *s = &ck->stream;
 
     ck->was_sent = s->tell_sent = true;
-    if (!stream_write(s, ck->out.p, (uint32_t)ck->out.len)) {
+    if (ck->out.len > 0 && !stream_write(s, ck->out.p, (uint32_t)ck->out.len)) {
         failed(ck, ENOMEM);
         return;
     }
@@ -146,6 +148,8 @@ static struct str offer_of(const struct check *ck)
 
     if (ck->kind == &check_kind_grpc)
         return STR("\x02h2");
+    if (ck->kind == &check_kind_postgres && ck->conf->health.tls->n_alpn == 0)
+        return STR("\x0apostgresql"); /* 17 insists on it where TLS begins at once */
     if (ck->conf->health.tls->n_alpn > 0)
         return STR(""); /* as the configuration says */
     if (h2)
@@ -191,6 +195,10 @@ static void enter(struct check *ck, enum check_state next)
         return;
     case CHECK_PREFACE:
         begin_sending(ck, STREAM_QUIET);
+        return;
+    case CHECK_ASKING:
+        ck->stream.tell_sent = false;
+        stream_read(&ck->stream, STREAM_READ);
         return;
     case CHECK_SECURING:
         begin_handshake(ck);
@@ -280,9 +288,11 @@ static void failed(struct check *ck, int error)
         check_say(ck, CHECK_UNABLE, CHECK_SOCKERR, (uint32_t)error, "%s", text);
     else if (ck->state == CHECK_CONNECTING || check_type_is_dgram(ck->conf->health.type))
         check_say(ck, CHECK_FAILED, CHECK_L4CON, (uint32_t)error, "%s", text);
-    else if (ck->state == CHECK_SECURING)
+    else if (ck->state == CHECK_SECURING || ck->state == CHECK_ASKING)
         check_say(ck, CHECK_FAILED, CHECK_L6RSP, 0, "tls: %s%s", text,
-                  tls[0] != '\0' ? "" : " during the handshake");
+                  tls[0] != '\0'              ? ""
+                  : ck->state == CHECK_ASKING ? " when it was asked for"
+                                              : " during the handshake");
     else
         check_say(ck, CHECK_FAILED, CHECK_L7RSP, (uint32_t)error, "connected, then: %s%s",
                   tls[0] != '\0' ? "tls: " : "", text);
@@ -293,6 +303,7 @@ static void failed(struct check *ck, int error)
 
 void check_send(struct check *ck, const void *data, size_t len)
 {
+    ck->was_sent = true;
     if (stream_write(&ck->stream, data, (uint32_t)len))
         stream_flush(&ck->stream);
 }
@@ -359,15 +370,30 @@ static bool agrees(struct check *ck)
     return false;
 }
 
+/* In words of its own, before the handshake; where connections are encrypted, as they are. */
+static bool asks_for_tls(const struct check *ck)
+{
+    const struct health_conf *h = &ck->conf->health;
+
+    return h->starttls && h->own_tls && ck->kind->ask_tls != NULL && !ck->asked;
+}
+
 static void connected(struct check *ck)
 {
+    enum check_state next = CHECK_SECURING;
+
     stream_open(&ck->stream, ck->streams, ck->fd, on_event);
     ck->opened = true;
     add_proxy_header(ck);
-    if (ck->conf->health.tls == NULL)
+    if (ck->conf->health.tls == NULL) {
         converse(ck);
-    else
-        enter(ck, ck->out.len > 0 ? CHECK_PREFACE : CHECK_SECURING);
+        return;
+    }
+    if (asks_for_tls(ck)) {
+        ck->kind->ask_tls(ck, &ck->out);
+        next = CHECK_ASKING;
+    }
+    enter(ck, ck->out.len > 0 ? CHECK_PREFACE : next);
 }
 
 static void on_connect(struct op *op, int res)
@@ -439,6 +465,44 @@ static void receive(struct check *ck)
     }
 }
 
+/* The handshake is next. What came in clear behind the answer would be taken for what came over
+ * TLS: somebody between may have put it there. */
+static void secure(struct check *ck)
+{
+    if (ck->stream.in != NULL || ck->at < ck->seen.len) {
+        check_say(ck, CHECK_FAILED, CHECK_L6RSP, 0, "%s: goes on in clear where TLS should begin",
+                  ck->kind->name);
+        end(ck);
+        return;
+    }
+    strbuf_fini(&ck->seen);
+    ck->at = 0;
+    ck->asked = true;
+    enter(ck, ck->out.len > 0 || !stream_sent_all(&ck->stream) ? CHECK_PREFACE : CHECK_SECURING);
+}
+
+static void on_asking(struct check *ck)
+{
+    struct stream *s = &ck->stream;
+    bool over = false;
+
+    while (s->in != NULL && !over) {
+        uint32_t n = s->in->len;
+        over = ck->kind->tls_answer(ck, (struct str){(char *)s->in->data, n}, &ck->out);
+        stream_consume(s, n);
+    }
+    if (ck->decided) {
+        enter(ck, ck->kind->rest == NULL || ck->complete ? CHECK_CLOSING : CHECK_DRAINING);
+    } else if (over) {
+        secure(ck);
+    } else if (s->error != 0) {
+        failed(ck, -s->error);
+    } else if (s->eof) {
+        ck->kind->ended(ck);
+        end(ck);
+    }
+}
+
 static void on_handshake(struct check *ck)
 {
     const struct stream *s = &ck->stream;
@@ -462,7 +526,7 @@ static void on_sent(struct check *ck)
     else if (!stream_sent_all(s))
         return;
     else if (ck->state == CHECK_PREFACE)
-        enter(ck, CHECK_SECURING);
+        enter(ck, asks_for_tls(ck) ? CHECK_ASKING : CHECK_SECURING);
     else
         sent(ck);
 }
@@ -472,7 +536,9 @@ static void on_event(struct stream *s)
     struct check *ck = container_of(s, struct check, stream);
 
     CHECK_MAGIC(ck, CHECK_MAGIC_WORD);
-    if (ck->state == CHECK_SECURING)
+    if (ck->state == CHECK_ASKING)
+        on_asking(ck);
+    else if (ck->state == CHECK_SECURING)
         on_handshake(ck);
     else if (ck->state == CHECK_PREFACE || ck->state == CHECK_SENDING)
         on_sent(ck);
@@ -534,7 +600,7 @@ void check_start(struct check *ck, struct stream_env *streams, const struct chec
     list_init(&ck->finish.node);
     ck->finish.fn = on_finish;
     ck->h2 = NULL;
-    ck->opened = ck->decided = ck->complete = ck->was_sent = false;
+    ck->opened = ck->decided = ck->complete = ck->was_sent = ck->asked = ck->has_starttls = false;
     ck->drained = ck->step = 0;
     ck->at = 0;
     ck->started_us = loop_now_us(loop);

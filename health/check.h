@@ -49,6 +49,12 @@ struct check_kind {
     void (*ended)(struct check *ck);
     /* What comes after the decision; true: the answer is complete. NULL: nobody waits for it. */
     bool (*rest)(struct check *ck, struct str data);
+    /* Where TLS is asked for in clear (health.starttls): appends what to send first; NULL: there
+     * are no words for it. */
+    void (*ask_tls)(struct check *ck, struct strbuf *out);
+    /* More of the answer to that. True: the outcome is set, or the handshake follows behind what
+     * was appended to `out`; then request(). */
+    bool (*tls_answer)(struct check *ck, struct str data, struct strbuf *out);
     /* Frees what request() has made. NULL: nothing. */
     void (*fini)(struct check *ck);
 };
@@ -63,7 +69,8 @@ enum check_state {
     CHECK_IDLE,
     CHECK_CONNECTING,
     CHECK_BACKLOG, /* a unix socket's queue is full: waits to try again */
-    CHECK_PREFACE, /* a PROXY header goes before the handshake */
+    CHECK_PREFACE, /* what goes before the handshake: a PROXY header, or words that ask for it */
+    CHECK_ASKING,  /* the answer to these is awaited */
     CHECK_SECURING,
     CHECK_SENDING,
     CHECK_RECEIVING,
@@ -71,6 +78,8 @@ enum check_state {
     CHECK_CLOSING,  /* it is decided; what is armed is joined */
     CHECK_ENDED,    /* `done` comes at the end of the turn */
 };
+
+#define CHECK_SEED_LEN 20
 
 struct check {
     uint32_t magic;
@@ -91,6 +100,7 @@ struct check {
     bool decided;  /* the outcome is set; what comes is joined only */
     bool complete; /* set by answer(): nothing of the answer is to come */
     bool was_sent; /* bytes have left, or may have */
+    bool asked;    /* TLS was asked for, and granted */
     uint64_t started_us;
     struct check_outcome outcome;
     uint32_t drained;   /* bytes after the decision */
@@ -101,9 +111,11 @@ struct check {
     struct agent_reply agent; /* text: of `seen` */
     struct check_cgi *cgi;
     struct grpc *grpc;
-    struct scram *scram; /* check_postgres.c */
-    uint32_t step;       /* of the kind's conversation, from 0 */
-    size_t at;           /* of `seen`: up to here it was looked at */
+    struct scram *scram;          /* check_postgres.c */
+    bool has_starttls;            /* check_smtp.c: it was offered */
+    uint8_t seed[CHECK_SEED_LEN]; /* check_mysql.c: that passwords are mixed with */
+    uint32_t step;                /* of the kind's conversation, from 0 */
+    size_t at;                    /* of `seen`: up to here it was looked at */
 };
 
 /* ck: zeroed or ended. conf, and the strings in it, stay until `done`. backend: its address; the
@@ -120,6 +132,10 @@ void check_say(struct check *ck, enum check_end end, enum check_result result, u
 void check_say_connected(struct check *ck);
 /* More to send, while an answer comes. Without memory it is not sent, and the check times out. */
 void check_send(struct check *ck, const void *data, size_t len);
+/* What is sent can be read by nobody between: TLS, or a unix socket. */
+bool check_is_private(const struct check *ck);
+/* Fails: it does not speak TLS. */
+void check_say_no_tls(struct check *ck, const char *text);
 /* The backend has said whether it is a primary: passes, or fails at once where health.role is
  * another one. */
 void check_say_role(struct check *ck, bool primary);

@@ -1,7 +1,8 @@
 /* check_mysql.c - MySQL and MariaDB, by their own protocol (version 10). Without health.user:
  * whether it greets; an answer is given all the same, as who leaves within the handshake is counted
  * against its host, and blocked at last. With one: whether that user gets a session (by
- * mysql_native_password, or without a password), and whether it may be written to. */
+ * mysql_native_password, or without a password), and whether it may be written to. TLS begins
+ * behind the greeting, on a request that is the front of an answer to it. */
 #include "health/check.h"
 
 #include <openssl/evp.h>
@@ -11,22 +12,27 @@
 
 #define QUERY      "SELECT @@global.read_only"
 #define PACKET_MAX 8192u
-#define SEED_LEN   20
+#define SEED_LEN   CHECK_SEED_LEN
 #define NATIVE     "mysql_native_password"
+#define NO_TLS     "takes no TLS (it has no certificate)"
 
 /* Capabilities of ours: 4.1's protocol and passwords, plug-ins, a database by name. */
 #define CLIENT_LONG_PASSWORD     0x00000001u
 #define CLIENT_CONNECT_WITH_DB   0x00000008u
 #define CLIENT_PROTOCOL_41       0x00000200u
+#define CLIENT_SSL               0x00000800u
 #define CLIENT_SECURE_CONNECTION 0x00008000u
 #define CLIENT_PLUGIN_AUTH       0x00080000u
 
-enum step { STEP_GREETING, STEP_AUTH, STEP_COLUMNS, STEP_COLUMN, STEP_BEFORE_ROWS, STEP_ROW };
-
-static void request(struct check *ck, struct strbuf *out)
-{
-    (void)ck, (void)out; /* the server speaks first */
-}
+enum step {
+    STEP_GREETING,
+    STEP_AUTH,
+    STEP_NO_TLS, /* what was said so that it does not count us as one who has left */
+    STEP_COLUMNS,
+    STEP_COLUMN,
+    STEP_BEFORE_ROWS,
+    STEP_ROW,
+};
 
 static bool sent(struct check *ck)
 {
@@ -44,14 +50,20 @@ static void say_good(struct check *ck, const char *what)
     check_say(ck, CHECK_PASSED, CHECK_L7OK, 0, "mysql: %s", what);
 }
 
-static void send_packet(struct check *ck, uint8_t sequence, struct str body)
+static void add_packet(struct strbuf *out, uint8_t sequence, struct str body)
 {
-    struct strbuf out = {0};
     const char head[4] = {(char)body.len, (char)(body.len >> 8), (char)(body.len >> 16),
                           (char)sequence};
 
-    strbuf_add(&out, head, sizeof(head));
-    strbuf_add_str(&out, body);
+    strbuf_add(out, head, sizeof(head));
+    strbuf_add_str(out, body);
+}
+
+static void send_packet(struct check *ck, uint8_t sequence, struct str body)
+{
+    struct strbuf out = {0};
+
+    add_packet(&out, sequence, body);
     check_send(ck, out.p, out.len);
     strbuf_fini(&out);
 }
@@ -73,7 +85,9 @@ static void take_error(struct check *ck, struct str body)
 
     if (text.len >= 6 && text.p[0] == '#') /* SQLSTATE */
         text = (struct str){text.p + 6, text.len - 6};
-    if (ck->conf->health.user == NULL && ck->step == STEP_AUTH)
+    if (ck->step == STEP_NO_TLS)
+        check_say_no_tls(ck, NO_TLS);
+    else if (ck->conf->health.user == NULL && ck->step == STEP_AUTH)
         say_good(ck, "takes connections"); /* whom it does not know it refuses */
     else
         check_say(ck, CHECK_FAILED, CHECK_L7STS, 0, "mysql: %s (error %u)",
@@ -93,15 +107,19 @@ static bool skip_text(struct str *s)
     return true;
 }
 
-/* The 20 bytes that passwords are mixed with: 8, then 12 behind 19 other bytes. */
-static bool read_seed(struct str body, uint8_t out[static SEED_LEN])
+/* Of its greeting: the 20 bytes that passwords are mixed with, 8, then 12 behind 19 other bytes;
+ * the lower half of what it can. */
+static bool read_greeting(struct check *ck, struct str body, uint32_t *out_capabilities)
 {
     struct str s = {body.p + 1, body.len - 1};
 
-    if (!skip_text(&s) || s.len < 4 + 8 + 19 + 12)
+    if (body.p[0] != 10 || !skip_text(&s) || s.len < 4 + 8 + 19 + 12) {
+        say_bad(ck, "an answer that is not MySQL's");
         return false;
-    memcpy(out, s.p + 4, 8);
-    memcpy(out + 8, s.p + 4 + 8 + 19, 12);
+    }
+    memcpy(ck->seed, s.p + 4, 8);
+    memcpy(ck->seed + 8, s.p + 4 + 8 + 19, 12);
+    *out_capabilities = (uint8_t)s.p[13] | (uint32_t)(uint8_t)s.p[14] << 8;
     return true;
 }
 
@@ -121,40 +139,88 @@ static size_t scramble(const char *password, const uint8_t *seed, uint8_t out[st
     return SEED_LEN;
 }
 
-static void greet(struct check *ck, const uint8_t *seed)
+/* What begins an answer to the greeting; of a request for TLS it is all. */
+static void put_front(struct strbuf *body, uint32_t more)
+{
+    static const char filler[23];
+
+    put_u32(body, CLIENT_LONG_PASSWORD | CLIENT_PROTOCOL_41 | CLIENT_SECURE_CONNECTION |
+                      CLIENT_PLUGIN_AUTH | more);
+    put_u32(body, PACKET_MAX);
+    strbuf_add_char(body, 45); /* utf8mb4 */
+    strbuf_add(body, filler, sizeof(filler));
+}
+
+/* user: NULL for anybody. */
+static void greet(struct check *ck, const char *user, struct strbuf *out)
 {
     const struct health_conf *h = &ck->conf->health;
-    static const char filler[23];
     uint8_t mixed[SEED_LEN];
     struct strbuf body = {0};
-    size_t n = h->user != NULL ? scramble(h->password, seed, mixed) : 0;
+    size_t n = user != NULL ? scramble(h->password, ck->seed, mixed) : 0;
 
-    put_u32(&body, CLIENT_LONG_PASSWORD | CLIENT_PROTOCOL_41 | CLIENT_SECURE_CONNECTION |
-                       CLIENT_PLUGIN_AUTH | (h->database != NULL ? CLIENT_CONNECT_WITH_DB : 0));
-    put_u32(&body, PACKET_MAX);
-    strbuf_add_char(&body, 45); /* utf8mb4 */
-    strbuf_add(&body, filler, sizeof(filler));
-    const char *user = h->user != NULL ? h->user : "sluice";
+    put_front(&body,
+              (h->database != NULL ? CLIENT_CONNECT_WITH_DB : 0) | (ck->asked ? CLIENT_SSL : 0));
+    if (user == NULL)
+        user = "sluice";
     strbuf_add(&body, user, strlen(user) + 1);
     strbuf_add_char(&body, (char)n);
     strbuf_add(&body, mixed, n);
     if (h->database != NULL)
         strbuf_add(&body, h->database, strlen(h->database) + 1);
     strbuf_add(&body, NATIVE, sizeof(NATIVE));
-    send_packet(ck, 1, strbuf_str(&body));
+    add_packet(out, ck->asked ? 2 : 1, strbuf_str(&body)); /* behind the request for TLS */
     strbuf_fini(&body);
+}
+
+/* The server speaks first, and not again when TLS has begun. */
+static void request(struct check *ck, struct strbuf *out)
+{
+    if (!ck->asked)
+        return;
+    ck->step = STEP_AUTH;
+    greet(ck, ck->conf->health.user, out);
 }
 
 static void take_greeting(struct check *ck, struct str body)
 {
-    uint8_t seed[SEED_LEN];
+    struct strbuf out = {0};
+    uint32_t capabilities;
 
-    if (body.p[0] != 10 || !read_seed(body, seed)) {
-        say_bad(ck, "an answer that is not MySQL's");
+    if (!read_greeting(ck, body, &capabilities))
         return;
-    }
     ck->step = STEP_AUTH;
-    greet(ck, seed);
+    greet(ck, ck->conf->health.user, &out);
+    check_send(ck, out.p, out.len);
+    strbuf_fini(&out);
+}
+
+/* ---- before TLS ---- */
+
+static void ask_tls(struct check *ck, struct strbuf *out)
+{
+    (void)ck, (void)out; /* the server speaks first */
+}
+
+/* Its greeting says whether it can. True: so it does. */
+static bool take_offer(struct check *ck, struct str body, struct strbuf *out)
+{
+    struct strbuf front = {0};
+    uint32_t capabilities;
+
+    if (!read_greeting(ck, body, &capabilities))
+        return false;
+    if ((capabilities & CLIENT_SSL) != 0) {
+        put_front(&front, CLIENT_SSL);
+        add_packet(out, 1, strbuf_str(&front));
+        strbuf_fini(&front);
+        return true;
+    }
+    ck->step = STEP_NO_TLS;
+    greet(ck, NULL, &front);
+    check_send(ck, front.p, front.len);
+    strbuf_fini(&front);
+    return false;
 }
 
 /* The server wants another plug-in, or the same with another seed. */
@@ -226,6 +292,9 @@ static void take(struct check *ck, uint8_t sequence, struct str body)
     case STEP_GREETING:
         take_greeting(ck, body);
         return;
+    case STEP_NO_TLS:
+        check_say_no_tls(ck, NO_TLS);
+        return;
     case STEP_AUTH:
         take_auth(ck, sequence, body);
         return;
@@ -240,10 +309,10 @@ static void take(struct check *ck, uint8_t sequence, struct str body)
     }
 }
 
-/* True: one was taken, or it will not do. */
-static bool take_next(struct check *ck)
+/* The next packet of what was seen; false: it is not here, or it will not do. */
+static bool next_packet(struct check *ck, uint8_t *out_sequence, struct str *out_body)
 {
-    struct str left = {ck->seen.p + ck->at, ck->seen.len - ck->at}, head, body;
+    struct str left = {ck->seen.p + ck->at, ck->seen.len - ck->at}, head;
 
     if (left.len < 4)
         return false;
@@ -251,19 +320,40 @@ static bool take_next(struct check *ck)
     uint32_t n = (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16;
     if (n == 0 || n > PACKET_MAX) {
         say_bad(ck, "an answer that is not MySQL's");
-        return true;
-    }
-    if (left.len < 4 + n || !check_next_bytes(ck, 4, &head) || !check_next_bytes(ck, n, &body))
         return false;
-    take(ck, (uint8_t)head.p[3], body);
+    }
+    if (left.len < 4 + n || !check_next_bytes(ck, 4, &head) || !check_next_bytes(ck, n, out_body))
+        return false;
+    *out_sequence = (uint8_t)head.p[3];
     return true;
+}
+
+static bool tls_answer(struct check *ck, struct str data, struct strbuf *out)
+{
+    uint8_t sequence;
+    struct str body;
+    bool over = false;
+
+    check_see(ck, data);
+    while (!over && !ck->decided && next_packet(ck, &sequence, &body)) {
+        if (ck->step == STEP_GREETING && (uint8_t)body.p[0] != 0xff)
+            over = take_offer(ck, body, out);
+        else
+            take(ck, sequence, body);
+    }
+    if (!over && !ck->decided && check_seen_all(ck))
+        say_bad(ck, "an answer without an end");
+    return over || ck->decided;
 }
 
 static bool answer(struct check *ck, struct str data)
 {
+    uint8_t sequence;
+    struct str body;
+
     check_see(ck, data);
-    while (!ck->decided && take_next(ck))
-        ;
+    while (!ck->decided && next_packet(ck, &sequence, &body))
+        take(ck, sequence, body);
     if (!ck->decided && check_seen_all(ck))
         say_bad(ck, "an answer without an end");
     if (ck->decided)
@@ -289,4 +379,6 @@ const struct check_kind check_kind_mysql = {
     .answer = answer,
     .ended = ended,
     .rest = rest,
+    .ask_tls = ask_tls,
+    .tls_answer = tls_answer,
 };

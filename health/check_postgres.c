@@ -1,6 +1,6 @@
 /* check_postgres.c - Postgres, by its own protocol (version 3.0). Without health.user: whether it
  * takes sessions at all, as pg_isready asks. With one: whether that user gets a session, and
- * whether it is a primary. */
+ * whether it is a primary. Over TLS behind an SSLRequest. */
 #include "health/check.h"
 #include "health/scram.h"
 
@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PROTOCOL    196608u /* 3.0 */
+#define PROTOCOL    196608u   /* 3.0 */
+#define SSL_REQUEST 80877103u /* in the place of a version */
 #define MESSAGE_MAX 8192u
 #define QUERY       "SELECT pg_catalog.pg_is_in_recovery()"
 
@@ -90,6 +91,33 @@ static void say_good(struct check *ck, const char *what)
     check_say(ck, CHECK_PASSED, CHECK_L7OK, 0, "postgres: %s", what);
 }
 
+/* ---- before TLS ---- */
+
+static void ask_tls(struct check *ck, struct strbuf *out)
+{
+    (void)ck;
+    put_u32(out, 8);
+    put_u32(out, SSL_REQUEST);
+}
+
+/* One byte, or the error of a server that can do no more. */
+static bool tls_answer(struct check *ck, struct str data, struct strbuf *out)
+{
+    struct str byte;
+
+    (void)out;
+    check_see(ck, data);
+    if (!check_next_bytes(ck, 1, &byte))
+        return false;
+    if (byte.p[0] == 'N')
+        check_say_no_tls(ck, "takes no TLS (its ssl is off)");
+    else if (byte.p[0] != 'S')
+        check_say_no_tls(ck, byte.p[0] == 'E' ? "an error where TLS was asked for"
+                                              : "an answer that is not Postgres's");
+    ck->complete = ck->decided;
+    return true;
+}
+
 /* ---- authentication ---- */
 
 static const char *password_of(const struct check *ck)
@@ -111,6 +139,16 @@ static void hex_md5(const void *a, size_t a_len, const void *b, size_t b_len, ch
     EVP_MD_CTX_free(ctx);
     for (unsigned i = 0; i < 16; i++)
         snprintf(out + i * 2, 3, "%02x", digest[i]);
+}
+
+static void send_clear(struct check *ck)
+{
+    const char *password = password_of(ck);
+
+    if (check_is_private(ck))
+        send_message(ck, 'p', (struct str){(char *)password, strlen(password) + 1});
+    else
+        say_bad(ck, "asks for the password in clear, which a check sends over TLS only");
 }
 
 static void send_md5(struct check *ck, struct str salt)
@@ -176,7 +214,7 @@ static void authenticate(struct check *ck, struct str body)
         ck->step = STEP_INSIDE;
         return;
     case AUTH_CLEAR:
-        say_bad(ck, "asks for the password in clear, which a check does not send");
+        send_clear(ck);
         return;
     case AUTH_MD5:
         if (rest.len == 4)
@@ -332,5 +370,7 @@ const struct check_kind check_kind_postgres = {
     .answer = answer,
     .ended = ended,
     .rest = rest,
+    .ask_tls = ask_tls,
+    .tls_answer = tls_answer,
     .fini = fini,
 };

@@ -1,15 +1,27 @@
 /* check_smtp.c - a greeting and an answer to EHLO (RFC 5321), then QUIT, so that no mail server
- * finds our connections odd. */
+ * finds our connections odd. With STARTTLS (RFC 3207) before, and EHLO again, where checks are
+ * encrypted. */
 #include "health/check.h"
 #include "lb/net/addr.h"
 
 #include <stdio.h>
+#include <strings.h>
 
-enum step { STEP_GREETING, STEP_EHLO };
+enum step { STEP_GREETING, STEP_EHLO, STEP_STARTTLS };
 
+static void add_hello(struct check *ck, struct strbuf *out)
+{
+    const char *name = ck->conf->health.host != NULL ? ck->conf->health.host : "localhost";
+
+    strbuf_addf(out, "EHLO %s\r\n", name);
+    ck->step = STEP_EHLO;
+}
+
+/* The server speaks first, but not again when TLS was asked for. */
 static void request(struct check *ck, struct strbuf *out)
 {
-    (void)ck, (void)out; /* the server speaks first */
+    if (ck->asked)
+        add_hello(ck, out);
 }
 
 static bool sent(struct check *ck)
@@ -20,13 +32,11 @@ static bool sent(struct check *ck)
 
 static void say_hello(struct check *ck)
 {
-    const char *name = ck->conf->health.host != NULL ? ck->conf->health.host : "localhost";
     struct strbuf text = {0};
 
-    strbuf_addf(&text, "EHLO %s\r\n", name);
+    add_hello(ck, &text);
     check_send(ck, text.p, text.len);
     strbuf_fini(&text);
-    ck->step = STEP_EHLO;
 }
 
 /* The last line of a reply: three digits and no hyphen behind them. */
@@ -62,6 +72,64 @@ static bool answer(struct check *ck, struct str data)
     return ck->decided;
 }
 
+/* ---- before TLS ---- */
+
+static void ask_tls(struct check *ck, struct strbuf *out)
+{
+    (void)ck, (void)out; /* the server speaks first */
+}
+
+/* A line of a reply. True: it is decided, or the handshake follows. */
+static bool take_asking(struct check *ck, struct str line)
+{
+    static const char *const wanted[] = {"220", "250", "220"}; /* by step */
+    bool last = line.len <= 3 || line.p[3] != '-';
+    char got[CHECK_QUOTE_MAX];
+
+    if (!str_starts(line, str_of(wanted[ck->step]))) {
+        if (ck->step == STEP_STARTTLS)
+            check_say(ck, CHECK_FAILED, CHECK_L6RSP, 0, "smtp: \"%s\" to STARTTLS, expected 220",
+                      check_quote(line, got));
+        else
+            check_say(ck, CHECK_FAILED, CHECK_L7STS, 0, "smtp: \"%s\", expected %s",
+                      check_quote(line, got), wanted[ck->step]);
+    } else if (ck->step == STEP_EHLO && line.len == 12 &&
+               strncasecmp(line.p + 4, "STARTTLS", 8) == 0) {
+        ck->has_starttls = true;
+    }
+    if (ck->decided || !last)
+        return ck->decided;
+    if (ck->step == STEP_GREETING) {
+        say_hello(ck);
+    } else if (ck->step == STEP_STARTTLS) {
+        return true;
+    } else if (ck->has_starttls) {
+        check_send(ck, "STARTTLS\r\n", 10);
+        ck->step = STEP_STARTTLS;
+    } else {
+        check_say_no_tls(ck, "does not offer STARTTLS");
+    }
+    return ck->decided;
+}
+
+static bool tls_answer(struct check *ck, struct str data, struct strbuf *out)
+{
+    struct str line;
+    bool over = false;
+
+    (void)out;
+    check_see(ck, data);
+    while (!over && check_next_line(ck, &line))
+        over = take_asking(ck, line);
+    if (!over && check_seen_all(ck)) {
+        check_say_no_tls(ck, "an answer without an end");
+        over = true;
+    }
+    if (ck->decided)
+        check_send(ck, "QUIT\r\n", 6);
+    return over;
+}
+
 static bool rest(struct check *ck, struct str data)
 {
     (void)ck, (void)data;
@@ -80,4 +148,6 @@ const struct check_kind check_kind_smtp = {
     .answer = answer,
     .ended = ended,
     .rest = rest,
+    .ask_tls = ask_tls,
+    .tls_answer = tls_answer,
 };

@@ -39,6 +39,16 @@ void check_say_connected(struct check *ck)
                   ck->conf->health.tls->verify ? "verified" : "not verified");
 }
 
+void check_say_no_tls(struct check *ck, const char *text)
+{
+    check_say(ck, CHECK_FAILED, CHECK_L6RSP, 0, "%s: %s", ck->kind->name, text);
+}
+
+bool check_is_private(const struct check *ck)
+{
+    return stream_is_tls(&ck->stream) || addr_family(&ck->addr) == AF_UNIX;
+}
+
 void check_say_role(struct check *ck, bool primary)
 {
     enum check_role wanted = ck->conf->health.role;

@@ -39,6 +39,12 @@ static inline bool check_type_knows_role(enum check_type t)
     return t >= CHECK_TYPE_POSTGRES && t <= CHECK_TYPE_REDIS;
 }
 
+/* Those that begin in clear and have words to ask for TLS. */
+static inline bool check_type_starts_tls(enum check_type t)
+{
+    return t == CHECK_TYPE_POSTGRES || t == CHECK_TYPE_MYSQL || t == CHECK_TYPE_SMTP;
+}
+
 enum check_role { CHECK_ROLE_ANY, CHECK_ROLE_PRIMARY, CHECK_ROLE_REPLICA };
 
 struct status_range {
@@ -72,6 +78,9 @@ struct health_conf {
     const char *user, *password, *database; /* each may be NULL */
     struct tls_client_conf *tls;            /* merged with the pool's; NULL: in clear */
     bool plain;                             /* that was said, whatever the pool has */
+    /* TLS is asked for in the protocol's own words; where the pool has `tls` (own_tls is false) it
+     * begins with the first byte, as for its connections. */
+    bool starttls, own_tls;
 };
 
 /* The `agent` block of a pool: who beside each backend says what it thinks of it. */

@@ -2,6 +2,7 @@
  * checks; and what plain listeners say of https. */
 #include "lb/base/limits.h"
 #include "lb/config/check_priv.h"
+#include "lb/config/value.h"
 
 #include "lb/base/alloc.h"
 #include "lb/net/tls.h"
@@ -391,6 +392,11 @@ static void check_client(const struct check *c, uint32_t p, struct tls_client_co
     check_client_files(c, p, tls, of, c->problems->errors == mistakes);
 }
 
+static bool is_over_stream(enum check_type type)
+{
+    return type != CHECK_TYPE_NONE && type != CHECK_TYPE_EXEC && !check_type_is_dgram(type);
+}
+
 /* Checks go as the connections do, unless they say otherwise. */
 void check_tls_pool(const struct check *c, uint32_t p)
 {
@@ -403,6 +409,18 @@ void check_tls_pool(const struct check *c, uint32_t p)
         check_client(c, p, health->tls, "health.tls", false);
     else if (!health->plain)
         health->tls = pool->tls;
+    health->own_tls = health->tls != NULL && pool->tls == NULL;
+    check_idle(c, p, "health.starttls", check_type_starts_tls(health->type) && health->own_tls,
+               "health.type = \"postgres\", \"mysql\" or \"smtp\", and health.tls in a pool "
+               "without tls");
+    if (health->own_tls && !is_over_stream(health->type)) {
+        struct strbuf type = {0};
+        value_print(schema_at("pools.health.type"), pool, &type);
+        pool_error(c, p, "health.tls",
+                   "found beside health.type = %s, expected a type that speaks over a connection",
+                   type.p);
+        strbuf_fini(&type);
+    }
     if (health->type == CHECK_TYPE_TLS && health->tls == NULL)
         pool_error(c, p, "health.type", "found \"tls\" %s, expected tls or health.tls beside it",
                    health->plain ? "beside health.tls = false" : "in a pool without tls");

@@ -1144,8 +1144,9 @@ const struct schema_row schema_rows[] = {
      .absent = "none",
      .example = "secret",
      .help =
-         "Its password: SCRAM or md5 (postgres), mysql_native_password (mysql), AUTH (redis); it "
-         "is never sent in clear but to redis."},
+         "Its password: SCRAM or md5 (postgres), mysql_native_password (mysql), AUTH (redis). It "
+         "is sent as it is to redis; and to a Postgres that asks for that, over TLS or a unix "
+         "socket only."},
     {.path = "pools.health.database",
      .type = SCHEMA_STRING,
      OWN,
@@ -1324,6 +1325,14 @@ const struct schema_row schema_rows[] = {
      .absent = "any",
      .example = "ok",
      .help = "type http: bytes that the answer's body must contain."},
+    {.path = "pools.health.starttls",
+     .type = SCHEMA_BOOL,
+     OWN,
+     .def = "true",
+     KEEP(pool_conf, health.starttls),
+     .help = "postgres, mysql, smtp with health.tls in a pool without tls: TLS is asked for in the "
+             "protocol's own words (SSLRequest, CLIENT_SSL, STARTTLS). false: it begins with the "
+             "first byte, as smtps on port 465 has it, or Postgres from 17 on."},
     {.path = "pools.health.tls",
      .type = SCHEMA_OBJECT,
      OWN,
@@ -1332,7 +1341,9 @@ const struct schema_row schema_rows[] = {
      .size = sizeof(struct tls_client_conf),
      ALSO(pool_conf, health.plain),
      .absent = "as the pool says",
-     .help = "Checks are encrypted; false: not, whatever the pool says."},
+     .help = "Checks are encrypted; false: not, whatever the pool says. Of databases and mail "
+             "servers whose TLS passes through a pool without `tls`, checks need one of their own: "
+             "true is enough where the system's authorities will do."},
     {.path = "pools.health.tls.verify",
      .type = SCHEMA_BOOL,
      OWN,

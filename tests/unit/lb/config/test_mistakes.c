@@ -134,6 +134,10 @@ static const struct mistake mistakes[] = {
      POOL_WITH("health = { type = \"postgres\";\n role = \"primary\"; };") LISTENER,
      ERR(3, "pools[app].health.role: found without health.user, expected one: the role is told to "
             "users only")},
+    {"TLS for a check without a connection",
+     POOL_WITH("health = { type = \"none\";\n tls = true; };") LISTENER,
+     ERR(3, "pools[app].health.tls: found beside health.type = \"none\", expected a type that "
+            "speaks over a connection")},
     {"a hash key that tcp does not have",
      POOL_WITH("balance = \"hash\"; hash = { key = \"uri\"; };") LISTENER,
      ERR(2, "pools[app].hash.key: found a key of requests, expected \"source\" in mode \"tcp\"")},
@@ -450,6 +454,10 @@ static const struct mistake warnings[] = {
      POOL_WITH("health = { type = \"tcp\"; role = \"primary\"; };") LISTENER,
      WARN(2, "pools[app].health.role: found \"primary\", which has no effect without health.type = "
              "\"postgres\", \"mysql\" or \"redis\"")},
+    {"warning: a way to begin TLS where there is none",
+     POOL_WITH("health = { type = \"smtp\";\n starttls = false; };") LISTENER,
+     WARN(3, "pools[app].health.starttls: found false, which has no effect without health.type = "
+             "\"postgres\", \"mysql\" or \"smtp\", and health.tls in a pool without tls")},
     {"warning: a path that no check asks for", POOL_WITH("health = { path = \"/x\"; };") LISTENER,
      WARN(2, "pools[app].health.path: found \"/x\", which has no effect without health.type = "
              "\"http\", \"fastcgi\", \"uwsgi\" or \"scgi\"")},

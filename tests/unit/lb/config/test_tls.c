@@ -98,6 +98,10 @@ static void checks_may_go_another_way_than_connections(void **state)
     c = load_good(POOL_WITH("health = { tls = { sni = \"x.example\"; }; };") LISTENER);
     assert_null(c->pools[0].tls);
     assert_string_equal(c->pools[0].health.tls->sni, "x.example");
+    assert_true(c->pools[0].health.own_tls);
+    conf_free(&c);
+    c = load_good(POOL_WITH("tls = true; health = { type = \"smtp\"; tls = true; };") LISTENER);
+    assert_false(c->pools[0].health.own_tls); /* as its connections: with the first byte */
     conf_free(&c);
 }
 
