@@ -600,7 +600,8 @@ void check_start(struct check *ck, struct stream_env *streams, const struct chec
     list_init(&ck->finish.node);
     ck->finish.fn = on_finish;
     ck->h2 = NULL;
-    ck->opened = ck->decided = ck->complete = ck->was_sent = ck->asked = ck->has_starttls = false;
+    ck->opened = ck->decided = ck->complete = ck->was_sent = ck->asked = ck->has_starttls =
+        ck->sha2 = false;
     ck->drained = ck->step = 0;
     ck->at = 0;
     ck->started_us = loop_now_us(loop);

@@ -113,7 +113,8 @@ struct check {
     struct grpc *grpc;
     struct scram *scram;          /* check_postgres.c */
     bool has_starttls;            /* check_smtp.c: it was offered */
-    uint8_t seed[CHECK_SEED_LEN]; /* check_mysql.c: that passwords are mixed with */
+    bool sha2;                    /* check_mysql.c: the plug-in in use is caching_sha2_password */
+    uint8_t seed[CHECK_SEED_LEN]; /* ... that passwords are mixed with */
     uint32_t step;                /* of the kind's conversation, from 0 */
     size_t at;                    /* of `seen`: up to here it was looked at */
 };

@@ -1,19 +1,19 @@
 /* check_mysql.c - MySQL and MariaDB, by their own protocol (version 10). Without health.user:
  * whether it greets; an answer is given all the same, as who leaves within the handshake is counted
  * against its host, and blocked at last. With one: whether that user gets a session (by
- * mysql_native_password, or without a password), and whether it may be written to. TLS begins
- * behind the greeting, on a request that is the front of an answer to it. */
+ * mysql_native_password, caching_sha2_password, or without a password), and whether it may be
+ * written to. TLS begins behind the greeting, on a request that is the front of an answer to it.
+ *
+ * caching_sha2_password: a server that has the user in its cache takes a proof; else it wants the
+ * password itself, which goes over TLS or a unix socket, or encrypted with a key that it sends. */
 #include "health/check.h"
+#include "health/mysql_auth.h"
 
-#include <openssl/evp.h>
-#include <openssl/sha.h>
 #include <stdio.h>
 #include <string.h>
 
 #define QUERY      "SELECT @@global.read_only"
 #define PACKET_MAX 8192u
-#define SEED_LEN   CHECK_SEED_LEN
-#define NATIVE     "mysql_native_password"
 #define NO_TLS     "takes no TLS (it has no certificate)"
 
 /* Capabilities of ours: 4.1's protocol and passwords, plug-ins, a database by name. */
@@ -24,9 +24,15 @@
 #define CLIENT_SECURE_CONNECTION 0x00008000u
 #define CLIENT_PLUGIN_AUTH       0x00080000u
 
+/* What caching_sha2_password says: behind a 1, and to that. */
+enum { SHA2_KEY = 2, SHA2_FAST = 3, SHA2_FULL = 4 };
+
+static_assert(CHECK_SEED_LEN == MYSQL_SEED_LEN, "a check keeps one");
+
 enum step {
     STEP_GREETING,
     STEP_AUTH,
+    STEP_KEY,    /* its RSA key is awaited */
     STEP_NO_TLS, /* what was said so that it does not count us as one who has left */
     STEP_COLUMNS,
     STEP_COLUMN,
@@ -108,7 +114,7 @@ static bool skip_text(struct str *s)
 }
 
 /* Of its greeting: the 20 bytes that passwords are mixed with, 8, then 12 behind 19 other bytes;
- * the lower half of what it can. */
+ * the plug-in that it begins with; the lower half of what it can. */
 static bool read_greeting(struct check *ck, struct str body, uint32_t *out_capabilities)
 {
     struct str s = {body.p + 1, body.len - 1};
@@ -119,31 +125,34 @@ static bool read_greeting(struct check *ck, struct str body, uint32_t *out_capab
     }
     memcpy(ck->seed, s.p + 4, 8);
     memcpy(ck->seed + 8, s.p + 4 + 8 + 19, 12);
+    struct str name = {s.p + 4 + 8 + 19 + 12, s.len - (4 + 8 + 19 + 12)};
+    ck->sha2 = name.len > 1 && str_starts((struct str){name.p + 1, name.len - 1}, STR(MYSQL_SHA2));
     *out_capabilities = (uint8_t)s.p[13] | (uint32_t)(uint8_t)s.p[14] << 8;
     return true;
 }
 
-/* SHA1(password) XOR SHA1(seed + SHA1(SHA1(password))) */
-static size_t scramble(const char *password, const uint8_t *seed, uint8_t out[static SEED_LEN])
+static size_t prove(const struct check *ck, uint8_t out[static MYSQL_PROOF_MAX])
 {
-    uint8_t once[20], mix[SEED_LEN + 20];
+    const char *password = ck->conf->health.password;
 
-    if (password == NULL || password[0] == '\0')
-        return 0;
-    SHA1((const uint8_t *)password, strlen(password), once);
-    memcpy(mix, seed, SEED_LEN);
-    SHA1(once, sizeof(once), mix + SEED_LEN);
-    SHA1(mix, sizeof(mix), out);
-    for (size_t i = 0; i < sizeof(once); i++)
-        out[i] ^= once[i];
-    return SEED_LEN;
+    return ck->sha2 ? mysql_sha2_proof(password, ck->seed, out)
+                    : mysql_native_proof(password, ck->seed, out);
+}
+
+static bool has_password(const struct check *ck)
+{
+    const struct health_conf *h = &ck->conf->health;
+
+    return h->user != NULL && h->password != NULL && h->password[0] != '\0';
 }
 
 /* What begins an answer to the greeting; of a request for TLS it is all. */
-static void put_front(struct strbuf *body, uint32_t more)
+static void put_front(const struct check *ck, struct strbuf *body, uint32_t more)
 {
     static const char filler[23];
 
+    if (ck->conf->health.database != NULL)
+        more |= CLIENT_CONNECT_WITH_DB;
     put_u32(body, CLIENT_LONG_PASSWORD | CLIENT_PROTOCOL_41 | CLIENT_SECURE_CONNECTION |
                       CLIENT_PLUGIN_AUTH | more);
     put_u32(body, PACKET_MAX);
@@ -155,20 +164,20 @@ static void put_front(struct strbuf *body, uint32_t more)
 static void greet(struct check *ck, const char *user, struct strbuf *out)
 {
     const struct health_conf *h = &ck->conf->health;
-    uint8_t mixed[SEED_LEN];
+    uint8_t proof[MYSQL_PROOF_MAX];
     struct strbuf body = {0};
-    size_t n = user != NULL ? scramble(h->password, ck->seed, mixed) : 0;
+    size_t n = user != NULL ? prove(ck, proof) : 0;
 
-    put_front(&body,
-              (h->database != NULL ? CLIENT_CONNECT_WITH_DB : 0) | (ck->asked ? CLIENT_SSL : 0));
+    put_front(ck, &body, ck->asked ? CLIENT_SSL : 0);
     if (user == NULL)
         user = "sluice";
     strbuf_add(&body, user, strlen(user) + 1);
     strbuf_add_char(&body, (char)n);
-    strbuf_add(&body, mixed, n);
+    strbuf_add(&body, proof, n);
     if (h->database != NULL)
         strbuf_add(&body, h->database, strlen(h->database) + 1);
-    strbuf_add(&body, NATIVE, sizeof(NATIVE));
+    const char *plugin = ck->sha2 ? MYSQL_SHA2 : MYSQL_NATIVE;
+    strbuf_add(&body, plugin, strlen(plugin) + 1);
     add_packet(out, ck->asked ? 2 : 1, strbuf_str(&body)); /* behind the request for TLS */
     strbuf_fini(&body);
 }
@@ -211,7 +220,7 @@ static bool take_offer(struct check *ck, struct str body, struct strbuf *out)
     if (!read_greeting(ck, body, &capabilities))
         return false;
     if ((capabilities & CLIENT_SSL) != 0) {
-        put_front(&front, CLIENT_SSL);
+        put_front(ck, &front, CLIENT_SSL);
         add_packet(out, 1, strbuf_str(&front));
         strbuf_fini(&front);
         return true;
@@ -226,9 +235,8 @@ static bool take_offer(struct check *ck, struct str body, struct strbuf *out)
 /* The server wants another plug-in, or the same with another seed. */
 static void switch_plugin(struct check *ck, uint8_t sequence, struct str body)
 {
-    const struct health_conf *h = &ck->conf->health;
     struct str name = {body.p + 1, body.len - 1}, rest = name;
-    uint8_t mixed[SEED_LEN];
+    uint8_t proof[MYSQL_PROOF_MAX];
     char quoted[CHECK_QUOTE_MAX];
 
     if (body.len == 1 || !skip_text(&rest)) {
@@ -236,16 +244,49 @@ static void switch_plugin(struct check *ck, uint8_t sequence, struct str body)
         return;
     }
     name.len -= rest.len + 1;
-    if (h->user == NULL || h->password == NULL || h->password[0] == '\0')
-        send_packet(ck, (uint8_t)(sequence + 1), STR("")); /* no password: in no plug-in's way */
-    else if (str_eq(name, STR(NATIVE)) && rest.len >= SEED_LEN)
-        send_packet(
-            ck, (uint8_t)(sequence + 1),
-            (struct str){(char *)mixed, scramble(h->password, (const uint8_t *)rest.p, mixed)});
-    else
+    ck->sha2 = str_eq(name, STR(MYSQL_SHA2));
+    if (!has_password(ck)) {
+        send_packet(ck, (uint8_t)(sequence + 1), STR("")); /* in no plug-in's way */
+    } else if ((ck->sha2 || str_eq(name, STR(MYSQL_NATIVE))) && rest.len >= MYSQL_SEED_LEN) {
+        memcpy(ck->seed, rest.p, MYSQL_SEED_LEN);
+        send_packet(ck, (uint8_t)(sequence + 1), (struct str){(char *)proof, prove(ck, proof)});
+    } else {
         check_say(ck, CHECK_FAILED, CHECK_L7RSP, 0,
-                  "mysql: wants %s for this user, a check has %s, or no password",
-                  check_quote(name, quoted), NATIVE);
+                  "mysql: wants %s, a check has " MYSQL_SHA2 " and " MYSQL_NATIVE,
+                  check_quote(name, quoted));
+    }
+}
+
+/* caching_sha2_password: the proof was enough, or it wants the password. */
+static void take_more(struct check *ck, uint8_t sequence, struct str body)
+{
+    const char *password = ck->conf->health.password;
+    const char ask = SHA2_KEY;
+
+    if (!ck->sha2 || !has_password(ck) || body.len != 2 ||
+        (body.p[1] != SHA2_FAST && body.p[1] != SHA2_FULL)) {
+        say_bad(ck, "asks for a way to authenticate that is not known");
+    } else if (body.p[1] == SHA2_FULL && check_is_private(ck)) {
+        send_packet(ck, (uint8_t)(sequence + 1),
+                    (struct str){(char *)password, strlen(password) + 1});
+    } else if (body.p[1] == SHA2_FULL) {
+        ck->step = STEP_KEY;
+        send_packet(ck, (uint8_t)(sequence + 1), (struct str){(char *)&ask, 1});
+    }
+}
+
+static void take_key(struct check *ck, uint8_t sequence, struct str body)
+{
+    struct str pem = {body.p + 1, body.len - 1};
+    uint8_t secret[MYSQL_RSA_MAX];
+    size_t n =
+        body.p[0] == 1 ? mysql_sha2_encrypt(ck->conf->health.password, ck->seed, pem, secret) : 0;
+
+    ck->step = STEP_AUTH;
+    if (n > 0)
+        send_packet(ck, (uint8_t)(sequence + 1), (struct str){(char *)secret, n});
+    else
+        say_bad(ck, "its public key will not do");
 }
 
 static void let_in(struct check *ck)
@@ -266,6 +307,8 @@ static void take_auth(struct check *ck, uint8_t sequence, struct str body)
         let_in(ck);
     else if ((uint8_t)body.p[0] == 0xfe)
         switch_plugin(ck, sequence, body);
+    else if (body.p[0] == 1)
+        take_more(ck, sequence, body);
     else
         say_bad(ck, "asks for a way to authenticate that is not known");
 }
@@ -291,6 +334,9 @@ static void take(struct check *ck, uint8_t sequence, struct str body)
     switch ((enum step)ck->step) {
     case STEP_GREETING:
         take_greeting(ck, body);
+        return;
+    case STEP_KEY:
+        take_key(ck, sequence, body);
         return;
     case STEP_NO_TLS:
         check_say_no_tls(ck, NO_TLS);

@@ -1144,9 +1144,12 @@ const struct schema_row schema_rows[] = {
      .absent = "none",
      .example = "secret",
      .help =
-         "Its password: SCRAM or md5 (postgres), mysql_native_password (mysql), AUTH (redis). It "
-         "is sent as it is to redis; and to a Postgres that asks for that, over TLS or a unix "
-         "socket only."},
+         "Its password: SCRAM or md5 (postgres), caching_sha2_password or mysql_native_password "
+         "(mysql), AUTH (redis). It is sent as it is to redis; to a Postgres or MySQL that asks "
+         "for "
+         "that, over TLS or a unix socket only. Without TLS a MySQL that has not seen it yet gets "
+         "it "
+         "encrypted with the key it sends, which nobody vouches for."},
     {.path = "pools.health.database",
      .type = SCHEMA_STRING,
      OWN,
