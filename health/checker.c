@@ -48,10 +48,12 @@ struct target {
     struct checker_pool_conf conf;
     struct verdict verdict;
     struct backend_info info;
-    struct check *check; /* while running */
-    struct addr checked; /* the slot's address at the last look; len 0: none */
-    struct timer next;   /* of the next check */
-    struct timer ramp;   /* of the next step of a slow start */
+    struct check *check;  /* while running */
+    struct addr checked;  /* the slot's address at the last look; len 0: none */
+    uint64_t address_set; /* ... and the number of its setting */
+    uint32_t moves;       /* of this check, to further addresses of the backend's name */
+    struct timer next;    /* of the next check */
+    struct timer ramp;    /* of the next step of a slow start */
     struct outlier outlier;
     struct timer back;                   /* of the end of an ejection */
     char ejection[LIMIT_CHECK_DESC + 1]; /* what people read meanwhile */
@@ -589,11 +591,21 @@ static bool wanted(const struct target *t)
 
 static void on_check_done(struct check *ck, const struct check_outcome *o);
 
+/* To the address in use, of those that the name has. Another name or address comes as a touch. */
+static void follow_address(struct target *t)
+{
+    struct addr now;
+
+    if (slot_address(t->slot, &now) == t->address_set)
+        t->checked = now;
+}
+
 static void start_check(struct target *t)
 {
     struct checker *c = t->checker;
 
     t->started_ms = now_ms(c);
+    follow_address(t);
     t->check = slab_alloc(&c->checks);
     if (t->check == NULL) { /* no memory just now: the backend is not to blame */
         enter(t, TARGET_IDLE);
@@ -704,6 +716,23 @@ static void log_unable(struct target *t, const char *why)
                        t->slot->pool_name, t->slot->name, why);
 }
 
+/* Nobody is found there; its name may have an address that was not tried yet by this check. */
+static bool may_be_elsewhere(struct target *t, const struct check_outcome *o)
+{
+    bool nobody = o->end == CHECK_FAILED && (o->result == CHECK_L4CON || o->result == CHECK_L4TOUT);
+
+    if (t->conf.health.address.len == 0) {
+        if (nobody && slot_address_failed(t->slot, &t->checked) > t->moves + 1) {
+            t->moves++;
+            return true;
+        }
+        if (o->end == CHECK_PASSED || (o->end == CHECK_FAILED && !nobody))
+            checker_report_connect(t->checker, t->slot, &t->checked);
+    }
+    t->moves = 0;
+    return false;
+}
+
 static void judge(struct target *t, const struct check_outcome *o)
 {
     t->info.result = (uint8_t)o->result;
@@ -764,9 +793,13 @@ static void on_check_done(struct check *ck, const struct check_outcome *o)
     } else {
         /* Between the decision and now, maintenance may have begun or the address changed. */
         if (o->end != CHECK_CANCELLED && wanted(t) && !c->stopping) {
-            judge(t, o);
-            first_is_over(t);
-            enter(t, TARGET_IDLE);
+            if (may_be_elsewhere(t, o)) {
+                enter(t, TARGET_QUEUED);
+            } else {
+                judge(t, o);
+                first_is_over(t);
+                enter(t, TARGET_IDLE);
+            }
         }
         slab_free(&c->checks, ck);
         settle(t);
@@ -802,12 +835,14 @@ static void remove_target(struct target *t)
  */
 static bool look_at_address(struct target *t)
 {
-    const struct addr *a = atomic_load_explicit(&t->slot->address, memory_order_acquire);
-    const struct addr now = a != NULL ? *a : (struct addr){0};
+    struct addr now;
+    uint64_t set = slot_address(t->slot, &now);
     bool same = now.len == t->checked.len && (now.len == 0 || addr_eq(&now, &t->checked));
+    bool moved = !same && set != t->address_set;
 
     t->checked = now;
-    return !same;
+    t->address_set = set;
+    return moved;
 }
 
 /* The administrative state, the weight or the address may be another one. */
@@ -1238,6 +1273,19 @@ uint32_t checker_report_result(struct checker *c, struct backend_slot *s, bool o
         post(box);
     }
     return n;
+}
+
+void checker_report_connect(struct checker *c, struct backend_slot *s, const struct addr *addr)
+{
+    char now[ADDR_TEXT_MAX], before[ADDR_TEXT_MAX];
+    struct addr was;
+
+    (void)c;
+    if (slot_address_works(s, addr, &was))
+        events_log_backend(
+            EVENT_ADDRESS, LOG_LEVEL_INFO, s->pool_name, s->name,
+            "backend %s/%s: %s is used: nobody answers at %s, which its name has too", s->pool_name,
+            s->name, addr_format(addr, now), addr_format(&was, before));
 }
 
 void checker_touch(struct checker *c, struct backend_slot *s)

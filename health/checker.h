@@ -84,6 +84,9 @@ void checker_begin(struct checker *c); /* all slots are added: the first round s
  * without checks are never taken down by failures; nothing would bring them up again. Cheap to
  * call in a storm (coalesced per slot, bounded). */
 void checker_report_failure(struct checker *c, struct backend_slot *s, int err, const char *why);
+/* From workers: a connect to it has worked, at this address; told where it is another one of its
+ * name than before. Costs a load or two when all is well. */
+void checker_report_connect(struct checker *c, struct backend_slot *s, const struct addr *addr);
 /* From workers, mode http: how a request ended at this backend. Not ok: 5xx, a bad response, none,
  * a failed connect. Returns the failures in a row, with this one (ok: 0). When there are as many as
  * conf.ejection says, the health thread is asked to eject the backend: it is, unless too many are

@@ -201,15 +201,13 @@ enum slot_use slot_use(const struct backend_slot *s)
 
 void slot_set_address(struct backend_table *t, struct backend_slot *s, const struct addr *a)
 {
-    struct addr *copy = NULL;
+    slot_set_addresses(t->epochs, s, a, a != NULL, 0);
+}
 
-    if (a != NULL) {
-        copy = xmalloc(sizeof(*copy));
-        *copy = *a;
-    }
-    struct addr *old = atomic_exchange_explicit(&s->address, copy, memory_order_acq_rel);
-    if (old != NULL)
-        epoch_retire(t->epochs, old, free);
+void slot_set_names_addresses(struct backend_table *t, struct backend_slot *s,
+                              const struct addr *list, uint32_t n, uint32_t first)
+{
+    slot_set_addresses(t->epochs, s, list, n, first);
 }
 
 /* ---- info: a seqlock ----
@@ -442,7 +440,7 @@ void table_free(struct backend_table **tp)
     if (t == NULL)
         return;
     for (uint32_t i = 0; i < table_count(t); i++) {
-        free(atomic_load(&slot_at(t, i)->address));
+        slot_free_addresses(slot_at(t, i));
         if (t->places[i].tomb != NULL)
             tomb_unref(t->places[i].tomb);
     }

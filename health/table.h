@@ -142,6 +142,7 @@ struct backend_slot {
         uint8_t state;    /* enum admin_state */
         uint64_t address; /* hash of its text */
     } said;
+    uint64_t address_sets; /* likewise: how often it was set */
     /* Likewise: why its name does not resolve, and why an admin took it out. */
     char maint_reason[LIMIT_MAINT_REASON + 1];
     char admin_reason[LIMIT_MAINT_REASON + 1];
@@ -178,6 +179,25 @@ struct backend_word slot_set_ejected(struct backend_slot *s, bool ejected);     
 const char *slot_reason(const struct backend_slot *s);
 /* Replaces the address (copied; NULL: unresolved); the old one is retired to the epoch domain. */
 void slot_set_address(struct backend_table *t, struct backend_slot *s, const struct addr *a);
+/* Likewise by all n that a name has, of which list[first] is used until a connect to it fails. */
+void slot_set_names_addresses(struct backend_table *t, struct backend_slot *s,
+                              const struct addr *list, uint32_t n, uint32_t first);
+/* The address in use; len 0: none. The number of its setting, which is another one when it was set
+ * since, not when a failed connect has moved it on. In an epoch, any thread. */
+uint64_t slot_address(const struct backend_slot *s, struct addr *out);
+/* Whether these are what it has, in any order. Control thread, which sets them. */
+bool slot_has_addresses(const struct backend_slot *s, const struct addr *list, uint32_t n);
+/* In an epoch, any thread: a connect there has not worked. Where a name has several addresses
+ * another one is used from now on, if `failed` was; returns how many there are, else 0. */
+uint32_t slot_address_failed(struct backend_slot *s, const struct addr *failed);
+/* In an epoch, any thread: a connect there has worked. True, to one caller: the last one that
+ * worked was to *out_before. */
+bool slot_address_works(struct backend_slot *s, const struct addr *connected,
+                        struct addr *out_before);
+/* Of table.c and slot_address.c. */
+void slot_set_addresses(struct epoch_domain *epochs, struct backend_slot *s,
+                        const struct addr *list, uint32_t n, uint32_t first);
+void slot_free_addresses(struct backend_slot *s);
 /* A consistent copy. */
 void slot_info(const struct backend_slot *s, struct backend_info *out);
 void slot_set_info(struct backend_slot *s, const struct backend_info *info); /* health thread */

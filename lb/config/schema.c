@@ -1028,7 +1028,8 @@ const struct schema_row schema_rows[] = {
      KEEP(backend_conf, address),
      ALSO(backend_conf, address_text),
      .example = "127.0.0.1:3001",
-     .help = "Where it listens; a name is looked up, also again later (see resolver)."},
+     .help = "Where it listens; a name is looked up, also again later (see resolver); of several "
+             "addresses the first is used at which connects work."},
     {.path = "pools.backends.weight",
      .type = SCHEMA_INT,
      OWN,

@@ -13,7 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RETRY_MS 5000 /* at most, between lookups of a name that was never resolved */
+#define RETRY_MS      5000 /* at most, between lookups of a name that was never resolved */
+#define ADDRESSES_MAX 16   /* of a name, best first: the others are not tried */
 
 struct name {
     struct resolve *resolve;
@@ -106,33 +107,31 @@ static void again(struct name *n)
 }
 
 /* The address in use, if it is among those that were answered: order means nothing to DNS. */
-static const struct addr *choose(struct name *n, const struct addr *addrs, uint32_t count)
+static uint32_t choose(const struct addr *now, const struct addr *list, uint32_t count)
 {
-    const struct addr *now = atomic_load_explicit(&n->slot->address, memory_order_acquire);
-
-    for (uint32_t i = 0; now != NULL && i < count; i++) {
-        struct addr a = addrs[i];
-        addr_set_port(&a, addr_port(now));
-        if (addr_eq(&a, now))
-            return &addrs[i];
-    }
-    return &addrs[0];
+    for (uint32_t i = 0; now != NULL && i < count; i++)
+        if (addr_eq(&list[i], now))
+            return i;
+    return 0;
 }
 
-static void resolved(struct name *n, const struct addr *chosen)
+static void resolved(struct name *n, const struct addr *list, uint32_t count)
 {
     const struct addr *now = atomic_load_explicit(&n->slot->address, memory_order_acquire);
+    uint32_t first = choose(now, list, count);
     char text[ADDR_TEXT_MAX], old[ADDR_TEXT_MAX];
-    struct addr a = *chosen;
+    struct addr a = list[first];
 
-    addr_set_port(&a, n->conf->address.port);
     if (n->error[0] != '\0' && n->resolved)
         events_log_backend(EVENT_ADDRESS, LOG_LEVEL_INFO, n->slot->pool_name, n->slot->name,
                            "backend %s/%s: %s resolves again", n->slot->pool_name, n->slot->name,
                            n->conf->address.host);
     n->error[0] = '\0';
-    if (now != NULL && n->resolved && addr_eq(now, &a))
+    if (now != NULL && n->resolved && addr_eq(now, &a)) {
+        if (!slot_has_addresses(n->slot, list, count))
+            slot_set_names_addresses(n->resolve->table, n->slot, list, count, first);
         return;
+    }
     if (now != NULL)
         events_log_backend(EVENT_ADDRESS, LOG_LEVEL_INFO, n->slot->pool_name, n->slot->name,
                            "backend %s/%s: %s is now %s, was %s", n->slot->pool_name, n->slot->name,
@@ -141,7 +140,7 @@ static void resolved(struct name *n, const struct addr *chosen)
         events_log_backend(EVENT_ADDRESS, LOG_LEVEL_INFO, n->slot->pool_name, n->slot->name,
                            "backend %s/%s: %s is %s", n->slot->pool_name, n->slot->name,
                            n->conf->address.host, addr_format(&a, text));
-    slot_set_address(n->resolve->table, n->slot, &a);
+    slot_set_names_addresses(n->resolve->table, n->slot, list, count, first);
     n->resolved = true;
     n->slot->maint_reason[0] = '\0';
     slot_set_admin(n->slot, ADMIN_RMAINT, 0);
@@ -172,6 +171,7 @@ static void not_resolved(struct name *n, const char *error)
 static void on_answer(void *arg, const struct addr *addrs, uint32_t count, const char *error)
 {
     struct name *n = arg;
+    struct addr list[ADDRESSES_MAX];
 
     n->asking = false;
     if (n->resolve->ending)
@@ -184,8 +184,14 @@ static void on_answer(void *arg, const struct addr *addrs, uint32_t count, const
         drop(n);
         return;
     }
+    if (count > ADDRESSES_MAX)
+        count = ADDRESSES_MAX;
+    for (uint32_t i = 0; i < count; i++) {
+        list[i] = addrs[i];
+        addr_set_port(&list[i], n->conf->address.port);
+    }
     if (count > 0)
-        resolved(n, choose(n, addrs, count));
+        resolved(n, list, count);
     else
         not_resolved(n, error != NULL ? error : "no address");
     again(n);

@@ -89,6 +89,7 @@ static void got_place(struct seek *k, struct backend_slot *slot)
     uint64_t waited = now_us(k) - k->started_us;
 
     k->slot = slot;
+    k->moves = 0;
     k->why[0] = '\0';
     if (k->queue_us == UINT32_MAX)
         k->queue_us = waited < UINT32_MAX ? (uint32_t)waited : UINT32_MAX - 1;
@@ -275,6 +276,19 @@ static void again_later(struct seek *k, int error)
         fail(k, error == -EAGAIN ? END_QUEUE_TIMEOUT : END_RESOURCE, error);
 }
 
+/* The name of the backend may have an address that it was not looked for at, with this connect: as
+ * "localhost" is two, of which an application listens at one. */
+static bool may_be_elsewhere(struct seek *k, int error)
+{
+    if (worth_waiting(error) && error != -EADDRNOTAVAIL) /* which is IPv6 where there is none */
+        return false;
+    if (slot_address_failed(k->slot, &k->addr) <= k->moves + 1)
+        return false;
+    k->moves++;
+    k->dial_deadline_ms = now_ms(k) + k->pool->conf->connect_timeout_ms;
+    return true;
+}
+
 static uint64_t time_left_ms(const struct seek *k)
 {
     uint64_t now = now_ms(k);
@@ -303,6 +317,7 @@ static void on_connect(struct op *op, int res)
     }
     if (res == 0) {
         k->fd = -1;
+        checker_report_connect(k->proxy->shared->checker, k->slot, &k->addr);
         if (k->pool->conf->tls != NULL)
             enter(k, SEEK_SECURING, time_left_ms(k));
         else
@@ -311,7 +326,9 @@ static void on_connect(struct op *op, int res)
         return;
     }
     close_fd(k);
-    if (k->timed_out)
+    if (may_be_elsewhere(k, k->timed_out ? -ETIMEDOUT : res))
+        seek_dial(k);
+    else if (k->timed_out)
         connect_failed(k, -ETIMEDOUT);
     else if (worth_waiting(res))
         again_later(k, res);
@@ -334,7 +351,10 @@ void seek_dial(struct seek *k)
     counter_add(&row_of(k)->connects, 1);
     int fd = io_socket(io_of(k), addr_family(address), &opts);
     if (fd < 0) {
-        again_later(k, fd);
+        if (may_be_elsewhere(k, fd))
+            seek_dial(k);
+        else
+            again_later(k, fd);
         return;
     }
     enter(k, SEEK_CONNECTING, time_left_ms(k));
@@ -408,7 +428,7 @@ void seek_init(struct seek *k, const struct seek_ops *ops, struct proxy *p, stru
     k->slot = k->last_slot = k->wanted = NULL;
     k->wanted_lost = false;
     k->key = 0;
-    k->n_excluded = k->retries = 0;
+    k->n_excluded = k->retries = k->moves = 0;
     k->tries_left = pool->conf->retry_attempts;
     k->queue_us = k->connect_us = UINT32_MAX;
     k->fd = -1;

@@ -66,6 +66,7 @@ struct seek {
     uint32_t n_excluded;
     uint32_t tries_left;           /* backends that may still be tried after the present one */
     uint32_t retries;              /* that were */
+    uint32_t moves;                /* to further addresses of the present backend's name */
     uint32_t queue_us, connect_us; /* UINT32_MAX: not reached */
     int fd;                        /* being connected, -1: none */
     int last_error;

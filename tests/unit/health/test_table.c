@@ -335,6 +335,40 @@ static void an_old_address_lives_until_its_readers_have_left(void **state)
     epoch_reader_unregister(&reader);
 }
 
+static void of_a_names_addresses_the_next_is_used_when_one_has_failed(void **state)
+{
+    (void)state;
+    struct backend_slot *s = add_up("p", "a");
+    struct addr list[3], before, now;
+
+    for (uint32_t i = 0; i < 3; i++)
+        set_addr(&list[i], 0x0a000001 + i);
+    assert_int_equal(slot_address_failed(s, atomic_load(&s->address)), 0); /* it has one */
+    assert_false(slot_address_works(s, atomic_load(&s->address), &before));
+    slot_set_names_addresses(f.table, s, list, 3, 1);
+    uint64_t set = slot_address(s, &now);
+    assert_true(addr_eq(&now, &list[1]));
+    assert_false(slot_address_works(s, &list[1], &before)); /* as ever */
+    assert_int_equal(slot_address_failed(s, &list[1]), 3);
+    assert_int_equal(slot_address_failed(s, &list[1]), 3); /* has been noted */
+    assert_true(slot_address(s, &now) == set && addr_eq(&now, &list[2]));
+    assert_int_equal(slot_address_failed(s, &list[2]), 3);
+    assert_true(addr_eq(atomic_load(&s->address), &list[0]));
+    assert_false(slot_address_works(s, &list[2], &before)); /* late: not in use any more */
+    assert_true(slot_address_works(s, &list[0], &before));
+    assert_true(addr_eq(&before, &list[1]));
+    assert_false(slot_address_works(s, &list[0], &before));
+    struct addr turned[] = {list[2], list[0], list[1]};
+    assert_true(slot_has_addresses(s, turned, 3));
+    assert_false(slot_has_addresses(s, list, 2));
+    set_addr(&turned[0], 0x0a000009);
+    assert_false(slot_has_addresses(s, turned, 3));
+    slot_set_address(f.table, s, NULL);
+    assert_int_equal(slot_address_failed(s, &list[0]), 0);
+    assert_false(slot_has_addresses(s, list, 3));
+    epoch_collect(f.epochs);
+}
+
 static void info_comes_back_as_it_was_set(void **state)
 {
     (void)state;
@@ -419,6 +453,11 @@ static void *work(void *arg)
         struct addr *a = atomic_load_explicit(&shared->address, memory_order_acquire);
         if (a != NULL && ntohs(a->in.sin_port) != (ntohl(a->in.sin_addr.s_addr) & 0xffff))
             atomic_fetch_add(&too_many, 1);
+        struct addr before;
+        if (a != NULL && i % 3 == 0)
+            (void)slot_address_failed(shared, a);
+        else if (a != NULL && slot_address_works(shared, a, &before) && addr_eq(a, &before))
+            atomic_fetch_add(&too_many, 1);
         (void)slot_use(shared); /* an old view: it may say no by now */
         if (slot_take(shared)) {
             if (atomic_fetch_add(&holding, 1) >= LIMIT)
@@ -453,9 +492,10 @@ static void *administer(void *arg)
         set = (uint16_t)(1 + rng_below(&rng, LIMIT_WEIGHT));
         slot_set_weight(shared, set);
         if (i % 64 == 0) {
-            struct addr a;
-            set_addr(&a, (uint32_t)i);
-            slot_set_address(f.table, shared, &a);
+            struct addr list[3];
+            for (uint32_t k = 0; k < ARRAY_LEN(list); k++)
+                set_addr(&list[k], (uint32_t)i + k);
+            slot_set_names_addresses(f.table, shared, list, 1 + (uint32_t)i / 64 % 3, 0);
             epoch_collect(f.epochs);
         }
     }
@@ -554,6 +594,7 @@ int main(void)
         TEST(a_removed_slot_waits_for_the_checker),
         TEST(the_same_name_again_is_a_new_slot_while_the_old_one_is_in_use),
         TEST(an_old_address_lives_until_its_readers_have_left),
+        TEST(of_a_names_addresses_the_next_is_used_when_one_has_failed),
         TEST(info_comes_back_as_it_was_set),
         TEST(places_are_taken_up_to_the_limit_exactly),
         TEST(without_a_limit_there_is_always_room),
