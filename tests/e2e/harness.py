@@ -410,14 +410,13 @@ class Sluice:
         # an aborted assertion shows its stack
         full_env["ASAN_OPTIONS"] = full_env.get("ASAN_OPTIONS", "") + ":handle_abort=1"
 
-        def limits():
-            resource.setrlimit(resource.RLIMIT_NOFILE, (nofile, nofile) if nofile else FILES)
-
+        # By a program: what a preexec_fn asks for is a fork of a process with threads, in which grpc hangs.
+        limits = ["prlimit", "--nofile=" + ":".join(
+            "unlimited" if n == resource.RLIM_INFINITY else str(n) for n in ((nofile, nofile) if nofile else FILES))]
         self.started_at = time.monotonic()
         with open(self.log_path, "ab") as log, open(self.access_path, "ab") as access:
-            self.process = subprocess.Popen(test.prefix + command, stdin=subprocess.DEVNULL,
-                                            stdout=access, stderr=log, env=full_env,
-                                            preexec_fn=limits, cwd=test.dir)
+            self.process = subprocess.Popen(limits + test.prefix + command, stdin=subprocess.DEVNULL,
+                                            stdout=access, stderr=log, env=full_env, cwd=test.dir)
         self.pid = self.process.pid
         if not wait:
             return
