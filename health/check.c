@@ -1,7 +1,7 @@
-/* check.c - see check.h. All I/O starts in enter(); completions judge what came and enter the next
- * state, or end(). Whatever decides a run first counts; what is still armed then is cancelled and
- * joined before the socket is closed. */
-#include "health/check.h"
+/* check.c - see check.h. All I/O starts in check_enter(); completions judge what came and enter the
+ * next state, or check_finish(). Whatever decides a run first counts; what is still armed then is
+ * cancelled and joined before the socket is closed. */
+#include "health/check_priv.h"
 
 #include "lb/net/addr.h"
 #include "lb/net/proxy_proto.h"
@@ -16,45 +16,6 @@
 /* How long the rest of an answer is waited for. Closing with bytes unread resets the connection,
  * which many a backend reports as an error of its client's. */
 #define DRAIN_MS         100
-
-const struct check_kind *check_kind_of(enum check_type type)
-{
-    switch (type) {
-    case CHECK_TYPE_TCP:
-        return &check_kind_tcp;
-    case CHECK_TYPE_TLS:
-        return &check_kind_tls;
-    case CHECK_TYPE_HTTP:
-        return &check_kind_http;
-    case CHECK_TYPE_FASTCGI:
-        return &check_kind_fastcgi;
-    case CHECK_TYPE_UWSGI:
-        return &check_kind_uwsgi;
-    case CHECK_TYPE_SCGI:
-        return &check_kind_scgi;
-    case CHECK_TYPE_POSTGRES:
-        return &check_kind_postgres;
-    case CHECK_TYPE_MYSQL:
-        return &check_kind_mysql;
-    case CHECK_TYPE_REDIS:
-        return &check_kind_redis;
-    case CHECK_TYPE_SMTP:
-        return &check_kind_smtp;
-    case CHECK_TYPE_UDP:
-        return &check_kind_udp;
-    case CHECK_TYPE_DNS:
-        return &check_kind_dns;
-    case CHECK_TYPE_GRPC:
-        return &check_kind_grpc;
-    case CHECK_TYPE_EXEC:
-        return &check_kind_exec;
-    case CHECK_TYPE_AGENT:
-        return &check_kind_agent;
-    case CHECK_TYPE_NONE:
-        break;
-    }
-    return NULL;
-}
 
 /* What a timeout means in each state. */
 static const struct {
@@ -93,7 +54,6 @@ static bool shortage(int error)
 
 static void on_connect(struct op *op, int res);
 static void on_event(struct stream *s);
-static void failed(struct check *ck, int error);
 
 /* A socket that only ever connected is reset: closing it would leave a TIME_WAIT behind for every
  * check. Once bytes were sent a reset might take them away before they are read. */
@@ -128,7 +88,7 @@ static void begin_sending(struct check *ck, enum stream_read meanwhile)
 
     ck->was_sent = s->tell_sent = true;
     if (ck->out.len > 0 && !stream_write(s, ck->out.p, (uint32_t)ck->out.len)) {
-        failed(ck, ENOMEM);
+        check_failed(ck, ENOMEM);
         return;
     }
     strbuf_fini(&ck->out);
@@ -136,51 +96,7 @@ static void begin_sending(struct check *ck, enum stream_read meanwhile)
     stream_flush(s);
 }
 
-static bool elsewhere(const struct check *ck)
-{
-    return ck->conf->health.address.len > 0 || ck->conf->health.port != 0;
-}
-
-/* Like those who connect for clients; a place of the checks' own may speak either. */
-static struct str offer_of(const struct check *ck)
-{
-    bool http = ck->kind == &check_kind_http, h2 = ck->conf->speaks == CHECK_SPEAKS_HTTP2;
-
-    if (ck->kind == &check_kind_grpc)
-        return STR("\x02h2");
-    if (ck->kind == &check_kind_postgres && ck->conf->health.tls->n_alpn == 0)
-        return STR("\x0apostgresql"); /* 17 insists on it where TLS begins at once */
-    if (ck->conf->health.tls->n_alpn > 0)
-        return STR(""); /* as the configuration says */
-    if (h2)
-        return http && elsewhere(ck) ? STR("\x02h2\x08http/1.1") : STR("\x02h2");
-    return http || ck->conf->speaks == CHECK_SPEAKS_HTTP1 ? STR("\x08http/1.1") : STR("");
-}
-
-static struct str name_of(const struct check *ck, char buf[static ADDR_TEXT_MAX])
-{
-    if (ck->conf->host != NULL)
-        return str_of(ck->conf->host);
-    return addr_family(&ck->addr) == AF_UNIX ? STR("localhost")
-                                             : str_of(addr_format_host(&ck->addr, buf));
-}
-
-static void begin_handshake(struct check *ck)
-{
-    struct tls_client *t = ck->conf->tls != NULL ? *ck->conf->tls : NULL;
-    char buf[ADDR_TEXT_MAX];
-
-    ck->was_sent = true;
-    ck->stream.tell_sent = false;
-    /* No session is resumed: the certificate is to be seen as it is now. */
-    if (t == NULL ||
-        !stream_tls_connect(&ck->stream, t, TLS_NO_MEMBER, name_of(ck, buf), offer_of(ck)))
-        failed(ck, ENOMEM);
-    else
-        stream_read(&ck->stream, STREAM_READ);
-}
-
-static void enter(struct check *ck, enum check_state next)
+void check_enter(struct check *ck, enum check_state next)
 {
     struct loop *l = ck->loop;
 
@@ -201,7 +117,7 @@ static void enter(struct check *ck, enum check_state next)
         stream_read(&ck->stream, STREAM_READ);
         return;
     case CHECK_SECURING:
-        begin_handshake(ck);
+        check_handshake_begin(ck);
         return;
     case CHECK_SENDING:
         begin_sending(ck, stream_is_tls(&ck->stream) ? STREAM_READ : STREAM_QUIET);
@@ -227,10 +143,10 @@ static void enter(struct check *ck, enum check_state next)
 }
 
 /* It is decided: ends, at once or when what is armed has come back. */
-static void end(struct check *ck)
+void check_finish(struct check *ck)
 {
     sl_assert(ck->decided && ck->state != CHECK_ENDED);
-    enter(ck, CHECK_CLOSING);
+    check_enter(ck, CHECK_CLOSING);
 }
 
 static void on_finish(struct loop_task *task)
@@ -253,18 +169,18 @@ static void on_deadline(struct timer *t)
     char limit[24];
 
     if (ck->state == CHECK_DRAINING)
-        end(ck);
+        check_finish(ck);
     if (ck->decided)
         return;
     format_timeout(ck->conf->health.timeout_ms, limit);
     if (check_type_is_dgram(ck->conf->health.type)) { /* nobody knows how far it came */
         check_say(ck, CHECK_FAILED, CHECK_L7TOUT, 0, "no answer within %s", limit);
-        end(ck);
+        check_finish(ck);
         return;
     }
     if (ck->kind == &check_kind_exec) {
         check_say(ck, CHECK_FAILED, CHECK_PROCTOUT, 0, "the program did not end within %s", limit);
-        end(ck);
+        check_finish(ck);
         return;
     }
     bool begun = ck->seen.len > 0 || ck->http.line_len > 0 || ck->http.status != 0;
@@ -274,10 +190,10 @@ static void on_deadline(struct timer *t)
     else
         check_say(ck, CHECK_FAILED, timeouts[ck->state].result, 0, "%s %s",
                   timeouts[ck->state].text, limit);
-    end(ck);
+    check_finish(ck);
 }
 
-static void failed(struct check *ck, int error)
+void check_failed(struct check *ck, int error)
 {
     const char *tls =
         ck->opened && stream_is_tls(&ck->stream) ? stream_tls_reason(&ck->stream) : "";
@@ -296,7 +212,7 @@ static void failed(struct check *ck, int error)
     else
         check_say(ck, CHECK_FAILED, CHECK_L7RSP, (uint32_t)error, "connected, then: %s%s",
                   tls[0] != '\0' ? "tls: " : "", text);
-    end(ck);
+    check_finish(ck);
 }
 
 /* ---- the conversation ---- */
@@ -334,48 +250,22 @@ static void sent(struct check *ck)
 {
     ck->stream.tell_sent = false;
     if (ck->kind->sent(ck)) {
-        end(ck);
+        check_finish(ck);
         return;
     }
-    enter(ck, CHECK_RECEIVING);
+    check_enter(ck, CHECK_RECEIVING);
     receive(ck);
 }
 
-static bool speaks_h2(const struct check *ck)
+void check_converse(struct check *ck)
 {
-    if (stream_is_tls(&ck->stream))
-        return str_eq(stream_tls_alpn(&ck->stream), STR("h2"));
-    return ck->conf->speaks == CHECK_SPEAKS_HTTP2 && !elsewhere(ck);
-}
-
-static void converse(struct check *ck)
-{
-    if (ck->kind == &check_kind_http && speaks_h2(ck))
+    if (ck->kind == &check_kind_http && check_handshake_speaks_h2(ck))
         ck->kind = &check_kind_http2;
     ck->kind->request(ck, &ck->out);
     if (ck->out.len > 0)
-        enter(ck, CHECK_SENDING);
+        check_enter(ck, CHECK_SENDING);
     else
         sent(ck);
-}
-
-static bool agrees(struct check *ck)
-{
-    bool wanted = ck->conf->speaks == CHECK_SPEAKS_HTTP2 && !elsewhere(ck);
-
-    if (!wanted || str_eq(stream_tls_alpn(&ck->stream), STR("h2")))
-        return true;
-    check_say(ck, CHECK_FAILED, CHECK_L6RSP, 0, "tls: does not agree on h2");
-    end(ck);
-    return false;
-}
-
-/* In words of its own, before the handshake; where connections are encrypted, as they are. */
-static bool asks_for_tls(const struct check *ck)
-{
-    const struct health_conf *h = &ck->conf->health;
-
-    return h->starttls && h->own_tls && ck->kind->ask_tls != NULL && !ck->asked;
 }
 
 static void connected(struct check *ck)
@@ -386,14 +276,14 @@ static void connected(struct check *ck)
     ck->opened = true;
     add_proxy_header(ck);
     if (ck->conf->health.tls == NULL) {
-        converse(ck);
+        check_converse(ck);
         return;
     }
-    if (asks_for_tls(ck)) {
+    if (check_handshake_is_asked_for(ck)) {
         ck->kind->ask_tls(ck, &ck->out);
         next = CHECK_ASKING;
     }
-    enter(ck, ck->out.len > 0 ? CHECK_PREFACE : next);
+    check_enter(ck, ck->out.len > 0 ? CHECK_PREFACE : next);
 }
 
 static void on_connect(struct op *op, int res)
@@ -404,16 +294,16 @@ static void on_connect(struct op *op, int res)
     if (ck->decided)
         ended(ck);
     else if (res == -EAGAIN)
-        enter(ck, CHECK_BACKLOG);
+        check_enter(ck, CHECK_BACKLOG);
     else if (res < 0)
-        failed(ck, -res);
+        check_failed(ck, -res);
     else
         connected(ck);
 }
 
 static void on_again(struct timer *t)
 {
-    enter(container_of(t, struct check, again), CHECK_CONNECTING);
+    check_enter(container_of(t, struct check, again), CHECK_CONNECTING);
 }
 
 /* False: that was all, or enough. */
@@ -428,12 +318,12 @@ static void judge(struct check *ck, struct str data)
 {
     if (ck->state == CHECK_DRAINING) {
         if (!drain(ck, data))
-            end(ck);
+            check_finish(ck);
     } else if (ck->kind->answer(ck, data)) {
         if (ck->kind->rest == NULL || ck->complete)
-            end(ck);
+            check_finish(ck);
         else
-            enter(ck, CHECK_DRAINING);
+            check_enter(ck, CHECK_DRAINING);
     }
 }
 
@@ -456,65 +346,13 @@ static void receive(struct check *ck)
     if (!s->eof && s->error == 0)
         return;
     if (ck->decided) {
-        end(ck);
+        check_finish(ck);
     } else if (s->error != 0) {
-        failed(ck, -s->error);
+        check_failed(ck, -s->error);
     } else {
         ck->kind->ended(ck);
-        end(ck);
+        check_finish(ck);
     }
-}
-
-/* The handshake is next. What came in clear behind the answer would be taken for what came over
- * TLS: somebody between may have put it there. */
-static void secure(struct check *ck)
-{
-    if (ck->stream.in != NULL || ck->at < ck->seen.len) {
-        check_say(ck, CHECK_FAILED, CHECK_L6RSP, 0, "%s: goes on in clear where TLS should begin",
-                  ck->kind->name);
-        end(ck);
-        return;
-    }
-    strbuf_fini(&ck->seen);
-    ck->at = 0;
-    ck->asked = true;
-    enter(ck, ck->out.len > 0 || !stream_sent_all(&ck->stream) ? CHECK_PREFACE : CHECK_SECURING);
-}
-
-static void on_asking(struct check *ck)
-{
-    struct stream *s = &ck->stream;
-    bool over = false;
-
-    while (s->in != NULL && !over) {
-        uint32_t n = s->in->len;
-        over = ck->kind->tls_answer(ck, (struct str){(char *)s->in->data, n}, &ck->out);
-        stream_consume(s, n);
-    }
-    if (ck->decided) {
-        enter(ck, ck->kind->rest == NULL || ck->complete ? CHECK_CLOSING : CHECK_DRAINING);
-    } else if (over) {
-        secure(ck);
-    } else if (s->error != 0) {
-        failed(ck, -s->error);
-    } else if (s->eof) {
-        ck->kind->ended(ck);
-        end(ck);
-    }
-}
-
-static void on_handshake(struct check *ck)
-{
-    const struct stream *s = &ck->stream;
-
-    if (s->error != 0 || s->tx_dead)
-        failed(ck, s->error != 0 ? -s->error : -s->tx_error);
-    else if (stream_tls_ready(s) && agrees(ck))
-        converse(ck);
-    else if (ck->decided)
-        return;
-    else if (s->eof)
-        failed(ck, ECONNRESET);
 }
 
 static void on_sent(struct check *ck)
@@ -522,11 +360,11 @@ static void on_sent(struct check *ck)
     const struct stream *s = &ck->stream;
 
     if (s->tx_dead)
-        failed(ck, -s->tx_error);
+        check_failed(ck, -s->tx_error);
     else if (!stream_sent_all(s))
         return;
     else if (ck->state == CHECK_PREFACE)
-        enter(ck, asks_for_tls(ck) ? CHECK_ASKING : CHECK_SECURING);
+        check_enter(ck, check_handshake_is_asked_for(ck) ? CHECK_ASKING : CHECK_SECURING);
     else
         sent(ck);
 }
@@ -537,9 +375,9 @@ static void on_event(struct stream *s)
 
     CHECK_MAGIC(ck, CHECK_MAGIC_WORD);
     if (ck->state == CHECK_ASKING)
-        on_asking(ck);
+        check_handshake_on_answer(ck);
     else if (ck->state == CHECK_SECURING)
-        on_handshake(ck);
+        check_handshake_on_event(ck);
     else if (ck->state == CHECK_PREFACE || ck->state == CHECK_SENDING)
         on_sent(ck);
     else if (receiving(ck))
@@ -565,7 +403,7 @@ static void run_program(struct check *ck)
         check_say(ck, CHECK_UNABLE, CHECK_SOCKERR, (uint32_t)-fd, "no program can be started: %s",
                   check_error_text(-fd, buf));
     if (fd < 0) {
-        end(ck);
+        check_finish(ck);
         return;
     }
     ck->fd = fd;
@@ -573,7 +411,7 @@ static void run_program(struct check *ck)
                 loop_now_ms(ck->loop) + ck->conf->health.timeout_ms);
     stream_open(&ck->stream, ck->streams, fd, on_event);
     ck->opened = true;
-    converse(ck);
+    check_converse(ck);
 }
 
 void check_start(struct check *ck, struct stream_env *streams, const struct checker_pool_conf *conf,
@@ -615,20 +453,20 @@ void check_start(struct check *ck, struct stream_env *streams, const struct chec
     }
     ck->fd = io_socket(loop->io, addr_family(&ck->addr), &opts);
     if (ck->fd < 0) {
-        failed(ck, -ck->fd);
+        check_failed(ck, -ck->fd);
         return;
     }
     timer_start(&loop->timers, &ck->deadline, loop_now_ms(loop) + h->timeout_ms);
-    enter(ck, CHECK_CONNECTING);
+    check_enter(ck, CHECK_CONNECTING);
 }
 
 void check_cancel(struct check *ck)
 {
     CHECK_MAGIC(ck, CHECK_MAGIC_WORD);
     if (ck->state == CHECK_DRAINING)
-        end(ck);
+        check_finish(ck);
     if (ck->decided)
         return;
     check_say(ck, CHECK_CANCELLED, CHECK_NONE, 0, "cancelled");
-    end(ck);
+    check_finish(ck);
 }

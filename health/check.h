@@ -2,9 +2,10 @@
  * judge.
  *
  * check.c does the I/O and keeps the time; a kind (check_tcp.c, check_http.c...) says what to send
- * and judges what comes, without I/O of its own. A new kind: one file, one row in check.c, one
- * test. All on the health thread. From check_start() until `done` the run owns its memory and its
- * socket; `done` comes exactly once, from the end of a turn, also after check_cancel(). */
+ * and judges what comes, without I/O of its own. A new kind: one file, one row in
+ * check_kinds.c, one test. All on the health thread. From check_start() until `done` the run owns
+ * its memory and its socket; `done` comes exactly once, from the end of a turn, also after
+ * check_cancel(). */
 #ifndef SLUICE_HEALTH_CHECK_H
 #define SLUICE_HEALTH_CHECK_H
 
