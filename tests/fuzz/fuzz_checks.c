@@ -1,12 +1,13 @@
 /* fuzz_checks.c - what backends answer to checks that speak their protocol: FastCGI, uwsgi, SCGI,
- * Postgres, MySQL, Redis, SMTP, HTTP/2, gRPC. Three bytes before the answer: the kind, what is
- * configured, the sizes of pieces. Whatever comes, there is one outcome at most, and nothing is
- * read beyond it. */
+ * Postgres, MySQL, Redis, SMTP, HTTP/2, gRPC; what is said in clear before TLS; what is said of a
+ * program's end. Three bytes before the answer: the kind, what is configured, the sizes of pieces.
+ * Whatever comes, there is one outcome at most, and nothing is read beyond it. */
 #include "health/check.h"
 #include "lb/base/assert.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -28,6 +29,17 @@ static struct loop *the_loop(void)
         made = true;
     }
     return &loop;
+}
+
+/* Of the byte that says what is configured. */
+enum { ASKS_FOR_TLS = 64, IS_PRIVATE = 128 };
+
+static const struct check_kind *kind_of(uint8_t number)
+{
+    const struct check_kind *others[] = {&check_kind_http2, &check_kind_grpc, &check_kind_exec};
+    size_t i = number % (ARRAY_LEN(kinds) + ARRAY_LEN(others));
+
+    return i < ARRAY_LEN(kinds) ? check_kind_of(kinds[i]) : others[i - ARRAY_LEN(kinds)];
 }
 
 static void configure(struct health_conf *h, uint8_t how)
@@ -55,29 +67,66 @@ static void feed(struct check *ck, const uint8_t *data, size_t n)
     free(copy);
 }
 
+/* As check_handshake.c does it, with the handshake left out; what of data comes after that. */
+static size_t begin_tls(struct check *ck, const uint8_t *data, size_t size, size_t piece)
+{
+    size_t at = 0;
+    bool over = false;
+
+    ck->kind->ask_tls(ck, &ck->out);
+    strbuf_fini(&ck->out);
+    while (at < size && !over) {
+        size_t n = piece < size - at ? piece : size - at;
+        char *copy = malloc(n);
+        sl_assert(copy != NULL);
+        memcpy(copy, data + at, n);
+        over = ck->kind->tls_answer(ck, (struct str){copy, n}, &ck->out);
+        free(copy);
+        at += n;
+        sl_assert(over || !ck->decided);
+    }
+    sl_assert(ck->at <= ck->seen.len);
+    if (!over && !ck->decided)
+        ck->kind->ended(ck);
+    strbuf_fini(&ck->out);
+    strbuf_fini(&ck->seen);
+    ck->at = 0;
+    ck->asked = true;
+    return at;
+}
+
+static void set_address(struct addr *a, bool is_private)
+{
+    const struct sockaddr_un un = {.sun_family = AF_UNIX, .sun_path = "/s"};
+    const struct sockaddr_in in = {.sin_family = AF_INET};
+
+    addr_from_sockaddr(a, is_private ? (const struct sockaddr *)&un : (const struct sockaddr *)&in,
+                       is_private ? sizeof(un) : sizeof(in));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct checker_pool_conf conf = {0};
     struct check ck = {.conf = &conf};
+    size_t at = 3;
 
     if (size < 3)
         return 0;
     ck.loop = the_loop();
-    size_t kind = data[0] % (ARRAY_LEN(kinds) + 2);
-    ck.kind = kind < ARRAY_LEN(kinds)    ? check_kind_of(kinds[kind])
-              : kind == ARRAY_LEN(kinds) ? &check_kind_http2
-                                         : &check_kind_grpc;
+    ck.kind = kind_of(data[0]);
     configure(&conf.health, data[1]);
     ck.stream.tx_dead = true; /* what it sends goes nowhere */
     ck.stream.fd = -1;
-    ck.addr.len = 0;
     size_t piece = 1 + data[2];
-    addr_from_sockaddr(&ck.addr, (struct sockaddr *)&(struct sockaddr_in){.sin_family = AF_INET},
-                       sizeof(struct sockaddr_in));
-    ck.kind->request(&ck, &ck.out);
-    bool over = ck.kind->sent(&ck);
-    for (size_t at = 3; at < size && !over; at += piece)
-        feed(&ck, data + at, piece < size - at ? piece : size - at);
+    set_address(&ck.addr, data[1] & IS_PRIVATE);
+    if (ck.kind->ask_tls != NULL && data[1] & ASKS_FOR_TLS)
+        at += begin_tls(&ck, data + at, size - at, piece);
+    if (!ck.decided) {
+        ck.kind->request(&ck, &ck.out);
+        bool over = ck.kind->sent(&ck);
+        for (; at < size && !over; at += piece)
+            feed(&ck, data + at, piece < size - at ? piece : size - at);
+    }
     if (!ck.decided)
         ck.kind->ended(&ck);
     sl_assert(ck.decided && ck.outcome.desc[0] != '\0');
