@@ -24,7 +24,34 @@
 
 #define PEERS 64
 
-static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+/* What is said inside, and before that in clear: to each line, or message, its answer. */
+struct language {
+    enum check_type type;
+    struct str ask, answer;
+    struct str greeting;
+    struct {
+        struct str ask, answer;
+    } clear[3];
+};
+static const struct language http = {
+    .type = CHECK_TYPE_HTTP,
+    .ask = STR("\r\n\r\n"),
+    .answer = STR("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"),
+};
+static const struct language postgres = {
+    .type = CHECK_TYPE_POSTGRES,
+    .ask = STR("sluice-health"),
+    .answer = STR("R\0\0\0\x08\0\0\0\0"),
+    .clear = {{STR("\0\0\0\x08\x04\xd2\x16\x2f"), STR("S")}},
+};
+static const struct language smtp = {
+    .type = CHECK_TYPE_SMTP,
+    .ask = STR("EHLO localhost\r\n"),
+    .answer = STR("250-b\r\n250 c\r\n"),
+    .greeting = STR("220-mail\r\n220 a\r\n"),
+    .clear = {{STR("EHLO localhost\r\n"), STR("250-a\r\n250-STARTTLS\r\n250 b\r\n")},
+              {STR("STARTTLS\r\n"), STR("220 go\r\n")}},
+};
 
 enum mood {
     GOOD,
@@ -40,6 +67,7 @@ struct visit {
     BIO *in, *out;
     uint64_t sent;
     bool answered;
+    uint32_t step; /* of what is said in clear */
 };
 
 struct house {
@@ -52,6 +80,7 @@ struct house {
     struct check_outcome outcome;
     int done;
     enum mood mood;
+    const struct language *speaks;
     uint64_t says; /* bytes, in moods that stop */
     struct visit visits[PEERS];
     uint32_t n_visits;
@@ -89,14 +118,42 @@ static void say(struct sim_peer *p, struct visit *v)
     }
 }
 
+/* False: the handshake may begin. */
+static bool is_in_clear(const struct visit *v)
+{
+    const struct language *l = v->house->speaks;
+
+    return v->step < ARRAY_LEN(l->clear) && l->clear[v->step].ask.len > 0;
+}
+
+static void converse_in_clear(struct sim_peer *p, struct visit *v)
+{
+    struct str ask = v->house->speaks->clear[v->step].ask,
+               answer = v->house->speaks->clear[v->step].answer;
+    char buf[64];
+
+    if ((size_t)BIO_pending(v->in) < ask.len)
+        return;
+    assert_int_equal(BIO_read(v->in, buf, (int)ask.len), ask.len);
+    assert_memory_equal(buf, ask.p, ask.len);
+    BIO_write(v->out, answer.p, (int)answer.len);
+    v->step++;
+    say(p, v);
+}
+
 static void converse(struct sim_peer *p, struct visit *v)
 {
+    const struct language *l = v->house->speaks;
     char buf[4096];
-    int n = SSL_read(v->ssl, buf, sizeof(buf)); /* and all of the handshake */
 
-    if (n > 0 && !v->answered && memmem(buf, (size_t)n, "\r\n\r\n", 4) != NULL) {
+    if (is_in_clear(v)) {
+        converse_in_clear(p, v);
+        return;
+    }
+    int n = SSL_read(v->ssl, buf, sizeof(buf)); /* and all of the handshake */
+    if (n > 0 && !v->answered && memmem(buf, (size_t)n, l->ask.p, l->ask.len) != NULL) {
         v->answered = true;
-        assert_true(SSL_write(v->ssl, answer, sizeof(answer) - 1) > 0);
+        assert_true(SSL_write(v->ssl, l->answer.p, (int)l->answer.len) > 0);
     }
     say(p, v);
 }
@@ -118,6 +175,10 @@ static void on_peer(struct sim_peer *p, enum sim_event event)
         SSL_set_bio(v->ssl, v->in, v->out);
         SSL_set_accept_state(v->ssl);
         p->tag = h->n_visits;
+        if (h->speaks->greeting.len > 0 && h->mood != SILENT) {
+            BIO_write(v->out, h->speaks->greeting.p, (int)h->speaks->greeting.len);
+            say(p, v);
+        }
         return;
     }
     struct visit *v = &h->visits[p->tag - 1];
@@ -132,6 +193,13 @@ static void on_peer(struct sim_peer *p, enum sim_event event)
 }
 
 /* ---- the house ---- */
+
+static void speak(struct house *h, const struct language *l)
+{
+    h->speaks = l;
+    h->conf.health.type = l->type;
+    h->conf.health.starttls = h->conf.health.own_tls = true;
+}
 
 static void on_done(struct check *ck, const struct check_outcome *o)
 {
@@ -162,6 +230,7 @@ static struct house *house_new(const struct sim_conf *conf)
         .tls = &world.client,
         .host = "app.example",
     };
+    speak(h, &http);
     return h;
 }
 
@@ -272,6 +341,37 @@ static void a_handshake_is_enough_for_tcp_and_tls(void **state)
     }
 }
 
+static void tls_that_is_asked_for_begins_behind_the_answer(void **state)
+{
+    (void)state;
+    struct house *h = calm();
+    speak(h, &postgres);
+    run(h, UINT64_MAX);
+    assert_int_equal(h->outcome.end, CHECK_PASSED);
+    assert_string_equal(h->outcome.desc, "postgres: takes connections");
+    house_free(h);
+    h = calm();
+    speak(h, &smtp);
+    run(h, UINT64_MAX);
+    assert_int_equal(h->outcome.end, CHECK_PASSED);
+    assert_string_equal(h->outcome.desc, "smtp: 250 c");
+    house_free(h);
+}
+
+static void no_answer_where_tls_was_asked_for_is_its_timeout(void **state)
+{
+    (void)state;
+    struct house *h = calm();
+
+    speak(h, &postgres);
+    h->mood = SILENT;
+    run(h, UINT64_MAX);
+    assert_int_equal(h->outcome.end, CHECK_FAILED);
+    assert_int_equal(h->outcome.result, CHECK_L6TOUT);
+    assert_string_equal(h->outcome.desc, "connected, but TLS was not agreed on within 1s");
+    house_free(h);
+}
+
 static void a_certificate_for_another_name_fails_with_its_reason(void **state)
 {
     (void)state;
@@ -316,6 +416,7 @@ static void an_end_within_the_handshake_is_its_failure(void **state)
 
 static void one_life(uint64_t seed, void *arg)
 {
+    static const struct language *const languages[] = {&http, &postgres, &smtp};
     const struct sim_conf conf = {
         .seed = seed,
         .faults =
@@ -326,6 +427,7 @@ static void one_life(uint64_t seed, void *arg)
     struct house *h = house_new(&conf);
 
     (void)arg;
+    speak(h, languages[sim_below(h->sim, ARRAY_LEN(languages))]);
     h->mood = (enum mood)sim_below(h->sim, N_MOODS);
     h->says = sim_below(h->sim, 400);
     h->conf.health.timeout_ms = 3600000; /* the simulated network may be very slow */
@@ -347,6 +449,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_answer_over_tls_is_judged),
         cmocka_unit_test(a_handshake_is_enough_for_tcp_and_tls),
+        cmocka_unit_test(tls_that_is_asked_for_begins_behind_the_answer),
+        cmocka_unit_test(no_answer_where_tls_was_asked_for_is_its_timeout),
         cmocka_unit_test(a_certificate_for_another_name_fails_with_its_reason),
         cmocka_unit_test(a_silent_handshake_runs_into_the_timeout),
         cmocka_unit_test(an_end_within_the_handshake_is_its_failure),
