@@ -12,9 +12,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#define QUERY      "SELECT @@global.read_only"
-#define PACKET_MAX 8192u
-#define NO_TLS     "takes no TLS (it has no certificate)"
+#define QUERY                     "SELECT @@global.read_only"
+#define PACKET_MAX                8192u
+/* An error: require_secure_transport is on. */
+#define SECURE_TRANSPORT_REQUIRED 3159
+#define NO_TLS                    "takes no TLS (it has no certificate)"
 
 /* Capabilities of ours: 4.1's protocol and passwords, plug-ins, a database by name. */
 #define CLIENT_LONG_PASSWORD     0x00000001u
@@ -96,8 +98,9 @@ static void take_error(struct check *ck, struct str body)
     else if (ck->conf->health.user == NULL && ck->step == STEP_AUTH)
         say_good(ck, "takes connections"); /* whom it does not know it refuses */
     else
-        check_say(ck, CHECK_FAILED, CHECK_L7STS, 0, "mysql: %s (error %u)",
-                  check_quote(text, quoted), code);
+        check_say(ck, CHECK_FAILED, CHECK_L7STS, 0, "mysql: %s (error %u)%s",
+                  check_quote(text, quoted), code,
+                  code == SECURE_TRANSPORT_REQUIRED ? " (set health.tls)" : "");
 }
 
 /* ---- the handshake ---- */

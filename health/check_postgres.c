@@ -264,8 +264,9 @@ static void take_error(struct check *ck, struct str body)
     if (ck->conf->health.user == NULL && !str_starts(code, STR("57P")))
         say_good(ck, "takes connections");
     else
-        check_say(ck, CHECK_FAILED, CHECK_L7STS, 0, "postgres: %s (SQLSTATE %.*s)",
-                  check_quote(message, quoted), (int)code.len, code.p);
+        check_say(ck, CHECK_FAILED, CHECK_L7STS, 0, "postgres: %s (SQLSTATE %.*s)%s",
+                  check_quote(message, quoted), (int)code.len, code.p,
+                  str_contains(message, STR("no encryption")) ? " (set health.tls)" : "");
 }
 
 static void take_row(struct check *ck, struct str body)

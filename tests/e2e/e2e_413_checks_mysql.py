@@ -168,3 +168,13 @@ def test_what_is_no_key_gets_no_password(t):
     for name in servers:
         s.wait_status(name, "b", "DOWN")
         s.wait_log("backend %s/b is DOWN: mysql: its public key will not do" % name)
+
+
+def test_a_server_that_wants_tls_is_understood(t):
+    class Strict(Server):
+        def authenticate(self, plugin, answer):
+            self.send(b"\xff" + (3159).to_bytes(2, "little") + b"#HY000Connections using insecure transport are prohibited")
+            raise ConnectionError("it hangs up")
+    s = start(t, {"strict": Strict(t, Site(t), None)})
+    s.wait_status("strict", "b", "DOWN")
+    s.wait_log(r"backend strict/b is DOWN: mysql: Connections using insecure .*\(error 3159\) \(set health\.tls\)")

@@ -68,7 +68,7 @@ def test_postgres_over_tls(t):
                                   "wrong": site.good + user.replace("secret", "guess"),
                                   **{n: user + b for n, b in site.bad.items()}})
     look(s, "pg", ("good", "nobody", "blind"), {
-        **BAD, "clear": "postgres: no pg_hba.conf entry", "wrong": "postgres: password authentication failed"})
+        **BAD, "clear": r"postgres: no pg_hba.conf entry .*\(SQLSTATE 28000\) \(set health.tls\)", "wrong": "postgres: password authentication failed"})
     s.wait_log("backend good/pg is UP: postgres: is a primary")
     s.finish()
     # A method that wants the password as it is: over TLS it gets it, in clear it does not.
