@@ -4,6 +4,7 @@ import ssl
 
 from e2e_410_tls_backends import Site
 from http_tools import *
+from reload_tools import reloaded, replace
 
 MYSQL = b"\x0a8.0.36\0" + b"\1\0\0\0" + b"12345678" + b"\0" + b"%b" + b"\x2d\2\0\xff\xdf\x15" + bytes(10) + b"123456789012\0mysql_native_password\0"
 
@@ -85,14 +86,14 @@ def inside_smtp(conn):
 KINDS = {"postgres": (ask_postgres, inside_postgres), "mysql": (ask_mysql, inside_mysql), "smtp": (ask_smtp, inside_smtp)}
 
 
-def start(t, site, handlers, more=""):
+def start(t, site, handlers, more="", health=""):
     """One pool for each kind, with one backend."""
     pools, listeners = [], []
     for kind, handler in handlers.items():
         b = t.backend(handler, name="b")
         pools.append("""{ name = "%s"; mode = "tcp"; %s
-          health = { type = "%s"; interval = "1s"; timeout = "3s"; rise = 1; fall = 1; %s };
-          backends = ( { name = "b"; address = "%s"; } ); }""" % (kind, more, kind, site.tls('sni = "app.example";'), where(b.address)))
+          health = { type = "%s"; interval = "1s"; timeout = "3s"; rise = 1; fall = 1; %s %s };
+          backends = ( { name = "b"; address = "%s"; } ); }""" % (kind, more, kind, health, site.tls('sni = "app.example";'), where(b.address)))
         listeners.append('{ name = "%s"; mode = "tcp"; bind = "%s"; pool = "%s"; }' % (kind, where(t.address()), kind))
     return t.sluice("pools = (%s);\nlisteners = (%s);\n" % (",\n".join(pools), ",\n".join(listeners)), ready=False)
 
@@ -118,6 +119,24 @@ def test_tls_begins_behind_words_in_clear(t):
     for kind in KINDS:
         s.wait_status(kind, "b", "UP")
     check_eq(wrong, [], "what checks sent")
+
+
+def test_a_reload_changes_how_tls_begins(t):
+    site = Site(t)
+
+    def smtp(conn, b):
+        try:
+            ask_smtp(conn)
+            with contextlib.closing(site.ca.server(site.cert).wrap_socket(conn, server_side=True)) as tls:
+                inside_smtp(tls)
+        except (Failure, ssl.SSLError, OSError):
+            pass  # a ClientHello is no EHLO
+    s = start(t, site, {"smtp": smtp}, health="starttls = false;")
+    s.wait_status("smtp", "b", "DOWN")
+    s.wait_log("backend smtp/b is DOWN: tls: ")
+    reloaded(s, replace("starttls = false;", ""))
+    s.wait_status("smtp", "b", "UP")
+    s.wait_log("backend smtp/b is UP: smtp: 250 SIZE")
 
 
 def test_what_comes_in_clear_behind_the_answer_is_not_believed(t):
