@@ -118,6 +118,8 @@ void conf_dump_listener_tls(const struct listener_conf *l, struct strbuf *out);
 /* Global settings that differ and that only a restart can change: a line "SETTING" each, or, where
  * b has it in its text, "SETTING FILE:LINE". */
 void conf_restart_changes(const struct conf *a, const struct conf *b, struct strbuf *names);
+/* Whether this setting at the top, with all beneath it, says the same in both. */
+bool conf_same_setting(const struct conf *a, const struct conf *b, const char *path);
 /* Every setting with its default and help, from the schema: etc/sluice.conf and the reference. */
 void conf_print_sample(FILE *out);
 void conf_print_reference(FILE *out); /* Markdown */

@@ -85,19 +85,33 @@ static void dump_settings(const char *parent, const void *base, enum pool_mode m
     }
 }
 
-void conf_restart_changes(const struct conf *a, const struct conf *b, struct strbuf *names)
+static bool same_row(const struct schema_row *row, const struct conf *a, const struct conf *b)
 {
     struct strbuf x = {0}, y = {0};
 
+    dump_row(row, conf_own_of(a), MODE_TCP, 0, false, &x);
+    dump_row(row, conf_own_of(b), MODE_TCP, 0, false, &y);
+    bool same = str_eq(strbuf_str(&x), strbuf_str(&y));
+    strbuf_fini(&x);
+    strbuf_fini(&y);
+    return same;
+}
+
+bool conf_same_setting(const struct conf *a, const struct conf *b, const char *path)
+{
+    const struct schema_row *row = schema_next("", NULL);
+
+    while (row != NULL && strcmp(row->path, path) != 0)
+        row = schema_next("", row);
+    sl_assert(row != NULL);
+    return same_row(row, a, b);
+}
+
+void conf_restart_changes(const struct conf *a, const struct conf *b, struct strbuf *names)
+{
     for (const struct schema_row *row = schema_next("", NULL); row != NULL;
          row = schema_next("", row)) {
-        if (row->reload != SCHEMA_RESTART)
-            continue;
-        strbuf_clear(&x);
-        strbuf_clear(&y);
-        dump_row(row, conf_own_of(a), MODE_TCP, 0, false, &x);
-        dump_row(row, conf_own_of(b), MODE_TCP, 0, false, &y);
-        if (str_eq(strbuf_str(&x), strbuf_str(&y)))
+        if (row->reload != SCHEMA_RESTART || same_row(row, a, b))
             continue;
         strbuf_add_cstr(names, row->path);
         for (uint32_t i = 0; i < conf_own_of(b)->n_given; i++)
@@ -106,8 +120,6 @@ void conf_restart_changes(const struct conf *a, const struct conf *b, struct str
                             conf_own_of(b)->given[i].place.line);
         strbuf_add_cstr(names, "\n");
     }
-    strbuf_fini(&x);
-    strbuf_fini(&y);
 }
 
 void conf_dump_pool(const struct pool_conf *p, struct strbuf *out)

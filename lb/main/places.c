@@ -165,12 +165,39 @@ static void on_needed(void *ctx, enum conf_path_use use, const char *path, const
         m->file, setting, path);
 }
 
+/* Only the names of backends are asked of /etc/resolv.conf. */
+static bool has_names(const struct conf *conf)
+{
+    for (uint32_t i = 0; i < conf->n_pools; i++)
+        for (uint32_t j = 0; j < conf->pools[i].n_backends; j++)
+            if (conf->pools[i].backends[j].address.addr.len == 0)
+                return true;
+    return false;
+}
+
+static void need_resolver(struct missing *m, const struct conf *conf)
+{
+    char real[PATH_MAX];
+
+    if (conf->resolver.servers != NULL || !has_names(conf) ||
+        (realpath("/etc/resolv.conf", real) != NULL && covers(m->places, real, LANDLOCK_READ)))
+        return;
+    m->n++;
+    strbuf_addf(
+        m->errors,
+        "%s: error: resolver.servers: found none, so /etc/resolv.conf is needed, which this "
+        "process has given up; expected servers, /etc beneath hardening.paths, or a "
+        "restart\n",
+        m->file);
+}
+
 uint32_t places_missing(const struct places *p, const struct conf *conf, bool keeper,
                         const char *file, struct strbuf *errors)
 {
     struct missing m = {p, keeper, file, errors, 0};
 
     conf_paths(conf, on_needed, &m);
+    need_resolver(&m, conf);
     return m.n;
 }
 

@@ -11,6 +11,7 @@
 #include "lb/main/conf_tests.h"
 #include "lb/main/edits.h"
 #include "lb/main/process.h"
+#include "lb/main/reload_global.h"
 #include "lb/main/snapshot.h"
 #include "lb/main/systemd.h"
 #include "lb/main/tls_store.h"
@@ -220,7 +221,8 @@ static void publish(struct process *p, struct snapshot *new, struct adoption *a,
     admin_glue_follow(p);
 }
 
-static void publish_file(struct process *p, struct snapshot *new, struct adoption *a)
+static void publish_file(struct process *p, struct snapshot *new, struct adoption *a,
+                         struct reload_global *global)
 {
     struct snapshot *old = p->snapshot;
     struct strbuf words = {0}, *told = &p->reload->told;
@@ -231,6 +233,7 @@ static void publish_file(struct process *p, struct snapshot *new, struct adoptio
     count_pools(old, new, &n[0], &n[1], &n[2]);
     warn_restart(p, new->conf->conf, p->from);
     publish(p, new, a, &changes);
+    reload_global_commit(p, global, p->conf);
     take_settings(p);
     adoption_unbind_old(p);
     tls_store_reload(p->tls);
@@ -314,10 +317,24 @@ static struct conf_held *read_file(struct process *p, struct strbuf *errors)
     return held;
 }
 
+/* What else can fail: of the surroundings. */
+static bool prepare(struct process *p, struct adoption *a, const struct snapshot *s,
+                    struct reload_global *global, struct strbuf *errors)
+{
+    if (!adoption_plan_tls(p, a, s, errors) ||
+        !reload_global_prepare(p, global, s->conf->conf, errors))
+        return false;
+    if (adoption_bind(p, a, s, errors))
+        return true;
+    reload_global_undo(p, global);
+    return false;
+}
+
 static void run_reload(struct process *p)
 {
     struct strbuf errors = {0};
     struct adoption *a;
+    struct reload_global global;
     struct edit *none = NULL;
 
     tell_reloading(p);
@@ -340,7 +357,7 @@ static void run_reload(struct process *p)
         edits_commit(p, base, &none, &p->reload->told);
         keeper_commit(&p->keeper);
         nothing_changed(p, s);
-    } else if (!adoption_plan_tls(p, a, s, &errors) || !adoption_bind(p, a, s, &errors)) {
+    } else if (!prepare(p, a, s, &global, &errors)) {
         adoption_free(&a);
         snapshot_drop(p, &s);
         edits_rollback(p);
@@ -350,7 +367,7 @@ static void run_reload(struct process *p)
         strbuf_add_str(&p->reload->told, strbuf_str(&errors));
         edits_commit(p, base, &none, &p->reload->told);
         keeper_commit(&p->keeper);
-        publish_file(p, s, a);
+        publish_file(p, s, a, &global);
     }
     conf_held_unref(&base);
     strbuf_fini(&errors);

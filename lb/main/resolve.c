@@ -9,6 +9,7 @@
 #include "lb/net/resolver.h"
 #include "lb/obs/events.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,21 +34,38 @@ struct resolve {
     struct resolver *resolver;
     struct backend_table *table;
     struct checker *checker;
-    uint32_t refresh_ms;
+    char *servers; /* NULL: of /etc/resolv.conf */
+    uint32_t refresh_ms, timeout_ms;
     struct name **names;
     uint32_t n;
     uint32_t unanswered;
     bool ending;
+    bool changing; /* the resolver: what it is asked is asked the new one */
 };
 
 static void ask(struct name *n);
 
-struct resolve *resolve_new(struct loop *loop, const struct conf *conf, struct backend_table *table,
-                            const char **out_error)
+static struct resolver *open_resolver(struct loop *loop, const struct conf *conf,
+                                      const char **out_error)
 {
     const struct resolver_conf rc = {.servers = conf->resolver.servers,
                                      .timeout_ms = conf->resolver.timeout_ms};
-    struct resolver *resolver = resolver_new(loop, &rc, out_error);
+
+    return resolver_new(loop, &rc, out_error);
+}
+
+static void take_settings(struct resolve *r, const struct conf *conf)
+{
+    free(r->servers);
+    r->servers = conf->resolver.servers != NULL ? xstrdup(conf->resolver.servers) : NULL;
+    r->timeout_ms = conf->resolver.timeout_ms;
+    r->refresh_ms = conf->resolver.refresh_ms;
+}
+
+struct resolve *resolve_new(struct loop *loop, const struct conf *conf, struct backend_table *table,
+                            const char **out_error)
+{
+    struct resolver *resolver = open_resolver(loop, conf, out_error);
 
     if (resolver == NULL)
         return NULL;
@@ -55,7 +73,7 @@ struct resolve *resolve_new(struct loop *loop, const struct conf *conf, struct b
     r->loop = loop;
     r->resolver = resolver;
     r->table = table;
-    r->refresh_ms = conf->resolver.refresh_ms;
+    take_settings(r, conf);
     return r;
 }
 
@@ -176,6 +194,10 @@ static void on_answer(void *arg, const struct addr *addrs, uint32_t count, const
     n->asking = false;
     if (n->resolve->ending)
         return;
+    if (n->resolve->changing && !n->forgotten) {
+        ask(n);
+        return;
+    }
     if (!n->answered) {
         n->answered = true;
         n->resolve->unanswered--;
@@ -241,6 +263,54 @@ void resolve_keep(struct resolve *r, const struct backend_slot *slot,
             r->names[i]->conf = conf;
 }
 
+/* ---- other settings ---- */
+
+static bool same_text(const char *a, const char *b)
+{
+    return strcmp(a != NULL ? a : "", b != NULL ? b : "") == 0;
+}
+
+int resolve_prepare(const struct resolve *r, const struct conf *conf, struct resolver **out,
+                    const char **out_error)
+{
+    *out = NULL;
+    if (same_text(r->servers, conf->resolver.servers) && r->timeout_ms == conf->resolver.timeout_ms)
+        return 0;
+    *out = open_resolver(r->loop, conf, out_error);
+    return *out != NULL ? 0 : -EIO;
+}
+
+/* Its next lookup is due when the new settings say; at once where it has never had an answer, as
+ * other servers may know it. */
+static void set_due(struct name *n, bool other_servers)
+{
+    if (n->asking || n->forgotten || n->resolve->checker == NULL)
+        return;
+    timer_stop(&n->resolve->loop->timers, &n->again);
+    if (other_servers && !n->resolved)
+        ask(n);
+    else
+        again(n);
+}
+
+void resolve_follow(struct resolve *r, const struct conf *conf, struct resolver **resolver)
+{
+    struct resolver *old = *resolver != NULL ? r->resolver : NULL;
+    bool other_refresh = r->refresh_ms != conf->resolver.refresh_ms;
+
+    if (old != NULL)
+        r->resolver = *resolver;
+    *resolver = NULL;
+    take_settings(r, conf);
+    for (uint32_t i = 0; i < r->n && (old != NULL || other_refresh); i++)
+        set_due(r->names[i], old != NULL);
+    if (old == NULL)
+        return;
+    r->changing = true;
+    resolver_free(&old); /* its questions come back, to be asked again */
+    r->changing = false;
+}
+
 void resolve_free(struct resolve **rp)
 {
     struct resolve *r = *rp;
@@ -254,6 +324,7 @@ void resolve_free(struct resolve **rp)
         free(r->names[i]);
     }
     free(r->names);
+    free(r->servers);
     free(r);
     *rp = NULL;
 }

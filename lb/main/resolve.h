@@ -17,6 +17,7 @@ struct checker;
 struct conf;
 struct loop;
 struct resolve;
+struct resolver;
 
 /* NULL with *out_error (static text) when the resolver cannot start. */
 struct resolve *resolve_new(struct loop *loop, const struct conf *conf, struct backend_table *table,
@@ -31,6 +32,13 @@ void resolve_keep(struct resolve *r, const struct backend_slot *slot,
                   const struct backend_conf *conf);
 /* This backend has got an address by hand: its name is asked no more. */
 void resolve_forget(struct resolve *r, const struct backend_slot *slot);
+/* A reload: what other servers or timeouts take; *out NULL: they are the same. 0 or -errno with
+ * *out_error (static text). */
+int resolve_prepare(const struct resolve *r, const struct conf *conf, struct resolver **out,
+                    const char **out_error) WARN_UNUSED;
+/* Lookups from now on go by these settings; addresses that are known stay. Takes *resolver, of
+ * resolve_prepare(). Lookups that are under way are made again. */
+void resolve_follow(struct resolve *r, const struct conf *conf, struct resolver **resolver);
 void resolve_free(struct resolve **r);
 
 #endif

@@ -45,6 +45,9 @@ bool tls_store_stopped(const struct tls_store *s);
 /* Reads everything again now (HUP). */
 void tls_store_reload(struct tls_store *s);
 
+/* Settings of the resolver have changed: responders of OCSP are looked up by those in force. */
+void tls_store_forget_resolver(struct tls_store *s);
+
 /* For `show ssl cert`. */
 void tls_store_each(const struct tls_store *s,
                     void (*fn)(void *arg, const struct certificate_info *c), void *arg);

@@ -309,6 +309,13 @@ void tls_store_stop(struct tls_store *s)
     s->process = NULL;
 }
 
+/* A fetch that waits for its answer fails, and is tried again as one that failed. */
+void tls_store_forget_resolver(struct tls_store *s)
+{
+    if (s->resolver != NULL)
+        resolver_free(&s->resolver);
+}
+
 bool tls_store_stopped(const struct tls_store *s)
 {
     return s->fetches == 0;

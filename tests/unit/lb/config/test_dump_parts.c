@@ -74,9 +74,9 @@ static void what_only_a_restart_changes_is_named(void **state)
     conf_restart_changes(a, c, &names);
     assert_int_equal(names.len, 0);
     strbuf_clear(&names);
-    struct conf *d = with("workers = 1; resolver = { refresh = \"5s\"; };", "");
+    struct conf *d = with("workers = 1; hardening = { dumpable = true; };", "");
     conf_restart_changes(a, d, &names);
-    assert_string_equal(names.p, "resolver t.conf:1\n");
+    assert_string_equal(names.p, "hardening t.conf:1\n");
     strbuf_fini(&names);
     conf_free(&a);
     conf_free(&b);
