@@ -72,16 +72,17 @@ struct client {
     char chunk[RECV_BYTES];
 };
 
-struct socket {
+struct control_socket {
     struct list node;
     struct control *control;
-    uint32_t number; /* of env_sockets: its path is there */
+    char *path;
     struct op accept;
     struct peer_rule rule;
     bool ruled; /* the rule holds */
     int fd;
     enum control_level level;
     bool broken;
+    bool leaving; /* goes with its last accept */
 };
 
 struct control {
@@ -89,7 +90,7 @@ struct control {
     const struct admin_ops *ops;
     struct command_env env;
     struct refusals *refusals;
-    struct command_socket *env_sockets; /* env.sockets, growing; paths are ours */
+    struct command_socket *env_sockets; /* env.sockets */
     struct list sockets, clients;
     uint32_t n_clients;
     struct timer tick;
@@ -515,7 +516,7 @@ static void client_new(struct control *control, int fd, enum control_level level
     go_on(c);
 }
 
-static bool is_welcome(const struct socket *s, int fd)
+static bool is_welcome(const struct control_socket *s, int fd)
 {
     uid_t uid;
 
@@ -523,22 +524,48 @@ static bool is_welcome(const struct socket *s, int fd)
         return true;
     events_log(EVENT_REFUSED, LOG_LEVEL_WARN, NULL,
                "stats socket %s: a client of user %ld is refused: its mode and owner do not let it",
-               s->control->env_sockets[s->number].path, (long)(int)uid);
+               s->path, (long)(int)uid);
     return false;
+}
+
+static void welcome(struct control_socket *s, int fd)
+{
+    if (s->control->stopping || !is_welcome(s, fd))
+        io_close(s->control->loop->io, fd);
+    else
+        client_new(s->control, fd, s->level);
+}
+
+static void socket_free(struct control_socket *s)
+{
+    list_remove(&s->node);
+    io_close(s->control->loop->io, s->fd);
+    free(s->path);
+    free(s);
+}
+
+/* Who waits there has connected to what was ours. */
+static void socket_close(struct control_socket *s)
+{
+    int fd;
+
+    while (!s->control->stopping && (fd = io_accept_now(s->control->loop->io, s->fd)) >= 0)
+        welcome(s, fd);
+    socket_free(s);
 }
 
 static void on_accept(struct op *op, int res)
 {
-    struct socket *s = container_of(op, struct socket, accept);
+    struct control_socket *s = container_of(op, struct control_socket, accept);
 
-    if (res >= 0) {
-        if (s->control->stopping || !is_welcome(s, res))
-            io_close(s->control->loop->io, res);
-        else
-            client_new(s->control, res, s->level);
+    if (res >= 0)
+        welcome(s, res);
+    if (s->leaving) {
+        if (!op->armed)
+            socket_close(s);
         return;
     }
-    if (s->control->stopping || res == -ECANCELED)
+    if (res >= 0 || s->control->stopping || res == -ECANCELED)
         return;
     /* Short of descriptors or memory: the next tick tries again. */
     if (res != -EMFILE && res != -ENFILE && res != -ENOBUFS && res != -ENOMEM) {
@@ -555,8 +582,8 @@ static void on_tick(struct timer *t)
     sampler_tick(control->env.sampler, loop_now_us(control->loop));
     refusals_look(control->refusals, loop_now_us(control->loop));
     list_for_each (it, &control->sockets) {
-        struct socket *s = list_entry(it, struct socket, node);
-        if (!s->accept.armed && !s->broken)
+        struct control_socket *s = list_entry(it, struct control_socket, node);
+        if (!s->accept.armed && !s->broken && !s->leaving)
             io_accept(control->loop->io, &s->accept, s->fd);
     }
     timer_start(&control->loop->timers, &control->tick, loop_now_ms(control->loop) + TICK_MS);
@@ -581,14 +608,30 @@ struct control *control_new(struct loop *loop, const struct admin_ops *ops)
     return control;
 }
 
-void control_listen(struct control *control, int fd, const char *path, enum control_level level,
-                    const struct peer_rule *rule)
+/* For `show cli sockets`. */
+static void list_sockets(struct control *control)
 {
-    struct socket *s = xcalloc(1, sizeof(*s));
-    uint32_t n = control->env.n_sockets++;
+    struct command_env *env = &control->env;
+
+    env->n_sockets = 0;
+    list_for_each (it, &control->sockets) {
+        const struct control_socket *s = list_entry(it, struct control_socket, node);
+        if (s->leaving)
+            continue;
+        control->env_sockets =
+            xrealloc(control->env_sockets, (env->n_sockets + 1) * sizeof(control->env_sockets[0]));
+        control->env_sockets[env->n_sockets++] = (struct command_socket){s->path, s->level};
+    }
+    env->sockets = control->env_sockets;
+}
+
+struct control_socket *control_listen(struct control *control, int fd, const char *path,
+                                      enum control_level level, const struct peer_rule *rule)
+{
+    struct control_socket *s = xcalloc(1, sizeof(*s));
 
     s->control = control;
-    s->number = n;
+    s->path = xstrdup(path);
     s->fd = fd;
     s->level = level;
     s->ruled = rule != NULL;
@@ -596,11 +639,28 @@ void control_listen(struct control *control, int fd, const char *path, enum cont
         s->rule = *rule;
     op_init(&s->accept, on_accept);
     list_push_back(&control->sockets, &s->node);
-    control->env_sockets =
-        xrealloc(control->env_sockets, (n + 1) * sizeof(control->env_sockets[0]));
-    control->env_sockets[n] = (struct command_socket){xstrdup(path), level};
-    control->env.sockets = control->env_sockets;
+    list_sockets(control);
     io_accept(control->loop->io, &s->accept, fd);
+    return s;
+}
+
+void control_set_level(struct control_socket *s, enum control_level level)
+{
+    s->level = level;
+    list_sockets(s->control);
+}
+
+void control_unlisten(struct control *control, struct control_socket **socket)
+{
+    struct control_socket *s = *socket;
+
+    *socket = NULL;
+    s->leaving = true;
+    list_sockets(control);
+    if (s->accept.armed)
+        io_cancel(control->loop->io, &s->accept);
+    else
+        socket_close(s);
 }
 
 void control_follow(struct control *control)
@@ -621,8 +681,8 @@ void control_stop(struct control *control)
     control->stopping = true;
     timer_stop(&control->loop->timers, &control->tick);
     list_for_each (it, &control->sockets) {
-        struct socket *s = list_entry(it, struct socket, node);
-        if (s->accept.armed)
+        struct control_socket *s = list_entry(it, struct control_socket, node);
+        if (s->accept.armed && !s->leaving)
             io_cancel(control->loop->io, &s->accept);
     }
     list_for_each_safe (it, tmp, &control->clients) {
@@ -637,7 +697,7 @@ void control_stop(struct control *control)
 bool control_stopped(const struct control *control)
 {
     list_for_each (it, &control->sockets)
-        if (list_entry(it, struct socket, node)->accept.armed)
+        if (list_entry(it, struct control_socket, node)->accept.armed)
             return false;
     return control->stopping && list_empty(&control->clients);
 }
@@ -649,14 +709,8 @@ void control_free(struct control **control)
     if (c == NULL)
         return;
     sl_assert(control_stopped(c));
-    list_for_each_safe (it, tmp, &c->sockets) {
-        struct socket *s = list_entry(it, struct socket, node);
-        list_remove(&s->node);
-        io_close(c->loop->io, s->fd);
-        free(s);
-    }
-    for (uint32_t i = 0; i < c->env.n_sockets; i++)
-        free((char *)c->env_sockets[i].path);
+    list_for_each_safe (it, tmp, &c->sockets)
+        socket_free(list_entry(it, struct control_socket, node));
     free(c->env_sockets);
     sampler_free(&c->env.sampler);
     refusals_free(&c->refusals);

@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #define BACKLOG 65535 /* the kernel caps it at net.core.somaxconn */
@@ -20,185 +19,12 @@ void binding_init(struct binding *b, const struct conf *conf, uint32_t sockets,
     *b =
         (struct binding){.conf = conf, .sockets = sockets, .inherit = *inherited, .before = before};
     *inherited = (struct inherit){0};
-    b->stats = xcalloc(conf->n_stats + 1, sizeof(b->stats[0]));
-    for (uint32_t i = 0; i < conf->n_stats; i++)
-        b->stats[i].fd = -1;
-}
-
-/* ---- paths ---- */
-
-static bool note_path(struct binding_path *p, const char *path)
-{
-    struct stat st;
-
-    if (lstat(path, &st) < 0)
-        return false;
-    *p = (struct binding_path){st.st_dev, st.st_ino};
-    return true;
-}
-
-static void remove_path(const struct binding_path *p, const char *path)
-{
-    struct stat st;
-
-    if (p->ino != 0 && lstat(path, &st) == 0 && st.st_dev == p->dev && st.st_ino == p->ino)
-        unlink(path);
 }
 
 static void log_lines(enum log_level level, const struct strbuf *lines)
 {
     for (struct str rest = strbuf_str(lines), line; (line = str_word(&rest, "\n")).len > 0;)
         log_msg(level, STR_FMT, STR_ARG(line));
-}
-
-/* ---- stats sockets ---- */
-
-static int fail(const struct stats_conf *s, const char *what)
-{
-    int err = errno;
-
-    log_error("stats socket %s: %s: %s", s->socket, what, strerror(err));
-    return -err;
-}
-
-static bool is_peer(int fd, pid_t pid)
-{
-    struct ucred peer;
-    socklen_t len = sizeof(peer);
-
-    return pid != 0 && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && peer.pid == pid;
-}
-
-/* Whether somebody serves this path already; what is no socket is never replaced. */
-static int check_free(const struct binding *b, const struct stats_conf *s,
-                      const struct sockaddr_un *addr)
-{
-    struct stat st;
-
-    if (lstat(s->socket, &st) < 0)
-        return errno == ENOENT ? 0 : fail(s, "cannot be looked at");
-    if (!S_ISSOCK(st.st_mode)) {
-        log_error("stats socket %s: there is a file of that name that is no socket", s->socket);
-        return -EEXIST;
-    }
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return fail(s, "socket");
-    int rc = connect(fd, (const struct sockaddr *)addr, sizeof(*addr));
-    int err = errno;
-    bool expected = rc == 0 && is_peer(fd, b->before);
-    close(fd);
-    if (expected || (rc < 0 && err != EAGAIN)) /* EAGAIN: its backlog is full: somebody is there */
-        return 0;
-    log_error("stats socket %s: another process answers there (is sluice running already?)",
-              s->socket);
-    return -EADDRINUSE;
-}
-
-static int own(const struct stats_conf *s, const char *path, const struct privileges *owner)
-{
-    struct privileges p;
-    char error[PRIVILEGES_ERROR_MAX];
-
-    if (privileges_find(s->user, s->group, &p, error) < 0) {
-        log_error("stats socket %s: %s", s->socket, error);
-        return -EINVAL;
-    }
-    uid_t uid = p.uid != (uid_t)-1 ? p.uid : owner->uid;
-    gid_t gid = p.gid != (gid_t)-1 ? p.gid : owner->gid;
-    bool asked = s->user != NULL || s->group != NULL;
-    if (uid == (uid_t)-1 && gid == (gid_t)-1)
-        return 0;
-    if (!asked && geteuid() != 0) /* the process stays who it is */
-        return 0;
-    if (chown(path, uid, gid) < 0)
-        return fail(s, "its owner cannot be set");
-    return 0;
-}
-
-static int dress(struct binding_stats *row, const struct stats_conf *s, const char *path,
-                 const struct privileges *owner)
-{
-    struct stat st;
-    int rc;
-
-    if (chmod(path, (mode_t)s->mode) < 0)
-        return fail(s, "its mode cannot be set");
-    rc = own(s, path, owner);
-    if (rc < 0)
-        return rc;
-    if (listen(row->fd, 64) < 0)
-        return fail(s, "listen");
-    if (!note_path(&row->path, path) || lstat(path, &st) < 0)
-        return fail(s, "cannot be looked at");
-    row->rule = (struct peer_rule){st.st_uid, st.st_gid, st.st_mode};
-    return 0;
-}
-
-/* Under its own name at last. */
-static int name_stats(struct binding_stats *row, const struct stats_conf *s)
-{
-    if (row->temp == NULL)
-        return 0;
-    int rc = rename(row->temp, s->socket) < 0 ? fail(s, "cannot be put in its place") : 0;
-    if (rc == 0) {
-        free(row->temp);
-        row->temp = NULL;
-    }
-    return rc;
-}
-
-/* Made under another name, dressed, then renamed: nobody ever sees it half done. */
-static int bind_stats(const struct binding *b, struct binding_stats *row,
-                      const struct stats_conf *s, const struct privileges *owner)
-{
-    struct sockaddr_un addr = {.sun_family = AF_UNIX}, temp = {.sun_family = AF_UNIX};
-
-    if (strlen(s->socket) >= sizeof(addr.sun_path)) {
-        log_error("stats socket %s: the path is longer than %zu bytes", s->socket,
-                  sizeof(addr.sun_path) - 1);
-        return -ENAMETOOLONG;
-    }
-    strcpy(addr.sun_path, s->socket);
-    int n = snprintf(temp.sun_path, sizeof(temp.sun_path), "%s.%d", s->socket, (int)getpid());
-    if (n < 0 || (size_t)n >= sizeof(temp.sun_path)) {
-        log_error("stats socket %s: the path is too long by %zu bytes", s->socket,
-                  (size_t)n - sizeof(temp.sun_path) + 1);
-        return -ENAMETOOLONG;
-    }
-    int rc = check_free(b, s, &addr);
-    if (rc < 0)
-        return rc;
-    row->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (row->fd < 0)
-        return fail(s, "socket");
-    mode_t mask = umask(0177);
-    unlink(temp.sun_path); /* of a dead process that had our number */
-    rc = bind(row->fd, (struct sockaddr *)&temp, sizeof(temp)) < 0 ? fail(s, "bind") : 0;
-    umask(mask);
-    if (rc < 0)
-        return rc;
-    row->temp = xstrdup(temp.sun_path);
-    rc = dress(row, s, temp.sun_path, owner);
-    return rc == 0 && b->before == 0 ? name_stats(row, s) : rc;
-}
-
-int binding_stats(struct binding *b, const struct privileges *owner)
-{
-    for (uint32_t i = 0; i < b->conf->n_stats; i++) {
-        int rc = bind_stats(b, &b->stats[i], &b->conf->stats[i], owner);
-        if (rc < 0)
-            return rc;
-    }
-    return 0;
-}
-
-int binding_take_stats(struct binding *b, uint32_t i)
-{
-    int fd = b->stats[i].fd;
-
-    b->stats[i].fd = -1;
-    return fd;
 }
 
 /* ---- listeners ---- */
@@ -275,7 +101,7 @@ static int bind_anew(struct binding *b, const struct addr *addr, bool dgram, con
     for (uint32_t i = 0; i < (shared ? 1 : b->sockets); i++)
         row->fds[i].fd = fds[i];
     if (path_of(addr) != NULL)
-        note_path(&row->path, path_of(addr));
+        socket_path_note(&row->path, path_of(addr));
     return shared ? share_out(row, 1) : 0;
 }
 
@@ -298,7 +124,7 @@ static int take_inherited(struct binding *b, struct inherit_row *from, const str
     int rc = share_out(row, has);
     row->addr = *addr;
     if (path_of(addr) != NULL && b->before == 0)
-        note_path(&row->path, path_of(addr));
+        socket_path_note(&row->path, path_of(addr));
     return rc;
 }
 
@@ -387,31 +213,6 @@ int binding_take(struct binding *b, uint32_t id, uint32_t i)
 
 /* ---- from one process to the next ---- */
 
-/* The folder must be writable by who we are when the process before us leaves. */
-static int check_folder(const struct stats_conf *s)
-{
-    char folder[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
-    char *slash;
-
-    snprintf(folder, sizeof(folder), "%s", s->socket);
-    slash = strrchr(folder, '/');
-    if (slash == NULL)
-        return 0;
-    slash[slash == folder] = '\0';
-    if (faccessat(AT_FDCWD, folder, W_OK, AT_EACCESS) == 0)
-        return 0;
-    return fail(s, "it cannot be replaced while the process before runs: its folder");
-}
-
-int binding_check_succession(const struct binding *b)
-{
-    int rc = 0;
-
-    for (uint32_t i = 0; i < b->conf->n_stats && b->before != 0 && rc == 0; i++)
-        rc = check_folder(&b->conf->stats[i]);
-    return rc;
-}
-
 void binding_unused(const struct binding *b, struct strbuf *out)
 {
     char text[ADDR_TEXT_MAX];
@@ -425,13 +226,9 @@ void binding_unused(const struct binding *b, struct strbuf *out)
 void binding_succeed(struct binding *b)
 {
     b->before = 0;
-    for (uint32_t i = 0; i < b->conf->n_stats; i++)
-        if (name_stats(&b->stats[i], &b->conf->stats[i]) < 0)
-            log_error("stats socket %s: it answers at %s", b->conf->stats[i].socket,
-                      b->stats[i].temp);
     for (uint32_t i = 0; i < b->n; i++)
         if (b->rows[i].path.ino == 0 && path_of(&b->rows[i].addr) != NULL)
-            note_path(&b->rows[i].path, path_of(&b->rows[i].addr));
+            socket_path_note(&b->rows[i].path, path_of(&b->rows[i].addr));
     for (uint32_t i = 0; i < b->inherit.n; i++) /* of listeners that are no more */
         if (!b->inherit.rows[i].used && path_of(&b->inherit.rows[i].addr) != NULL)
             unlink(path_of(&b->inherit.rows[i].addr));
@@ -440,17 +237,6 @@ void binding_succeed(struct binding *b)
 
 void binding_step_aside(struct binding *b)
 {
-    for (uint32_t i = 0; i < b->conf->n_stats; i++) {
-        struct binding_stats *row = &b->stats[i];
-        char *aside = xasprintf("%s.%d", b->conf->stats[i].socket, (int)getpid());
-        if (link(b->conf->stats[i].socket, aside) == 0) {
-            log_info("stats socket %s: this process answers at %s from now on",
-                     b->conf->stats[i].socket, aside);
-            row->aside = aside;
-        } else {
-            free(aside); /* its clients stay; nobody new finds it */
-        }
-    }
     for (uint32_t i = 0; i < b->n; i++)
         b->rows[i].path.ino = 0;
 }
@@ -464,7 +250,7 @@ static void row_fini(struct binding_row *row)
             close(row->fds[i].fd);
     free(row->fds);
     if (row->path.ino != 0)
-        remove_path(&row->path, path_of(&row->addr));
+        socket_path_remove(&row->path, path_of(&row->addr));
 }
 
 void binding_remove(struct binding *b, uint32_t id)
@@ -476,27 +262,11 @@ void binding_remove(struct binding *b, uint32_t id)
     *row = b->rows[--b->n];
 }
 
-static void stats_fini(struct binding_stats *row, const struct stats_conf *s)
-{
-    if (row->fd >= 0)
-        close(row->fd);
-    remove_path(&row->path, s->socket);
-    if (row->temp != NULL)
-        unlink(row->temp);
-    if (row->aside != NULL)
-        remove_path(&row->path, row->aside);
-    free(row->temp);
-    free(row->aside);
-}
-
 void binding_fini(struct binding *b)
 {
     for (uint32_t i = 0; i < b->n; i++)
         row_fini(&b->rows[i]);
     free(b->rows);
-    for (uint32_t i = 0; b->stats != NULL && i < b->conf->n_stats; i++)
-        stats_fini(&b->stats[i], &b->conf->stats[i]);
-    free(b->stats);
     inherit_fini(&b->inherit);
     *b = (struct binding){0};
 }

@@ -1,31 +1,22 @@
-/* binding.h - all sockets that the process listens on: bound at start or inherited (inherit.h),
- * given to the workers and to the stats socket, removed from the file system at the end.
+/* binding.h - the sockets of listeners: bound at start and by reloads or inherited (inherit.h),
+ * given to the workers, removed from the file system at the end.
  *
  * While another process serves whose place we are to take (`before`), nothing of what it has in the
  * file system is touched: binding_succeed() does that. */
 #ifndef SLUICE_MAIN_BINDING_H
 #define SLUICE_MAIN_BINDING_H
 
-#include "lb/admin/peer.h"
 #include "lb/base/assert.h"
 #include "lb/main/inherit.h"
-#include "lb/main/privileges.h"
+#include "lb/main/socket_path.h"
 #include "lb/net/addr.h"
 
 #include <stdint.h>
-#include <sys/stat.h>
+#include <sys/types.h>
 
 struct conf;
 struct listener_conf;
-struct stats_conf;
 struct strbuf;
-
-/* A unix socket in the file system as we made it, so that the end removes nothing of others: a
- * successor may have put its own in that place while we were draining. */
-struct binding_path {
-    dev_t dev;
-    ino_t ino; /* 0: none */
-};
 
 struct binding {
     const struct conf *conf;
@@ -42,24 +33,14 @@ struct binding {
             bool quiet; /* of a group; it does not listen yet */
         } * fds;
         uint32_t n; /* at least b->sockets */
-        struct binding_path path;
+        struct socket_path path;
     } * rows;
     uint32_t n, last_id;
-    struct binding_stats {
-        int fd; /* -1 once taken */
-        struct binding_path path;
-        struct peer_rule rule;
-        char *temp;  /* its name until binding_succeed(), else NULL */
-        char *aside; /* its name since binding_step_aside(), else NULL */
-    } * stats;       /* conf->n_stats */
 };
 
 /* Takes what has been inherited over; before: 0, or see above. */
 void binding_init(struct binding *b, const struct conf *conf, uint32_t sockets,
                   struct inherit *inherited, pid_t before);
-/* As the user that we started as: modes and owners are set before the socket appears under its
- * name. owner: who the process will be. 0 or -errno; what failed was logged. */
-int binding_stats(struct binding *b, const struct privileges *owner) WARN_UNUSED;
 /* As the user that we are from then on. 0 or -errno; what failed was logged: address, listener,
  * file and line. */
 int binding_listeners(struct binding *b) WARN_UNUSED;
@@ -76,18 +57,12 @@ void binding_remove(struct binding *b, uint32_t id);
 uint32_t binding_count(const struct binding *b, uint32_t id);
 /* The i-th of them; it is the caller's from then on. -errno: it cannot listen. */
 int binding_take(struct binding *b, uint32_t id, uint32_t i) WARN_UNUSED;
-int binding_take_stats(struct binding *b, uint32_t i);
-/* As the user that we are from then on: whether binding_succeed() will be able to. 0 or -errno;
- * what is in its way was logged. */
-int binding_check_succession(const struct binding *b) WARN_UNUSED;
 /* What was inherited and the configuration does not have: its addresses, for the log, comma
  * between. */
 void binding_unused(const struct binding *b, struct strbuf *out);
-/* The process before us leaves: stats sockets get their names, paths of unix sockets are ours.
- * What fails is logged. */
+/* The process before us leaves: paths of unix sockets are ours. */
 void binding_succeed(struct binding *b);
-/* The other way round: another process has taken our place. Stats sockets keep a second name,
- * paths of listeners are not ours any more. */
+/* The other way round: another process has taken our place, and they are its. */
 void binding_step_aside(struct binding *b);
 /* Closes what nobody took, and removes unix sockets. */
 void binding_fini(struct binding *b);

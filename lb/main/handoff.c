@@ -130,6 +130,7 @@ static void step_aside(struct handoff *h, int pid)
     p->handed_over = true;
     admin_http_leave(&p->admin_http);
     systemd_mute();
+    stats_sockets_step_aside(&p->stats_sockets);
     binding_step_aside(&p->binding);
     state_hand_over(p);
     if (say_state(p, h->fd) < 0 || say(h->fd, "leaving\n", NULL, 0) < 0)

@@ -148,6 +148,7 @@ static bool succeed(struct process *p)
         events_log(EVENT_LIFE, LOG_LEVEL_INFO, NULL,
                    "this process serves in place of %d, which drains", (int)t->pid);
     state_follow(p, &t->state);
+    stats_sockets_succeed(&p->stats_sockets);
     binding_succeed(&p->binding);
     admin_http_start(&p->admin_http, &p->loop, control_env(p->control), tls_store_admin(p->tls));
     takeover_tell(t);
@@ -423,7 +424,7 @@ static int bind_all(struct process *p)
     int rc;
 
     inherit(p);
-    rc = binding_stats(&p->binding, &p->privileges);
+    rc = stats_sockets_bind(&p->stats_sockets, p->conf, p->binding.before, &p->privileges);
     if (rc == 0)
         rc = admin_http_bind(&p->admin_http, p->conf, &p->binding.inherit);
     if (rc < 0)
@@ -436,7 +437,7 @@ static int bind_all(struct process *p)
     }
     if (error[0] != '\0')
         log_warn("%s", error);
-    rc = binding_check_succession(&p->binding);
+    rc = stats_sockets_check_succession(&p->stats_sockets);
     if (rc == 0)
         rc = binding_listeners(&p->binding);
     binding_unused(&p->binding, &unused);
@@ -556,9 +557,7 @@ static int start_control(struct process *p)
     }
     admin_glue_init(p);
     p->control = control_new(&p->loop, &p->ops);
-    for (uint32_t i = 0; i < p->conf->n_stats; i++)
-        control_listen(p->control, binding_take_stats(&p->binding, i), p->conf->stats[i].socket,
-                       control_level_of(p->conf->stats[i].level), &p->binding.stats[i].rule);
+    stats_sockets_serve(&p->stats_sockets, p->control);
     if (p->takeover == NULL)
         admin_http_start(&p->admin_http, &p->loop, control_env(p->control),
                          tls_store_admin(p->tls));
@@ -694,6 +693,7 @@ static void finish(struct process *p)
     free_objects(p);
     if (p->epochs != NULL)
         epoch_domain_free(&p->epochs);
+    stats_sockets_fini(&p->stats_sockets);
     binding_fini(&p->binding);
     hardening_fini(&p->hardening);
     log_thread_stop();

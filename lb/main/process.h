@@ -20,6 +20,7 @@
 #include "lb/main/log_targets.h"
 #include "lb/main/privileges.h"
 #include "lb/main/signals.h"
+#include "lb/main/stats_sockets.h"
 #include "lb/proxy/proxy.h"
 
 struct checker_thread;
@@ -72,6 +73,7 @@ struct process {
 
     struct log_targets logs;
     struct binding binding;
+    struct stats_sockets stats_sockets;
 
     struct epoch_domain *epochs;
     struct backend_table *table;

@@ -17,11 +17,15 @@ bool reload_global_prepare(struct process *p, struct reload_global *g, const str
         strbuf_addf(errors, "%s: error: resolver: names cannot be resolved: %s\n", p->from, why);
         return false;
     }
-    return true;
+    if (stats_sockets_prepare(&p->stats_sockets, conf, &p->privileges, p->from, errors))
+        return true;
+    resolver_free(&g->resolver);
+    return false;
 }
 
 void reload_global_commit(struct process *p, struct reload_global *g, const struct conf *conf)
 {
+    stats_sockets_commit(&p->stats_sockets, conf, p->control);
     if (p->resolve != NULL)
         resolve_follow(p->resolve, conf, &g->resolver);
     if (g->other_names)
@@ -30,6 +34,6 @@ void reload_global_commit(struct process *p, struct reload_global *g, const stru
 
 void reload_global_undo(struct process *p, struct reload_global *g)
 {
-    (void)p;
+    stats_sockets_undo(&p->stats_sockets);
     resolver_free(&g->resolver);
 }

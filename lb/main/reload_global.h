@@ -1,4 +1,5 @@
-/* reload_global.h - what a reload changes beside listeners and pools: how names are looked up.
+/* reload_global.h - what a reload changes beside listeners and pools: stats sockets, how names are
+ * looked up.
  *
  * In two steps, as all of a reload: what can fail is done first, and undone where something else of
  * the configuration is refused. Control thread. */
