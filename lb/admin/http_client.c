@@ -50,6 +50,7 @@ struct http_client {
     size_t given;      /* bytes of `out` that the wire was given */
     bool sending;      /* not all of `out` is sent */
     bool last;         /* the connection ends after this answer */
+    bool retired;      /* ... whatever it asks for */
     bool cut;          /* closed by the timer, whatever is being sent */
     bool ending;       /* its stream is over when all is sent */
     bool continued;    /* 100 was sent for this request */
@@ -348,7 +349,7 @@ static void run_request(struct http_client *c, struct http_head *h, uint32_t n)
         return;
     if (h->body == HTTP_BODY_LENGTH)
         call.body = (struct str){c->in.p + n, (size_t)h->content_length};
-    c->last = !h->keep_alive || c->wire.eof || c->server->stopping;
+    c->last = !h->keep_alive || c->wire.eof || c->retired || c->server->stopping;
     c->head_only = h->method == HTTP_HEAD;
     call.server = c->server;
     call.peer = c->peer;
@@ -382,7 +383,7 @@ static void go_on(struct http_client *c)
     }
     take_in(c);
     if (c->in.len == 0) {
-        if (c->wire.eof || c->server->stopping)
+        if (c->wire.eof || c->retired || c->server->stopping)
             client_close(c);
         else
             read_more(c);
@@ -478,6 +479,7 @@ void http_client_new(struct http_server *server, int fd)
     }
     c->magic = CLIENT_MAGIC;
     c->server = server;
+    c->retired = server->retiring && server->tls == NULL; /* with TLS it has said nothing yet */
     stream_open(&c->wire, &server->wires, fd, on_wire);
     c->wire.tell_sent = true;
     timer_init(&c->timer, on_timer);
@@ -493,6 +495,17 @@ void http_client_new(struct http_server *server, int fd)
     c->state = CLIENT_READING;
     set_deadline(c, REQUEST_MS);
     stream_read(&c->wire, STREAM_READ_SOME);
+}
+
+void http_client_retire(struct list *node)
+{
+    struct http_client *c = list_entry(node, struct http_client, node);
+
+    c->retired = true;
+    if (c->state == CLIENT_WAITING || c->state == CLIENT_SENDING)
+        c->last = true;
+    else if (c->state == CLIENT_READING && c->in.len == 0 && c->wire.in_bytes == 0)
+        client_close(c);
 }
 
 void http_client_stop(struct list *node)

@@ -94,7 +94,7 @@ void http_server_use_tls(struct http_server *s, struct tls_server *tls)
 {
     struct tls_server *old = s->tls;
 
-    s->tls = tls_server_ref(tls);
+    s->tls = tls != NULL ? tls_server_ref(tls) : NULL;
     if (old != NULL)
         tls_server_unref(&old);
 }
@@ -124,6 +124,31 @@ void http_server_leave(struct http_server *s)
         close_listening(s);
 }
 
+void http_server_change(struct http_server *s, const struct http_server_conf *conf, bool wire)
+{
+    s->conf = conf;
+    dash_leave(s->dash);
+    if (!wire)
+        return;
+    list_for_each_safe (it, tmp, &s->clients)
+        http_client_retire(it);
+}
+
+void http_server_retire(struct http_server *s)
+{
+    if (s->retiring || s->stopping)
+        return;
+    s->retiring = true;
+    http_server_leave(s);
+    list_for_each_safe (it, tmp, &s->clients)
+        http_client_retire(it);
+}
+
+bool http_server_retired(const struct http_server *s)
+{
+    return s->retiring && s->fd < 0 && list_empty(&s->clients);
+}
+
 /* Answers that are on their way are sent; so is the last of each stream. */
 void http_server_stop(struct http_server *s)
 {
@@ -134,7 +159,7 @@ void http_server_stop(struct http_server *s)
         tls_server_unref(&s->tls);
     dash_stop(s->dash);
     timer_stop(&s->loop->timers, &s->retry);
-    if (s->accept.armed)
+    if (s->accept.armed && !s->leaving)
         io_cancel(s->loop->io, &s->accept);
     list_for_each_safe (it, tmp, &s->clients)
         http_client_stop(it);

@@ -29,6 +29,7 @@ struct http_server {
     struct timer retry;
     int fd; /* -1: none */
     bool leaving, stopping;
+    bool retiring; /* its address is gone */
 };
 
 /* A connection that was accepted; fd is taken over, also when there are HTTP_CLIENTS_MAX (then it
@@ -36,6 +37,10 @@ struct http_server {
 void http_client_new(struct http_server *s, int fd);
 /* Its end, of one in s->clients: an answer that is on its way is sent. May free it. */
 void http_client_stop(struct list *node);
+
+/* It ends with the answer to what it has asked, or at once where it has asked nothing. May free it.
+ */
+void http_client_retire(struct list *node);
 
 /* Answers the request: call has head, body, server and peer. */
 void http_call_run(struct http_call *call);

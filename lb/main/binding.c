@@ -71,25 +71,30 @@ static struct binding_row *new_row(struct binding *b, const struct addr *addr, b
     return row;
 }
 
+static bool takes_place(const struct addr *a, const struct addr *b)
+{
+    return addr_eq(a, b) || addr_overlaps(a, b);
+}
+
 /* Of this process, or the one before it, for as long as the change takes: no configuration has two
  * addresses that overlap. The kernel gives connections to the socket whose address is the narrower
  * one. */
-static bool is_beside(const struct binding *b, const struct addr *addr, bool dgram)
+bool binding_is_beside(const struct binding *b, const struct addr *addr, bool dgram)
 {
     for (uint32_t i = 0; i < b->n; i++)
-        if (b->rows[i].dgram == dgram && addr_overlaps(&b->rows[i].addr, addr))
+        if (b->rows[i].dgram == dgram && takes_place(&b->rows[i].addr, addr))
             return true;
     for (uint32_t i = 0; i < b->inherit.n; i++)
-        if (b->inherit.rows[i].dgram == dgram && addr_overlaps(&b->inherit.rows[i].addr, addr))
+        if (b->inherit.rows[i].dgram == dgram && takes_place(&b->inherit.rows[i].addr, addr))
             return true;
-    return false;
+    return !dgram && b->admin.len > 0 && takes_place(&b->admin, addr);
 }
 
 static int bind_anew(struct binding *b, const struct addr *addr, bool dgram, const char **out_why)
 {
     const struct listener_bind_opts opts = {.sockets = b->sockets,
                                             .backlog = BACKLOG,
-                                            .beside = is_beside(b, addr, dgram),
+                                            .beside = binding_is_beside(b, addr, dgram),
                                             .dgram = dgram};
     int fds[LIMIT_WORKERS];
     int rc = listener_bind(addr, &opts, fds, out_why);

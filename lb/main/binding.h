@@ -22,6 +22,7 @@ struct binding {
     const struct conf *conf;
     uint32_t sockets; /* per address: one per worker at least */
     struct inherit inherit;
+    struct addr admin; /* where we serve HTTP for admins; len 0: nowhere */
     pid_t before; /* the process whose place we are to take; 0: there is none, or it has left */
     struct binding_row {
         uint32_t id; /* nobody else's, ever */
@@ -51,6 +52,8 @@ int binding_add(struct binding *b, const struct listener_conf *l, uint32_t bind,
  * binding_add(). */
 const struct binding_row *binding_find(const struct binding *b, const struct listener_conf *l,
                                        uint32_t bind);
+/* Whether an address of ours, of a listener or the admin address, has that port already. */
+bool binding_is_beside(const struct binding *b, const struct addr *addr, bool dgram);
 /* It is not listened on any more: what nobody has taken is closed, a unix socket's path removed. */
 void binding_remove(struct binding *b, uint32_t id);
 /* How many sockets the address has. */

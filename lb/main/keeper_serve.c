@@ -79,19 +79,29 @@ static void add_program(struct rules *r, const struct pool_conf *pool)
     r->programs[r->n_programs++] = p;
 }
 
+static void add_bind(struct rules *r, const struct addr *addr, bool dgram)
+{
+    r->binds = xrealloc(r->binds, (r->n_binds + 1) * sizeof(r->binds[0]));
+    r->binds[r->n_binds++] = (struct bound){*addr, dgram};
+}
+
 static void rules_of(struct rules *r, const struct conf *conf)
 {
+    struct addr_spec admin;
+    const char *why;
+
     *r = (struct rules){0};
     for (uint32_t i = 0; i < conf->n_pools; i++)
         add_program(r, &conf->pools[i]);
     conf_paths(conf, on_path, r);
     for (uint32_t i = 0; i < conf->n_listeners; i++) {
         const struct listener_conf *l = &conf->listeners[i];
-        for (uint32_t k = 0; k < l->n_binds; k++) {
-            r->binds = xrealloc(r->binds, (r->n_binds + 1) * sizeof(r->binds[0]));
-            r->binds[r->n_binds++] = (struct bound){l->binds[k].addr, l->mode == MODE_UDP};
-        }
+        for (uint32_t k = 0; k < l->n_binds; k++)
+            add_bind(r, &l->binds[k].addr, l->mode == MODE_UDP);
     }
+    if (conf->admin != NULL &&
+        addr_parse(str_of(conf->admin->bind), false, true, &admin, &why) == 0)
+        add_bind(r, &admin.addr, false);
 }
 
 static void rules_fini(struct rules *r)

@@ -218,6 +218,7 @@ static void on_second(struct timer *t)
     tell_status(p);
     state_tick(p);
     drain_tick(p);
+    admin_http_tick(&p->admin_http);
     timer_start(&p->loop.timers, t, loop_now_ms(&p->loop) + 1000);
 }
 
@@ -425,8 +426,6 @@ static int bind_all(struct process *p)
 
     inherit(p);
     rc = stats_sockets_bind(&p->stats_sockets, p->conf, p->binding.before, &p->privileges);
-    if (rc == 0)
-        rc = admin_http_bind(&p->admin_http, p->conf, &p->binding.inherit);
     if (rc < 0)
         return rc;
     bool kept = p->keeper.helps;
@@ -439,7 +438,11 @@ static int bind_all(struct process *p)
         log_warn("%s", error);
     rc = stats_sockets_check_succession(&p->stats_sockets);
     if (rc == 0)
+        rc = admin_http_bind(&p->admin_http, p->conf, &p->binding.inherit);
+    if (rc == 0)
         rc = binding_listeners(&p->binding);
+    if (rc == 0 && admin_http_addr(&p->admin_http) != NULL)
+        p->binding.admin = *admin_http_addr(&p->admin_http);
     binding_unused(&p->binding, &unused);
     if (unused.len > 0 && p->takeover == NULL)
         log_warn("sockets were passed that no listener binds: %s", unused.p);

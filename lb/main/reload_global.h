@@ -1,5 +1,5 @@
-/* reload_global.h - what a reload changes beside listeners and pools: stats sockets, how names are
- * looked up.
+/* reload_global.h - what a reload changes beside listeners and pools: stats sockets, the admin
+ * address, how names are looked up.
  *
  * In two steps, as all of a reload: what can fail is done first, and undone where something else of
  * the configuration is refused. Control thread. */
@@ -16,6 +16,7 @@ struct resolver;
 struct strbuf;
 
 struct reload_global {
+    bool other_admin;
     bool other_names;          /* settings of the resolver differ */
     struct resolver *resolver; /* NULL: it stays */
 };

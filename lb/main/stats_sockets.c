@@ -292,6 +292,13 @@ static bool has_row(struct stats_socket *const *rows, uint32_t n, const struct s
     return false;
 }
 
+/* Its name is still that of the process before us. */
+static int too_early(const struct stats_socket *row, struct strbuf *errors)
+{
+    errno = EBUSY;
+    return fail(&row->conf, "the process before has not left yet, reload again", errors);
+}
+
 bool stats_sockets_prepare(struct stats_sockets *s, const struct conf *conf,
                            const struct privileges *owner, const char *file, struct strbuf *errors)
 {
@@ -303,7 +310,7 @@ bool stats_sockets_prepare(struct stats_sockets *s, const struct conf *conf,
         struct stats_socket *row = find_same(s, &conf->stats[i]);
         if (row == NULL) {
             row = row_new(&conf->stats[i]);
-            rc = bind_row(s, row, owner, &lines);
+            rc = s->before == 0 ? bind_row(s, row, owner, &lines) : too_early(row, &lines);
         }
         s->next[s->n_next++] = row;
     }

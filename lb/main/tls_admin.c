@@ -1,7 +1,7 @@
 /* tls_admin.c - TLS of the admin address: one context, of the control thread.
  *
- * Its settings are copied, as configurations come and go while these stay until a restart. There
- * are no tickets: who looks on has few connections. */
+ * Its settings are copied, as configurations come and go while these stay until one says otherwise.
+ * There are no tickets: who looks on has few connections. */
 #include "lb/base/alloc.h"
 #include "lb/config/conf.h"
 #include "lb/main/admin_http.h"
@@ -50,9 +50,8 @@ static void free_conf(struct tls_server_conf *conf)
     free(conf);
 }
 
-bool tls_admin_load(struct tls_store *s, int64_t wall_s, struct strbuf *errors)
+static bool load(struct tls_store *s, struct admin_tls *a, int64_t wall_s, struct strbuf *errors)
 {
-    struct admin_tls *a = &s->admin;
     struct tls_server *server = NULL;
 
     struct tls_server_files *files =
@@ -60,7 +59,7 @@ bool tls_admin_load(struct tls_store *s, int64_t wall_s, struct strbuf *errors)
             ? tls_server_files_read(a->conf.tls, wall_s, errors)
             : tls_server_files_read_again(a->conf.tls, a->served.files, wall_s, errors);
     if (files != NULL)
-        server = tls_server_new(a->env, a->conf.tls, files, NULL, errors);
+        server = tls_server_new(s->admin_env, a->conf.tls, files, NULL, errors);
     if (server == NULL) {
         tls_server_files_free(&files);
         return false;
@@ -70,41 +69,80 @@ bool tls_admin_load(struct tls_store *s, int64_t wall_s, struct strbuf *errors)
     if (a->server != NULL)
         tls_server_unref(&a->server);
     a->server = server;
-    if (s->process != NULL)
-        admin_http_use_tls(&s->process->admin_http, server);
     return true;
+}
+
+bool tls_admin_load(struct tls_store *s, int64_t wall_s, struct strbuf *errors)
+{
+    if (!load(s, s->admin, wall_s, errors))
+        return false;
+    if (s->process != NULL)
+        admin_http_use_tls(&s->process->admin_http, s->admin->server);
+    return true;
+}
+
+static void admin_free(struct admin_tls **admin)
+{
+    struct admin_tls *a = *admin;
+
+    *admin = NULL;
+    if (a == NULL)
+        return;
+    if (a->server != NULL)
+        tls_server_unref(&a->server);
+    tls_server_files_free(&a->served.files);
+    free_conf(a->conf.tls);
+    free(a->conf.name);
+    free(a);
+}
+
+bool tls_admin_prepare(struct tls_store *s, const struct conf *conf, int64_t wall_s,
+                       struct strbuf *errors)
+{
+    if (conf->admin == NULL || conf->admin->tls == NULL)
+        return true;
+    struct admin_tls *a = s->next_admin = xcalloc(1, sizeof(*a));
+    a->conf = (struct listener_conf){.name = xstrdup("admin"), .tls = copy_conf(conf->admin->tls)};
+    a->served = (struct served){.conf = &a->conf};
+    watch_begin(&a->served.certs, tls_store_stamp_server(a->conf.tls));
+    if (s->admin_env == NULL)
+        s->admin_env = tls_env_new(errors);
+    if (s->admin_env != NULL && load(s, a, wall_s, errors))
+        return true;
+    admin_free(&s->next_admin);
+    return false;
+}
+
+void tls_admin_commit(struct tls_store *s)
+{
+    admin_free(&s->admin);
+    s->admin = s->next_admin;
+    s->next_admin = NULL;
+}
+
+void tls_admin_undo(struct tls_store *s)
+{
+    admin_free(&s->next_admin);
 }
 
 bool tls_admin_init(struct tls_store *s, const struct conf *conf, int64_t wall_s,
                     struct strbuf *errors)
 {
-    struct admin_tls *a = &s->admin;
+    bool good = tls_admin_prepare(s, conf, wall_s, errors);
 
-    if (conf->admin == NULL || conf->admin->tls == NULL)
-        return true;
-    a->conf = (struct listener_conf){.name = xstrdup("admin"), .tls = copy_conf(conf->admin->tls)};
-    a->served = (struct served){.conf = &a->conf};
-    watch_begin(&a->served.certs, tls_store_stamp_server(a->conf.tls));
-    a->env = tls_env_new(errors);
-    return a->env != NULL && tls_admin_load(s, wall_s, errors);
+    tls_admin_commit(s);
+    return good;
 }
 
 void tls_admin_fini(struct tls_store *s)
 {
-    struct admin_tls *a = &s->admin;
-
-    if (a->served.conf == NULL)
-        return;
-    if (a->server != NULL)
-        tls_server_unref(&a->server);
-    if (a->env != NULL)
-        tls_env_free(&a->env);
-    tls_server_files_free(&a->served.files);
-    free_conf(a->conf.tls);
-    free(a->conf.name);
+    admin_free(&s->next_admin);
+    admin_free(&s->admin);
+    if (s->admin_env != NULL)
+        tls_env_free(&s->admin_env);
 }
 
 struct tls_server *tls_store_admin(const struct tls_store *s)
 {
-    return s->admin.server;
+    return s->admin != NULL ? s->admin->server : NULL;
 }

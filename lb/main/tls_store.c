@@ -352,6 +352,6 @@ void tls_store_each(const struct tls_store *s,
 {
     for (uint32_t i = 0; i < s->n_served; i++)
         each_of(&s->served[i], fn, arg);
-    if (s->admin.served.conf != NULL)
-        each_of(&s->admin.served, fn, arg);
+    if (s->admin != NULL)
+        each_of(&s->admin->served, fn, arg);
 }

@@ -16,6 +16,7 @@
 struct certificate_info;
 struct conf;
 struct pool;
+struct strbuf;
 struct process;
 struct tls_client;
 struct tls_contexts;
@@ -34,6 +35,11 @@ struct tls_client *const *tls_store_check_client(const struct tls_store *s,
 
 /* Of the admin address; NULL: it is in clear. */
 struct tls_server *tls_store_admin(const struct tls_store *s);
+/* A reload has another one: read and built first, in force by the commit. False: it is no good. */
+bool tls_admin_prepare(struct tls_store *s, const struct conf *conf, int64_t wall_s,
+                       struct strbuf *errors) WARN_UNUSED;
+void tls_admin_commit(struct tls_store *s);
+void tls_admin_undo(struct tls_store *s); /* in place of it */
 
 /* Warns of files that could not be read again, as the process has another user by now. */
 void tls_store_check_access(const struct tls_store *s);

@@ -48,11 +48,10 @@ struct dialled {
     struct watch certs;
 };
 
-/* The admin address: settings that stay, as only a restart changes them. */
+/* The admin address. */
 struct admin_tls {
     struct listener_conf conf; /* name and tls only */
-    struct served served;      /* conf NULL: it is in clear */
-    struct tls_env *env;
+    struct served served;
     struct tls_server *server; /* the latest */
 };
 
@@ -64,8 +63,10 @@ struct tls_store {
     uint32_t n_served;
     struct dialled *dialled;
     uint32_t n_dialled;
-    struct admin_tls admin;
-    struct process *process; /* NULL: its threads do not run yet */
+    struct admin_tls *admin;      /* NULL: it is in clear */
+    struct admin_tls *next_admin; /* of a reload that is being prepared */
+    struct tls_env *admin_env;    /* for both; NULL: it has never had TLS */
+    struct process *process;      /* NULL: its threads do not run yet */
     struct timer look, expiry;
     struct tls_keyring **old_keys; /* of listeners that are gone */
     uint32_t n_old_keys;

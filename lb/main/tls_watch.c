@@ -131,8 +131,8 @@ static void on_expiry(struct timer *t)
 
     for (uint32_t i = 0; i < s->n_served; i++)
         tell_expiries(s, &s->served[i]);
-    if (s->admin.served.conf != NULL)
-        tell_expiries(s, &s->admin.served);
+    if (s->admin != NULL)
+        tell_expiries(s, &s->admin->served);
     for (uint32_t i = 0; i < s->n_dialled; i++) {
         const struct tls_cert_info *own = tls_client_files_cert(s->dialled[i].files);
         if (own != NULL)
@@ -201,8 +201,9 @@ static void read_server(struct tls_store *s, struct served *v)
 
     for (uint32_t i = 0; i < n; i++)
         before[i] = xstrdup(tls_server_files_cert(v->files, i)->fingerprint);
-    v->certs.refused = v == &s->admin.served ? !tls_admin_load(s, wall_s(s), &errors)
-                                             : !tls_store_load_server(s, v, wall_s(s), &errors);
+    v->certs.refused = s->admin != NULL && v == &s->admin->served
+                           ? !tls_admin_load(s, wall_s(s), &errors)
+                           : !tls_store_load_server(s, v, wall_s(s), &errors);
     tls_store_log("listener ", v->conf->name, REFUSED, &errors);
     if (!v->certs.refused) {
         tell_changes(v, before, wall_s(s));
@@ -251,9 +252,9 @@ static void look(struct tls_store *s, bool all)
             watch_look(&v->ticket_file, tls_store_stamp_tickets(v->conf->tls), all))
             read_tickets(v);
     }
-    if (s->admin.served.conf != NULL &&
-        watch_look(&s->admin.served.certs, tls_store_stamp_server(s->admin.conf.tls), all))
-        read_server(s, &s->admin.served);
+    if (s->admin != NULL &&
+        watch_look(&s->admin->served.certs, tls_store_stamp_server(s->admin->conf.tls), all))
+        read_server(s, &s->admin->served);
     for (uint32_t i = 0; i < s->n_dialled; i++)
         if (watch_look(&s->dialled[i].certs, tls_store_stamp_client(s->dialled[i].conf), all))
             read_client(s, &s->dialled[i]);
@@ -358,8 +359,8 @@ void tls_store_check_access(const struct tls_store *s)
 {
     for (uint32_t i = 0; i < s->n_served; i++)
         check_served(&s->served[i]);
-    if (s->admin.served.conf != NULL)
-        check_served(&s->admin.served);
+    if (s->admin != NULL)
+        check_served(&s->admin->served);
     for (uint32_t i = 0; i < s->n_dialled; i++) {
         const struct dialled *d = &s->dialled[i];
         check_access("pool", d->pool->name, d->conf->ca);

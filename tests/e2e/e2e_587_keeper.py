@@ -63,6 +63,16 @@ def test_a_low_port_comes_with_a_reload(t):
     s.baseline = s.settled_fds()
 
 
+def test_a_low_port_for_the_admin_address_comes_with_a_reload(t):
+    s, front = site(t)
+    address = low_port(t)
+    reloaded(s, lambda text: 'admin = { bind = "%s"; };\n' % where(address) + text)
+    with contextlib.closing(connect(address)) as c:
+        c.sendall(b"GET /livez HTTP/1.0\r\n\r\n")
+        check_in(b"200 OK", recv_all(c))
+    s.baseline = s.settled_fds()
+
+
 def test_without_it_the_capability_stays(t):
     address = low_port(t)
     s, front = site(t, top='hardening = { keeper = "off"; };')
