@@ -188,6 +188,26 @@ static void diff_listeners(const struct process *p, const struct conf *file, str
     strbuf_fini(&y);
 }
 
+/* What a reload would change of the process itself, and what only a restart does. */
+static void diff_global(const struct process *p, const struct conf *file, struct strbuf *out)
+{
+    static const char *const settings[] = {"stats", "admin", "resolver"};
+    struct strbuf names = {0};
+
+    for (size_t i = 0; i < ARRAY_LEN(settings); i++)
+        if (!conf_same_setting(p->conf, file, settings[i]))
+            strbuf_addf(out, "%s: the file has other settings than what is running\n", settings[i]);
+    conf_restart_changes(p->first->conf, file, &names);
+    for (struct str rest = strbuf_str(&names), line; (line = str_word(&rest, "\n")).len > 0;) {
+        struct str name = str_word(&line, " ");
+        strbuf_addf(out,
+                    STR_FMT ": the file has another than what is running, which takes a restart or "
+                            "an upgrade (-x)\n",
+                    STR_ARG(name));
+    }
+    strbuf_fini(&names);
+}
+
 static void diff_file(const struct process *p, struct strbuf *out)
 {
     struct strbuf errors = {0};
@@ -199,6 +219,7 @@ static void diff_file(const struct process *p, struct strbuf *out)
     } else {
         diff_pools(p, file, out);
         diff_listeners(p, file, out);
+        diff_global(p, file, out);
         conf_free(&file);
     }
     strbuf_fini(&errors);

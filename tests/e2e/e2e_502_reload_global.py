@@ -182,3 +182,16 @@ def test_a_stats_socket_in_another_folder_is_refused_under_landlock(t):
         said = reload(s, replace(line(s.stats_path), line(folder + "/s.sock")))
         check_in('stats.socket: found "%s/s.sock"' % folder, said)
         check_in("Uptime", s.ctl("show info"))
+
+
+def test_show_diff_says_what_a_reload_would_change(t):
+    s, front = t.simple([t.backend(named)])
+    path = s.stats_path
+    check_eq(s.ctl("show diff").strip(), "no difference")
+    rewrite(s, lambda x: x.replace(line(path), line(path, 'mode = "660"; level = "admin";'))
+            .replace("workers = 2;", "workers = 1;"))
+    check_eq(s.ctl("show diff").strip().split("\n"),
+             ["stats: the file has other settings than what is running",
+              "workers: the file has another than what is running, which takes a restart or an upgrade (-x)"])
+    s.ctl("reload")
+    check_match(r"^workers: [^\n]*$", s.ctl("show diff").strip())
