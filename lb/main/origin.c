@@ -12,9 +12,10 @@
 #include "lb/base/slab.h"
 #include "lb/base/str.h"
 #include "lb/io/loop.h"
-#include "lb/main/args.h"
 #include "lb/main/options.h"
+#include "lb/main/origin_request.h"
 #include "lb/main/origin_udp.h"
+#include "lb/main/origin_words.h"
 #include "lb/main/signals.h"
 #include "lb/net/addr.h"
 #include "lb/net/listener.h"
@@ -23,27 +24,12 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <strings.h>
+#include <string.h>
 
 #define CONN_MAGIC     0x6f726967u
 #define HEAD_MAX       16384 /* bytes of a request head */
 #define HELD_MAX       4     /* receive buffers that a connection holds before it stops reading */
-#define BYTES_MAX      (1u << 30)
-#define ACCEPT_WAIT_MS 100 /* after running out of descriptors */
-
-#define USAGE                                                                                      \
-    "usage: sluice origin LISTEN [--name N] [--bytes N] [--delay D] [--fail-rate P]\n"             \
-    "       sluice origin --udp LISTEN\n"
-
-struct origin_conf {
-    const char *name;
-    struct addr_spec listen;
-    uint64_t bytes; /* of a body; 0: "hello from NAME" */
-    bool has_bytes;
-    uint32_t delay_ms;
-    uint32_t fail_permille;
-    bool udp; /* datagrams are echoed; nothing else */
-};
+#define ACCEPT_WAIT_MS 100   /* after running out of descriptors */
 
 enum answer { ANSWER_OK, ANSWER_HEALTHY, ANSWER_FAILURE, ANSWER_BAD, ANSWER_TOO_LONG, N_ANSWERS };
 
@@ -65,12 +51,6 @@ struct origin {
     struct rng rng;
     int fd;
     bool stopping;
-};
-
-/* One request's framing, as far as we care. */
-struct request {
-    bool head, close, healthz, bad;
-    uint64_t body;
 };
 
 struct conn {
@@ -146,58 +126,7 @@ static void free_answers(struct origin *o)
 
 /* ---- requests ---- */
 
-static void read_field(struct request *r, struct str line)
-{
-    const char *colon = memchr(line.p, ':', line.len);
-    if (colon == NULL) {
-        r->bad = true;
-        return;
-    }
-    struct str name = {line.p, (size_t)(colon - line.p)};
-    struct str value = str_trim((struct str){colon + 1, line.len - name.len - 1});
-
-    if (name.len == 14 && strncasecmp(name.p, "content-length", 14) == 0) {
-        if (str_u64(value, UINT64_MAX / 2, &r->body) < 0)
-            r->bad = true;
-    } else if (name.len == 10 && strncasecmp(name.p, "connection", 10) == 0) {
-        if (value.len == 5 && strncasecmp(value.p, "close", 5) == 0)
-            r->close = true;
-        else if (value.len == 10 && strncasecmp(value.p, "keep-alive", 10) == 0)
-            r->close = false;
-    } else if (name.len == 17 && strncasecmp(name.p, "transfer-encoding", 17) == 0) {
-        r->bad = true; /* bodies come by length only */
-    } else if (name.len == 6 && strncasecmp(name.p, "expect", 6) == 0) {
-        r->close = true; /* the answer comes at once, the body may never */
-        r->body = 0;
-    }
-}
-
-/* A head with its empty line. */
-static void parse_head(struct str head, struct request *r)
-{
-    *r = (struct request){0};
-    const char *eol = memchr(head.p, '\r', head.len);
-    struct str line = {head.p, (size_t)(eol - head.p)};
-    struct str method = str_word(&line, " "), target = str_word(&line, " ");
-    struct str version = str_word(&line, " ");
-
-    r->bad = method.len == 0 || target.len == 0 || !str_starts(version, STR("HTTP/1."));
-    r->head = str_eq(method, STR("HEAD"));
-    r->close = str_eq(version, STR("HTTP/1.0"));
-    r->healthz = str_eq(target, STR("/healthz")) || str_starts(target, STR("/healthz?"));
-    for (const char *p = eol + 2, *end = head.p + head.len - 2; p < end && !r->bad;) {
-        const char *next = memchr(p, '\r', (size_t)(end - p));
-        if (next == NULL || next[1] != '\n') {
-            r->bad = true;
-            break;
-        }
-        if ((*p | 0x20) == 'c' || (*p | 0x20) == 't' || (*p | 0x20) == 'e')
-            read_field(r, (struct str){p, (size_t)(next - p)});
-        p = next + 2;
-    }
-}
-
-static enum answer choose(struct origin *o, const struct request *r)
+static enum answer choose(struct origin *o, const struct origin_request *r)
 {
     if (r->bad)
         return ANSWER_BAD;
@@ -208,7 +137,7 @@ static enum answer choose(struct origin *o, const struct request *r)
     return ANSWER_OK;
 }
 
-static void answer(struct conn *c, enum answer which, const struct request *r)
+static void answer(struct conn *c, enum answer which, const struct origin_request *r)
 {
     bool close = r->close || r->bad;
     const struct answer_text *a = &c->origin->answers[which][close];
@@ -224,15 +153,15 @@ static void answer(struct conn *c, enum answer which, const struct request *r)
 
 static void on_head(struct conn *c, struct str head)
 {
-    struct request r;
+    struct origin_request r;
 
-    parse_head(head, &r);
+    origin_request_parse(head, &r);
     answer(c, choose(c->origin, &r), &r);
 }
 
 static void refuse(struct conn *c, enum answer which)
 {
-    const struct request r = {.bad = true};
+    const struct origin_request r = {.bad = true};
 
     answer(c, which, &r);
 }
@@ -480,75 +409,6 @@ static void on_signal(void *arg, int signo)
 
 /* ---- start ---- */
 
-static int usage_error(const char *what, const char *word)
-{
-    fprintf(stderr, "sluice origin: %s%s%s\n%s", what, word != NULL ? ": " : "",
-            word != NULL ? word : "", USAGE);
-    return EXIT_USAGE;
-}
-
-/* "0.25" and "25%" are 250 in 1000. */
-static bool parse_rate(const char *text, uint32_t *out_permille)
-{
-    char *rest;
-    double rate = strtod(text, &rest);
-
-    if (rest == text)
-        return false;
-    if (*rest == '%') {
-        rate /= 100;
-        rest++;
-    }
-    if (*rest != '\0' || !(rate >= 0 && rate <= 1))
-        return false;
-    *out_permille = (uint32_t)(rate * 1000 + 0.5);
-    return true;
-}
-
-/* A name goes into a header line. */
-static bool good_name(const char *name)
-{
-    for (const unsigned char *p = (const unsigned char *)name; *p != '\0'; p++)
-        if (*p <= ' ' || *p >= 0x7f)
-            return false;
-    return *name != '\0';
-}
-
-static int read_words(int argc, char **argv, struct origin_conf *out)
-{
-    const char *name = "origin", *bytes = NULL, *delay = NULL, *fail_rate = NULL, *why;
-    char error[ARGS_ERROR_MAX];
-    const struct arg_row rows[] = {
-        {"--name", 0, &name, NULL},    {"--bytes", 0, &bytes, NULL},
-        {"--delay", 0, &delay, NULL},  {"--fail-rate", 0, &fail_rate, NULL},
-        {"--udp", 0, NULL, &out->udp},
-    };
-    int words;
-
-    *out = (struct origin_conf){0};
-    if (args_parse(rows, ARRAY_LEN(rows), ARGS_MIXED, argc - 1, argv + 1, &words, error) < 0)
-        return usage_error(error, NULL);
-    if (words != 1)
-        return usage_error("one address to listen on is needed", NULL);
-    out->name = name;
-    out->has_bytes = bytes != NULL;
-    if (out->udp && (bytes != NULL || delay != NULL || fail_rate != NULL))
-        return usage_error("--udp echoes and has no other options", NULL);
-    if (!good_name(name))
-        return usage_error("--name takes visible characters without spaces", name);
-    if (bytes != NULL && args_size(bytes, BYTES_MAX, &out->bytes) < 0)
-        return usage_error("--bytes takes a size like 13, 64k, 1m (at most 1024m)", bytes);
-    if (delay != NULL && args_duration_ms(delay, &out->delay_ms) < 0)
-        return usage_error("--delay takes a duration like 50ms, 2s", delay);
-    if (fail_rate != NULL && !parse_rate(fail_rate, &out->fail_permille))
-        return usage_error("--fail-rate takes a part like 0.25 or 25%", fail_rate);
-    if (addr_parse(str_of(argv[1]), false, true, &out->listen, &why) < 0)
-        return usage_error(why, argv[1]);
-    if (out->udp && addr_family(&out->listen.addr) == AF_UNIX)
-        return usage_error("--udp takes an address with a port", argv[1]);
-    return EXIT_DONE;
-}
-
 static void serve(struct origin *o)
 {
     char text[ADDR_TEXT_MAX];
@@ -585,7 +445,7 @@ int origin_main(int argc, char **argv)
     struct listener_bind_opts opts = {.sockets = 1, .backlog = 4096};
     const char *why;
     char text[ADDR_TEXT_MAX];
-    int err, rc = read_words(argc, argv, &o.conf);
+    int err, rc = origin_words_read(argc, argv, &o.conf);
 
     if (rc != EXIT_DONE)
         return rc;
