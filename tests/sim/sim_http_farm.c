@@ -293,7 +293,8 @@ uint32_t seen_max(const struct http_farm *f, const struct request *r)
 
 bool may_fail(const struct http_farm *f, const struct request *r)
 {
-    bool lost_upload = f->h2_back && f->server_whims > 0 && r->up_bytes > KEPT_BYTES;
+    /* A backend refuses what was sent before it could say how much it takes at the same time. */
+    bool lost_upload = f->h2_back && r->up_bytes > KEPT_BYTES;
 
     return lost_upload ||
            (f->lenient && !(f->safe_only && (r->method == GET || r->method == HEAD)));
