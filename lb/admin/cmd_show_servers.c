@@ -125,6 +125,7 @@ static const char *const state_columns[] = {
     "srv_check_addr",
     "srv_agent_addr",
     "srv_agent_port",
+    "reason", /* ours, of JSON only: who reads lines knows how many columns there are */
 };
 
 /* HAProxy's bits: configured, enabled, an agent's. */
@@ -134,7 +135,7 @@ static int agent_state(const struct pool *p, const struct backend_info *info)
 }
 
 static void state_row(struct rows *r, const struct pool *p, const struct pool_member *m,
-                      const struct process_info *process)
+                      const struct process_info *process, bool json)
 {
     struct server_status s;
     struct place place;
@@ -173,6 +174,8 @@ static void state_row(struct rows *r, const struct pool *p, const struct pool_me
     rows_text(r, check_addr);
     rows_text(r, agent_addr);
     rows_number(r, p->conf->agent != NULL ? p->conf->agent->port : 0);
+    if (json)
+        rows_text(r, slot_reason(m->slot));
 }
 
 void cmd_show_servers_state(struct command *c)
@@ -188,11 +191,11 @@ void cmd_show_servers_state(struct command *c)
     bool json = command_has(c, "json");
     if (!json)
         strbuf_add_cstr(c->out, "1\n"); /* version of the format */
-    rows_begin(&r, c->out, json, state_columns, ARRAY_LEN(state_columns));
+    rows_begin(&r, c->out, json, state_columns, ARRAY_LEN(state_columns) - !json);
     for (uint32_t i = 0; i < ops->n_pools; i++)
         for (uint32_t m = 0; m < ops->pools[i]->n_members; m++)
             if (only == NULL || only == ops->pools[i])
-                state_row(&r, ops->pools[i], &ops->pools[i]->members[m], &process);
+                state_row(&r, ops->pools[i], &ops->pools[i]->members[m], &process, json);
     rows_end(&r);
 }
 

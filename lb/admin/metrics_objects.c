@@ -410,14 +410,32 @@ static void backend_gauges(struct objects *o)
     }
 }
 
-/* State and last check as labels: of each there is one sample, 1. */
+/* What people have written, as a further label: ",reason=...", nothing without one. */
+static void add_reason(const char *reason, size_t room, char *out)
+{
+    size_t n = (size_t)snprintf(out, room, reason[0] != '\0' ? ",reason=\"" : "");
+
+    if (reason[0] == '\0')
+        return;
+    for (; *reason != '\0' && n + 4 < room; reason++) {
+        if (*reason == '"' || *reason == '\\')
+            out[n++] = '\\';
+        out[n++] = *reason >= ' ' && *reason <= '~' ? *reason : '?'; /* it might be no UTF-8 */
+    }
+    out[n++] = '"';
+    out[n] = '\0';
+}
+
+/* State, last check, and why it is drained or in maintenance as labels: of each there is one
+ * sample, 1. */
 static void backend_words(struct objects *o)
 {
     struct server_status s;
-    char more[128], text[SERVER_STATUS_MAX];
+    char more[128 + 2 * LIMIT_MAINT_REASON], text[SERVER_STATUS_MAX];
 
     metrics_family(o->m, "sluice_backend_state", METRIC_GAUGE,
-                   "1, with its state and the result of its last check as labels.");
+                   "1, with its state, the result of its last check, and why it is drained or in "
+                   "maintenance as labels.");
     for (uint32_t i = 0; i < o->n_backends; i++) {
         const struct backend_row *row = &o->backends[i];
         server_status_read(&s, row->pool, row->member->slot);
@@ -425,8 +443,9 @@ static void backend_words(struct objects *o)
         text[strcspn(text, "/0123456789")] = '\0'; /* without "1/3" */
         if (state == text && text[0] != '\0' && text[strlen(text) - 1] == ' ')
             text[strlen(text) - 1] = '\0';
-        snprintf(more, sizeof(more), "state=\"%s\",check=\"%s\"", state,
-                 check_result_name((enum check_result)s.info.result));
+        int n = snprintf(more, sizeof(more), "state=\"%s\",check=\"%s\"", state,
+                         check_result_name((enum check_result)s.info.result));
+        add_reason(slot_reason(row->member->slot), sizeof(more) - (size_t)n, more + n);
         metrics_number(o->m, &row->labels, more, 1);
     }
 }

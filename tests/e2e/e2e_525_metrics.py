@@ -1,5 +1,7 @@
 """/metrics: numbers that add up to what was done."""
 
+import json
+
 from e2e_520_admin_http import *
 
 
@@ -58,6 +60,11 @@ def test_states_of_backends(t):
     m = samples(admin)
     check_eq(m["sluice_backend_up"]['pool="app",backend="b1"'], 0.0)
     check_in('pool="app",backend="b1",state="MAINT",check="L4OK"', m["sluice_backend_state"])
+    s.ok('set server app/b1 state maint a "new" disk')
+    check_in('pool="app",backend="b1",state="MAINT",check="L4OK",reason="a \\"new\\" disk"',
+             samples(admin)["sluice_backend_state"])
+    rows = {r["srv_name"]: r["reason"] for r in json.loads(ask(admin, "/api/v1/servers").body)}
+    check_eq(rows, {"b1": 'a "new" disk', "b2": ""})
     check(m["sluice_backend_check_failures_total"]['pool="app",backend="b2"'] >= 1, "failed checks")
 
 
