@@ -87,7 +87,7 @@ def test_what_it_is_told_and_what_it_has(t):
                       "env | sort > {0}/env.new && mv {0}/env.new {0}/env\n"
                       "ls -l /proc/$$/fd > {0}/fd.new; mv {0}/fd.new {0}/fd\n"
                       "cat /proc/$$/status > {0}/status.new; mv {0}/status.new {0}/status\n"
-                      "pwd > {0}/pwd; printf '%s\\n' \"$@\" > {0}/args.new; mv {0}/args.new {0}/args\n".format(out))
+                      "pwd > {0}/pwd.new; mv {0}/pwd.new {0}/pwd; printf '%s\\n' \"$@\" > {0}/args.new; mv {0}/args.new {0}/args\n".format(out))
     b = t.backend(named, name="b1")
     s, _ = t.simple([b, b.address], top=ON, pool=block(path, "a b", "$(id)", "*"), env={"SECRET": "x"})
     s.wait_status("app", "b1", "UP")
