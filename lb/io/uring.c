@@ -352,12 +352,10 @@ static void on_recv(struct uring *u, struct op *op, const struct io_uring_cqe *c
     }
     if (cqe->flags & IORING_CQE_F_MORE)
         return;
-    if (cqe->res == -EINVAL && op->aux != 0) { /* a kernel that knows no bound */
+    bool unbounded = cqe->res == -EINVAL && op->aux != 0; /* by a kernel that knows no bound */
+    if (unbounded)
         u->recv_unlimited = true;
-        submit_recv(u, op);
-        return;
-    }
-    if (!recv_goes_on(cqe->res)) /* end of stream, or a real error: not for -ENOBUFS */
+    if (!unbounded && !recv_goes_on(cqe->res)) /* end of stream or an error: not for -ENOBUFS */
         io_note(&u->io, op, cqe->res);
     else if (op->stopping)
         io_note(&u->io, op, -ECANCELED);

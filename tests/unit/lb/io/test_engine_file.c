@@ -2,6 +2,7 @@
 #include "tests/unit/lb/io/engine_fixture.h"
 
 #include <sys/stat.h>
+#include <sys/uio.h>
 
 static char dir_path[64];
 static int dir_fd;
@@ -183,6 +184,14 @@ static void nothing_is_left_behind(void **state)
 
 #define TD(name) cmocka_unit_test_setup_teardown(name, setup_dir, teardown_dir)
 
+/* tmpfs before Linux 6.6 neither reads without waiting nor can be asked. */
+static bool can_tell_of_memory(int fd)
+{
+    char byte;
+
+    return preadv2(fd, &(struct iovec){&byte, 1}, 1, 0, RWF_NOWAIT) == 1;
+}
+
 static void a_file_is_sent_past_us(void **state)
 {
     enum { BYTES = 600000 };
@@ -197,7 +206,8 @@ static void a_file_is_sent_past_us(void **state)
     fd = openat(dir_fd, "empty", O_RDWR | O_TRUNC);
     assert_int_equal(write(fd, data, BYTES), BYTES);
     pair(&near, &far);
-    assert_true(io_file_in_memory(f->io, fd, 0, BYTES));
+    if (can_tell_of_memory(fd))
+        assert_true(io_file_in_memory(f->io, fd, 0, BYTES));
     assert_true(io_send_file(f->io, &p->op, near, fd, 100, BYTES - 100));
     while (n < BYTES - 100) { /* far more than the socket holds: it waits for room */
         turn(f, 10);
