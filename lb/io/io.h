@@ -34,6 +34,7 @@ struct io_stats {
 struct io_conf {
     enum io_engine_kind engine; /* IO_AUTO: io_uring where it works, else epoll */
     uint32_t bufs_max;          /* receive buffers at most; 0: LIMIT_BUFS */
+    bool recv_unbounded;        /* io_uring: do as on a kernel before 6.17; for tests */
 };
 
 /* What the machine can do, found once by io_probe(); `why` says in words why a thing is missing. */

@@ -25,23 +25,35 @@
 #include <sys/mman.h>
 #include <sys/utsname.h>
 
-#define BUF_GROUP    1
+#define BUF_GROUP     1
 /* A receive ends after so many bytes and is armed anew (sqe.optlen: the same place as file_index,
  * which older headers have): what the kernel holds of a fast peer must not all come in before the
  * receiver has had a look. */
-#define RECV_BYTES   (128u << 10)
-#define POSTED_START 64 /* buffers offered at first; doubled when the kernel runs out of them */
+#define RECV_BYTES    (128u << 10)
+/* Kernels that know no such bound (before 6.17) go on for as long as there is data and a buffer.
+ * There a receive is multishot only behind so many that left most of a buffer empty. */
+#define CALM_RECEIVES 4
+#define CALM_BYTES    (LIMIT_BUF_SIZE / 2)
+#define POSTED_START  64 /* buffers offered at first; doubled when the kernel runs out of them */
 
 /* Low bits of user_data beside the op's address. */
 #define TAG_WATCH 1ULL /* the error watch of a splice that waits for its output */
 
 enum watch_state { WATCH_ARMED, WATCH_ENDING };
-enum recv_state { RECV_ARMED, RECV_STARVED };
+enum recv_state {
+    RECV_BOUNDED, /* multishot, ends after RECV_BYTES */
+    RECV_ONCE,
+    RECV_MANY, /* multishot without a bound */
+    RECV_CUT,  /* the same, cancelled by us to go on one by one */
+    RECV_STARVED,
+};
 enum send_state { SEND_SETTLING, SEND_BLOCKED };
 enum splice_state { SPLICE_POLLING, SPLICE_QUEUED, SPLICE_ENDING };
 
 /* op->res of a send or splice that polls: see room_shows(). */
 enum room_wait { ROOM_NONE, ROOM_ONCE, ROOM_EDGE, ROOM_ENDING };
+
+/* op->aux of a receive: how many in a row were calm, up to CALM_RECEIVES. */
 
 /* op->aux of a splice: which polls the kernel still holds. */
 #define POLL_MAIN  1
@@ -52,7 +64,7 @@ struct uring {
     struct io_uring ring;
     struct io_uring_buf_ring *br;
     size_t br_bytes;
-    bool recv_unlimited;  /* the kernel cannot bound a receive (before 6.17) */
+    bool recv_unbounded;  /* the kernel knows no RECV_BYTES (before 6.17) */
     uint32_t posted_goal; /* buffers the kernel should hold; it does hold io.bufs.lent */
     /* Sends whose outcome is not known yet, in order; op->res is the index. The first n_submitted
      * have been handed to the kernel. */
@@ -283,20 +295,24 @@ static void submit_recv(struct uring *u, struct op *op)
 {
     struct io_uring_sqe *sqe = get_sqe(u);
 
-    io_uring_prep_recv_multishot(sqe, op->fd, NULL, 0, 0);
+    op->state = !u->recv_unbounded ? RECV_BOUNDED : op->aux < CALM_RECEIVES ? RECV_ONCE : RECV_MANY;
+    if (op->state == RECV_ONCE)
+        io_uring_prep_recv(sqe, op->fd, NULL, LIMIT_BUF_SIZE, 0);
+    else
+        io_uring_prep_recv_multishot(sqe, op->fd, NULL, 0, 0);
     io_uring_sqe_set_data(sqe, op);
     sqe->flags |= IOSQE_BUFFER_SELECT;
     sqe->buf_group = BUF_GROUP;
-    sqe->file_index = u->recv_unlimited ? 0 : RECV_BYTES;
-    op->aux = !u->recv_unlimited;
+    if (op->state == RECV_BOUNDED)
+        sqe->file_index = RECV_BYTES;
     /* Never IORING_RECVSEND_POLL_FIRST, also for a fresh op: where data and a reset are both there
      * when such a receive is armed, it delivers the data and is never woken for the reset (6.18).
      */
-    op->state = RECV_ARMED;
 }
 
 static void arm_recv(struct io *io, struct op *op)
 {
+    op->aux = 0;
     submit_recv(of(io), op);
 }
 
@@ -338,24 +354,41 @@ static bool recv_goes_on(int res)
     return res > 0 || res == -ENOBUFS || res == -ECANCELED || res == -EINTR || res == -EAGAIN;
 }
 
+/* A buffer of so many bytes came: who sends much gets it one by one where no bound is known. */
+static void note_calm(struct uring *u, struct op *op, int bytes, bool more)
+{
+    if (bytes < (int)CALM_BYTES) {
+        op->aux += op->aux < CALM_RECEIVES;
+        return;
+    }
+    op->aux = 0;
+    if (op->state == RECV_MANY && more && !op->stopping) {
+        op->state = RECV_CUT;
+        cancel_data(u, op);
+    }
+}
+
 static void on_recv(struct uring *u, struct op *op, const struct io_uring_cqe *cqe)
 {
+    bool more = cqe->flags & IORING_CQE_F_MORE;
+
     if (cqe->flags & IORING_CQE_F_BUFFER) {
         struct io_buf *buf = u->io.bufs.by_id[cqe->flags >> IORING_CQE_BUFFER_SHIFT];
         u->io.bufs.lent--;
         if (cqe->res > 0) {
             buf->len = (uint32_t)cqe->res;
             io_note_buf(&u->io, op, buf);
+            note_calm(u, op, cqe->res, more);
         } else {
             io_bufs_give(&u->io.bufs, buf);
         }
     }
-    if (cqe->flags & IORING_CQE_F_MORE)
+    if (more)
         return;
-    bool unbounded = cqe->res == -EINVAL && op->aux != 0; /* by a kernel that knows no bound */
-    if (unbounded)
-        u->recv_unlimited = true;
-    if (!unbounded && !recv_goes_on(cqe->res)) /* end of stream or an error: not for -ENOBUFS */
+    bool refused = cqe->res == -EINVAL && op->state == RECV_BOUNDED;
+    if (refused)
+        u->recv_unbounded = true;
+    if (!refused && !recv_goes_on(cqe->res)) /* end of stream, or a real error: not for -ENOBUFS */
         io_note(&u->io, op, cqe->res);
     else if (op->stopping)
         io_note(&u->io, op, -ECANCELED);
@@ -624,7 +657,7 @@ static void cancel(struct io *io, struct op *op)
             cancel_data(u, op);
         return; /* settling: it ends with this turn */
     case OP_RECV:
-        if (op->state == RECV_ARMED)
+        if (op->state != RECV_STARVED && op->state != RECV_CUT)
             cancel_data(u, op);
         return; /* starved: feed_starved() ends it */
     case OP_SPLICE:
@@ -906,6 +939,7 @@ struct io *io_uring_engine_new(const struct io_conf *conf, int *out_error)
     }
     io_common_init(&u->io, &engine, conf);
     u->posted_goal = POSTED_START;
+    u->recv_unbounded = conf->recv_unbounded;
     return &u->io;
 undo:
     free(u);

@@ -165,6 +165,55 @@ static void a_receive_can_be_cancelled_from_its_own_call(void **state)
     probe_free(p);
 }
 
+/* However much there is, the receiver has a look at it soon. */
+static void a_fast_peer_is_taken_from_in_pieces(void **state)
+{
+    struct fixture *f = *state;
+    struct probe *p = probe_new(f, on_recv);
+    uint64_t sent = 0;
+    int near, far;
+
+    pair(&near, &far);
+    far_feed(far, &sent, BUSY_BYTES); /* until the sockets are full */
+    assert_true(sent > 1 << 20);
+    p->cancel_in_call = true;
+    io_recv(f->io, &p->op, near);
+    turn_until(f, p->ends);
+    assert_int_equal(p->last, -ECANCELED);
+    assert_true(p->len > 0 && p->len <= 512u << 10);
+    io_close(f->io, near);
+    close(far);
+    probe_free(p);
+}
+
+/* Small receives, then much at once, and small ones again: any engine may change its way there. */
+static void who_sends_little_and_much_in_turn_is_received_whole(void **state)
+{
+    struct fixture *f = *state;
+    struct probe *p = probe_new(f, on_recv);
+    uint64_t sent = 0;
+    int near, far;
+
+    pair(&near, &far);
+    io_recv(f->io, &p->op, near);
+    for (int round = 0; round < 6; round++) {
+        for (int i = 0; i < 9; i++) {
+            far_feed(far, &sent, sent + 100);
+            turn_until(f, p->len == sent);
+        }
+        for (uint64_t goal = sent + (3 << 20); p->len < goal;) {
+            far_feed(far, &sent, goal);
+            turn(f, 1);
+        }
+    }
+    for (uint64_t i = 0; i < p->len; i++)
+        assert_int_equal(p->data[i], pattern_at(i));
+    cancel_and_join(p);
+    io_close(f->io, near);
+    close(far);
+    probe_free(p);
+}
+
 static void receive_into_memory_takes_what_is_there(void **state)
 {
     struct fixture *f = *state;
@@ -284,6 +333,8 @@ static const struct CMUnitTest tests[] = {
     T(bytes_behind_urgent_ones_arrive),
     T(a_cancelled_receive_loses_no_byte),
     T(a_receive_can_be_cancelled_from_its_own_call),
+    T(a_fast_peer_is_taken_from_in_pieces),
+    T(who_sends_little_and_much_in_turn_is_received_whole),
     T(receive_into_memory_takes_what_is_there),
     T_FEW_BUFS(receives_wait_for_buffers_and_then_go_on),
     T_FEW_BUFS(a_receive_without_buffer_can_be_cancelled),
