@@ -67,12 +67,16 @@ static void ask(struct agent *a)
 
 void agent_configure(struct agent *a, const struct agent_conf *conf)
 {
-    if (a->check == NULL) {
-        take_conf(a, conf);
+    if (a->check != NULL) {
+        a->asked = conf;
+        check_cancel(a->check); /* on_done() takes it, and asks */
         return;
     }
-    a->asked = conf;
-    check_cancel(a->check);
+    take_conf(a, conf);
+    if (a->backend.len == 0)
+        return;
+    timer_stop(&a->loop->timers, &a->next);
+    ask(a);
 }
 
 void agent_init(struct agent *a, const struct agent_env *env, const struct agent_conf *conf)

@@ -33,7 +33,7 @@ struct agent {
 
 /* a: zeroed; then fn is set. The strings of conf stay. */
 void agent_init(struct agent *a, const struct agent_env *env, const struct agent_conf *conf);
-/* Another one, from the next question on. */
+/* Another one: asks at once, where anybody is asked. */
 void agent_configure(struct agent *a, const struct agent_conf *conf);
 /* Asks at once, when it does not do so yet, or the address is another one. */
 void agent_run(struct agent *a, const struct addr *backend);

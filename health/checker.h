@@ -9,6 +9,7 @@
 #include "health/table.h"
 #include "lb/io/io.h"
 
+struct agent_set;
 struct checker;
 struct epoch_domain;
 struct loop;
@@ -49,6 +50,7 @@ struct checker_pool_conf {
      * NULL: its address is a literal one. */
     const char *host;
     const struct agent_conf *agent;          /* NULL: nobody is asked */
+    const struct agent_set *agent_set;       /* copied; NULL: nothing was set */
     const struct checker_programs *programs; /* NULL: nobody runs any */
     const char *pool, *backend;              /* their names, for these */
     const char *cgi_root;                    /* folder of the application's scripts; NULL: none */
@@ -103,6 +105,8 @@ void checker_force(struct checker *c, struct backend_slot *s, enum checker_force
 void checker_enable(struct checker *c, struct backend_slot *s, bool on);
 /* `enable|disable agent b/s`: what it said last stays, but that it is down. */
 void checker_enable_agent(struct checker *c, struct backend_slot *s, bool on);
+/* `set server b/s agent-addr|agent-port|agent-send`; copied. What it said last stays. */
+void checker_set_agent(struct checker *c, struct backend_slot *s, const struct agent_set *set);
 /* `set server b/s agent up|down`: as if it had said so. */
 void checker_force_agent(struct checker *c, struct backend_slot *s, bool up);
 

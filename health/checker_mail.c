@@ -26,6 +26,7 @@ struct mailbox {
     _Atomic uint8_t enable;       /* 1 off, 2 on; 0: none */
     _Atomic uint8_t agent_enable; /* likewise */
     _Atomic uint8_t agent_force;  /* 1 down, 2 up; 0: none */
+    _Atomic(struct agent_set *) agent_set;
     _Atomic(struct target *) incoming;
 };
 
@@ -62,7 +63,13 @@ static void take_agent_commands(struct mailbox *box, struct target *t)
 {
     uint8_t enable = atomic_exchange(&box->agent_enable, 0);
     uint8_t force = atomic_exchange(&box->agent_force, 0);
+    struct agent_set *set = atomic_exchange(&box->agent_set, NULL);
 
+    if (set != NULL) {
+        free(t->agent_set);
+        t->agent_set = set;
+        target_agent_make(t);
+    }
     if (t->agent == NULL)
         return;
     if (enable != 0) {
@@ -98,7 +105,8 @@ static void on_mail(struct loop_msg *msg, void *ctx)
     struct target *t = box->target;
     if (t == NULL || box->checker->stopping)
         return;
-    if (atomic_load(&box->agent_enable) != 0 || atomic_load(&box->agent_force) != 0)
+    if (atomic_load(&box->agent_enable) != 0 || atomic_load(&box->agent_force) != 0 ||
+        atomic_load(&box->agent_set) != NULL)
         take_agent_commands(box, t);
     if (enable != 0) {
         t->disabled = enable == 1;
@@ -233,6 +241,23 @@ void checker_force_agent(struct checker *c, struct backend_slot *s, bool up)
     post(box);
 }
 
+static void drop_agent_set(struct mailbox *box, struct agent_set *with)
+{
+    free(atomic_exchange(&box->agent_set, with));
+}
+
+void checker_set_agent(struct checker *c, struct backend_slot *s, const struct agent_set *set)
+{
+    struct mailbox *box = box_of(c, s);
+
+    if (box == NULL)
+        return;
+    struct agent_set *copy = xmalloc(sizeof(*copy));
+    *copy = *set;
+    drop_agent_set(box, copy);
+    post(box);
+}
+
 /* ---- targets, from control ---- */
 
 static void add(struct checker *c, struct backend_slot *s, const struct checker_pool_conf *conf,
@@ -249,6 +274,7 @@ static void add(struct checker *c, struct backend_slot *s, const struct checker_
     }
     atomic_store(&box->eject_after, conf->ejection.time_ms > 0 ? conf->ejection.failures : 0);
     struct target *t = target_new(c, s, conf);
+    drop_agent_set(box, NULL); /* conf has it */
     if (known != NULL)
         target_change_recall(t, known);
     struct target *older = atomic_exchange(&box->incoming, t);
@@ -289,6 +315,8 @@ void checker_mail_free(struct checker *c)
         struct target *incoming = box != NULL ? atomic_load(&box->incoming) : NULL;
         if (incoming != NULL)
             target_free(incoming);
+        if (box != NULL)
+            drop_agent_set(box, NULL);
         free(box);
     }
 }

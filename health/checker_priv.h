@@ -20,6 +20,7 @@
 #include "lb/io/loop.h"
 
 #include "health/agent.h"
+#include "health/agent_set.h"
 #include "health/check.h"
 #include "health/verdict.h"
 
@@ -49,10 +50,11 @@ struct target {
     char ejection[LIMIT_CHECK_DESC + 1]; /* what people read meanwhile */
     uint64_t refused_ms; /* when an ejection was refused, as logged last; 0: never */
     uint64_t ramp_from_ms;
-    uint64_t started_ms;    /* the last check */
-    uint64_t changed_at_ms; /* the last transition */
-    struct agent *agent;    /* NULL: none is configured */
-    uint32_t agent_part;    /* of the weight, of agent_whole; exact: "weight:1" of 256 is not 0 */
+    uint64_t started_ms;         /* the last check */
+    uint64_t changed_at_ms;      /* the last transition */
+    struct agent *agent;         /* NULL: none is configured */
+    struct agent_set *agent_set; /* set at run time; NULL: nothing */
+    uint32_t agent_part; /* of the weight, of agent_whole; exact: "weight:1" of 256 is not 0 */
     uint32_t agent_whole;
     bool agent_down; /* it says so: down, whatever checks say */
     bool agent_off;  /* disable agent */

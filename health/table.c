@@ -15,6 +15,8 @@
 #include "lb/base/str.h"
 #include "lb/net/addr.h"
 
+#include "health/agent_set.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -419,6 +421,7 @@ static void start_afresh(struct backend_table *t, struct backend_slot *s, const 
     s->maint_reason[0] = '\0';
     s->admin_reason[0] = '\0';
     memset(&s->said, 0, sizeof(s->said));
+    agent_set_put(s, NULL);
     slot_set_info(s, &info);
     atomic_store_explicit(&s->word, backend_word_pack(w), memory_order_release);
 }
@@ -441,6 +444,7 @@ void table_free(struct backend_table **tp)
         return;
     for (uint32_t i = 0; i < table_count(t); i++) {
         slot_free_addresses(slot_at(t, i));
+        agent_set_put(slot_at(t, i), NULL);
         if (t->places[i].tomb != NULL)
             tomb_unref(t->places[i].tomb);
     }

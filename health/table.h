@@ -143,11 +143,14 @@ struct backend_slot {
         uint64_t address; /* hash of its text */
     } said;
     uint64_t address_sets; /* likewise: how often it was set */
+    struct agent_set
+        *agent_set; /* likewise, see agent_set.h; NULL: its agent is as its pool says */
     /* Likewise: why its name does not resolve, and why an admin took it out. */
     char maint_reason[LIMIT_MAINT_REASON + 1];
     char admin_reason[LIMIT_MAINT_REASON + 1];
 };
 
+struct agent_set;
 struct backend_table;
 
 struct backend_table *table_new(struct epoch_domain *epochs);

@@ -267,6 +267,11 @@ struct target *target_new(struct checker *c, struct backend_slot *s,
     t->checker = c;
     t->slot = s;
     t->conf = *conf;
+    t->conf.agent_set = NULL;
+    if (conf->agent_set != NULL) {
+        t->agent_set = xmalloc(sizeof(*t->agent_set));
+        *t->agent_set = *conf->agent_set;
+    }
     t->agent_part = t->agent_whole = 100;
     list_init(&t->all);
     list_init(&t->queue);
@@ -282,6 +287,7 @@ void target_free(struct target *t)
 {
     sl_assert(t->agent == NULL || agent_idle(t->agent));
     free(t->agent);
+    free(t->agent_set);
     atomic_fetch_sub(&t->slot->refs, 1);
     free(t);
 }

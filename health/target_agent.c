@@ -10,6 +10,8 @@
 struct target_agent {
     struct agent agent; /* first: freed as one */
     struct target *target;
+    struct agent_conf conf; /* the pool's, with what was set */
+    struct agent_set set;   /* has its strings */
 };
 
 /* In maintenance too: it may be the one to say that it is over. */
@@ -125,6 +127,13 @@ static void on_agent(struct agent *a, const struct check_outcome *o, const struc
     target_state_publish(t);
 }
 
+static void merge(struct target *t, struct target_agent *a)
+{
+    if (t->agent_set != NULL)
+        a->set = *t->agent_set;
+    agent_set_merge(t->conf.agent, t->agent_set != NULL ? &a->set : NULL, &a->conf);
+}
+
 void target_agent_make(struct target *t)
 {
     struct checker *c = t->checker;
@@ -138,11 +147,14 @@ void target_agent_make(struct target *t)
         return;
     }
     if (t->agent != NULL) {
-        agent_configure(t->agent, t->conf.agent);
+        struct target_agent *a = container_of(t->agent, struct target_agent, agent);
+        merge(t, a);
+        agent_configure(t->agent, &a->conf);
         return;
     }
     struct target_agent *a = xcalloc(1, sizeof(*a));
-    agent_init(&a->agent, &env, t->conf.agent);
+    merge(t, a);
+    agent_init(&a->agent, &env, &a->conf);
     a->agent.fn = on_agent;
     a->target = t;
     t->agent = &a->agent;

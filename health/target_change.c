@@ -3,6 +3,7 @@
 #include "health/checker_priv.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Failures that workers report call for a check at once, but not for one after the other without
@@ -161,6 +162,9 @@ void target_change_conf(struct target *t, struct target *from)
     if (t->conf.health.type != from->conf.health.type)
         t->verdict = from->verdict;
     t->conf = from->conf;
+    free(t->agent_set);
+    t->agent_set = from->agent_set;
+    from->agent_set = NULL;
     target_free(from);
     if (t->state == TARGET_RUNNING)
         check_cancel(t->check); /* it asks the old question */

@@ -22,7 +22,10 @@ _sluice_ctl_words() {
     "add server "*/*" "*) printf '%s\n' weight maxconn backup enabled disabled check reason ;;
     "set server "*" state") printf '%s\n' ready drain maint ;;
     "set server "*" health") printf '%s\n' up stopping down ;;
-    "set server "*/*) printf '%s\n' addr health state weight ;;
+    "set server "*" agent") printf '%s\n' up down ;;
+    "set server "*" agent-addr "* | "set server "*" addr "*) [[ $typed == *" port"* ]] || echo port ;;
+    "set server "*/*" "*) ;;
+    "set server "*/*) printf '%s\n' addr agent agent-addr agent-port agent-send health state weight ;;
     esac
 }
 

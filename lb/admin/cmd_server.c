@@ -2,6 +2,7 @@
  * Changes of admin bits and weights are made here, on the control thread, and become effective when
  * the health thread has rebuilt the pool's view (checker_touch); the answer comes then. Each is
  * logged. */
+#include "lb/admin/cmd_server.h"
 #include "health/checker.h"
 #include "lb/admin/command.h"
 #include "lb/net/addr.h"
@@ -26,7 +27,7 @@ static const char *via(const struct command *c)
     return c->session->via != NULL ? c->session->via : "over the stats socket";
 }
 
-static void note_change(const struct command *c, const struct backend_slot *slot, const char *what)
+void cmd_server_note(const struct command *c, const struct backend_slot *slot, const char *what)
 {
     char text[160];
 
@@ -116,7 +117,7 @@ void cmd_server_enable_health(struct command *c)
         return;
     }
     checker_enable(c->env->ops->checker, m->slot, true);
-    note_change(c, m->slot, "checks enabled");
+    cmd_server_note(c, m->slot, "checks enabled");
 }
 
 void cmd_server_disable_health(struct command *c)
@@ -127,34 +128,7 @@ void cmd_server_disable_health(struct command *c)
     if (m == NULL || p->conf->health.type == CHECK_TYPE_NONE)
         return;
     checker_enable(c->env->ops->checker, m->slot, false);
-    note_change(c, m->slot, "checks disabled");
-}
-
-void cmd_server_enable_agent(struct command *c)
-{
-    struct pool *p;
-    struct pool_member *m = command_find_server(c, command_arg(c, 0), &p);
-
-    if (m == NULL)
-        return;
-    if (p->conf->agent == NULL) {
-        command_refuse(c, "Agent was not configured on this server, cannot enable.");
-        return;
-    }
-    checker_enable_agent(c->env->ops->checker, m->slot, true);
-    note_change(c, m->slot, "agent enabled");
-}
-
-void cmd_server_disable_agent(struct command *c)
-{
-    struct pool *p;
-    struct pool_member *m = command_find_server(c, command_arg(c, 0), &p);
-
-    if (m == NULL || p->conf->agent == NULL)
-        return;
-    checker_enable_agent(c->env->ops->checker, m->slot, false);
-    c->changes_picks = true;
-    note_change(c, m->slot, "agent disabled");
+    cmd_server_note(c, m->slot, "checks disabled");
 }
 
 /* ---- weight ---- */
@@ -205,7 +179,7 @@ static void set_weight(struct command *c, struct backend_slot *slot, struct str 
     checker_touch(c->env->ops->checker, slot);
     c->changes_picks = true;
     snprintf(what, sizeof(what), "weight %u changed to %u", before.set_weight, weight);
-    note_change(c, slot, what);
+    cmd_server_note(c, slot, what);
 }
 
 void cmd_server_get_weight(struct command *c)
@@ -253,44 +227,17 @@ static void set_health(struct command *c, struct backend_slot *slot, struct str 
     }
     checker_force(c->env->ops->checker, slot, to);
     c->changes_picks = true;
-    note_change(c, slot,
-                to == FORCE_UP     ? "health set to up"
-                : to == FORCE_DOWN ? "health set to down"
-                                   : "health set to stopping");
+    cmd_server_note(c, slot,
+                    to == FORCE_UP     ? "health set to up"
+                    : to == FORCE_DOWN ? "health set to down"
+                                       : "health set to stopping");
 }
 
-static void set_agent(struct command *c, const struct pool *p, struct backend_slot *slot,
-                      struct str agent)
-{
-    bool up = str_eq_cstr(agent, "up");
-
-    if (p->conf->agent == NULL) {
-        command_refuse(c, "agent checks are not enabled on this server.");
-        return;
-    }
-    if (!up && !str_eq_cstr(agent, "down")) {
-        command_refuse(c, "'set server <srv> agent' expects 'up' or 'down'.");
-        return;
-    }
-    checker_force_agent(c->env->ops->checker, slot, up);
-    c->changes_picks = true;
-    note_change(c, slot, up ? "agent set to up" : "agent set to down");
-}
-
-/* An IP address without a port, or "unix:/path". */
-static bool parse_address(struct str word, struct addr *out)
+bool cmd_server_parse_ip(struct str word, struct addr *out)
 {
     char text[ADDR_TEXT_MAX];
-    struct addr_spec spec;
-    const char *error;
 
     *out = (struct addr){0};
-    if (str_starts(word, STR("unix:"))) {
-        if (addr_parse(word, false, false, &spec, &error) < 0)
-            return false;
-        *out = spec.addr;
-        return true;
-    }
     if (word.len == 0 || word.len >= sizeof(text))
         return false;
     memcpy(text, word.p, word.len);
@@ -303,6 +250,20 @@ static bool parse_address(struct str word, struct addr *out)
         out->len = sizeof(out->in6);
     }
     return out->len > 0;
+}
+
+/* An IP address without a port, or "unix:/path". */
+static bool parse_address(struct str word, struct addr *out)
+{
+    struct addr_spec spec;
+    const char *error;
+
+    if (!str_starts(word, STR("unix:")))
+        return cmd_server_parse_ip(word, out);
+    if (addr_parse(word, false, false, &spec, &error) < 0)
+        return false;
+    *out = spec.addr;
+    return true;
 }
 
 /* The port that the new address gets: as asked for, else as before, else as configured. */
@@ -399,9 +360,7 @@ void cmd_server_set(struct command *c)
         set_health(c, m->slot, command_arg(c, 2));
     else if (command_arg_is(c, 1, "addr"))
         set_address(c, m);
-    else if (command_arg_is(c, 1, "agent"))
-        set_agent(c, p, m->slot, command_arg(c, 2));
-    else
-        command_refuse(
-            c, "usage: set server <backend>/<server> addr | agent | health | state | weight");
+    else if (!cmd_agent_set(c, p, m->slot))
+        command_refuse(c, "usage: set server <backend>/<server> addr | agent | agent-addr | "
+                          "agent-port | agent-send | health | state | weight");
 }

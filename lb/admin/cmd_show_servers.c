@@ -1,4 +1,5 @@
 /* cmd_show_servers.c - `show servers state|conn [<backend>] [json]`, in HAProxy's columns. */
+#include "health/agent_set.h"
 #include "lb/admin/command.h"
 #include "lb/admin/rows.h"
 #include "lb/admin/status.h"
@@ -140,14 +141,17 @@ static void state_row(struct rows *r, const struct pool *p, const struct pool_me
     struct server_status s;
     struct place place;
     char check_addr[ADDR_TEXT_MAX] = "", agent_addr[ADDR_TEXT_MAX] = "";
+    struct agent_conf agent = {0};
 
     server_status_read(&s, p, m->slot);
     read_place(m, &place);
     uint64_t since = s.info.changed_at_us != 0 ? s.info.changed_at_us : process->start_wall_us;
     if (p->conf->health.address.len > 0)
         addr_format_host(&p->conf->health.address, check_addr);
-    if (p->conf->agent != NULL && p->conf->agent->address.len > 0)
-        addr_format_host(&p->conf->agent->address, agent_addr);
+    if (p->conf->agent != NULL)
+        agent_set_merge(p->conf->agent, m->slot->agent_set, &agent);
+    if (agent.address.len > 0)
+        addr_format_host(&agent.address, agent_addr);
     rows_number(r, p->iid);
     rows_text(r, p->name);
     rows_number(r, m->slot->sid);
@@ -173,7 +177,7 @@ static void state_row(struct rows *r, const struct pool *p, const struct pool_me
     rows_number(r, p->conf->health.port);
     rows_text(r, check_addr);
     rows_text(r, agent_addr);
-    rows_number(r, p->conf->agent != NULL ? p->conf->agent->port : 0);
+    rows_number(r, agent.port);
     if (json)
         rows_text(r, slot_reason(m->slot));
 }

@@ -152,9 +152,9 @@ command_fn cmd_show_info, cmd_show_stat, cmd_show_servers_state, cmd_show_server
 command_fn cmd_show_ssl_cert, cmd_show_ssl_expiry;
 command_fn cmd_config_reload, cmd_config_save, cmd_config_show_diff, cmd_config_handoff;
 command_fn cmd_show_routes, cmd_show_latency, cmd_show_refused, cmd_show_udp;
-command_fn cmd_server_enable, cmd_server_disable, cmd_server_enable_health, cmd_server_enable_agent,
-    cmd_server_disable_agent, cmd_server_disable_health, cmd_server_set, cmd_server_get_weight,
-    cmd_server_set_weight;
+command_fn cmd_server_enable, cmd_server_disable, cmd_server_enable_health,
+    cmd_server_disable_health, cmd_agent_enable, cmd_agent_disable, cmd_server_set,
+    cmd_server_get_weight, cmd_server_set_weight;
 command_fn cmd_runtime_add_server, cmd_runtime_del_server, cmd_runtime_wait,
     cmd_runtime_set_maxconn, cmd_runtime_mode;
 command_fn cmd_drain_show;

@@ -1,6 +1,7 @@
 /* backends.c - see backends.h */
 #include "lb/main/backends.h"
 
+#include "health/agent_set.h"
 #include "health/checker.h"
 #include "lb/base/hash.h"
 #include "lb/base/log.h"
@@ -80,6 +81,7 @@ static void check(struct process *p, const struct pool *pool)
         struct checker_known known;
         c.pool = s->pool_name;
         c.backend = s->name;
+        c.agent_set = s->agent_set;
         c.host = is_name(pool->members[i].conf) ? pool->members[i].conf->address.host : NULL;
         if (state_recall(p, s, &known))
             checker_add_known(checker_thread_checker(p->checker), s, &c, &known);
@@ -232,6 +234,25 @@ static void settle_state(struct backends_changes *out, struct backend_slot *s,
         backends_set_state(s, is->state, is->reason);
 }
 
+static void settle_agent(struct backends_changes *out, struct backend_slot *s,
+                         const struct agent_conf *was, const struct agent_conf *is)
+{
+    struct agent_set set;
+
+    if (s->agent_set == NULL)
+        return;
+    set = *s->agent_set;
+    if (agent_set_yield(&set, was, is))
+        backends_tell(out, s,
+                      "its agent is as the file says now, in place of what was set at run "
+                      "time");
+    else
+        backends_tell(out, s,
+                      "its agent stays as set at run time; the file says the same of it as "
+                      "before");
+    agent_set_put(s, &set);
+}
+
 static void change_member(struct process *p, struct backends_changes *out,
                           const struct pool_member *old, const struct pool_member *m)
 {
@@ -261,6 +282,7 @@ static void add_member(struct process *p, struct backends_changes *out, const st
 
     slot_set_admin(s, 0xff, 0);
     s->maint_reason[0] = '\0';
+    agent_set_put(s, NULL);
     backends_set_state(s, b->state, b->reason);
     backends_said(s, b);
     slot_set_weight(s, (uint16_t)b->weight);
@@ -295,10 +317,12 @@ static void change_pool(struct process *p, const struct pool *old, const struct 
 {
     for (uint32_t i = 0; i < pool->n_members; i++) {
         const struct pool_member *m = &pool->members[i], *before = member_of(old, m->slot);
-        if (before != NULL)
+        if (before != NULL) {
             change_member(p, out, before, m);
-        else
+            settle_agent(out, m->slot, old->conf->agent, pool->conf->agent);
+        } else {
             add_member(p, out, m);
+        }
     }
     for (uint32_t i = 0; old != NULL && i < old->n_members; i++)
         if (member_of(pool, old->members[i].slot) == NULL)

@@ -132,13 +132,98 @@ def test_commands(t):
     s.ok("disable agent app/b1")
     before = agent.count
     check(holds_for(0.2, lambda: agent.count <= before + 1, "it is left alone") is None, "left alone")
-    s.ok("set server app/b1 agent down")
-    wait_until(lambda: row(s)["status"] == "DOWN (agent)" or row(s)["status"] == "DOWN", "down")
-    s.ok("set server app/b1 agent up")
-    s.wait_status("app", "b1", "UP")
+    check_in("agent checks are not enabled on this server.", s.ctl("set server app/b1 agent down"))
     s.ok("enable agent app/b1")
     wait_until(lambda: agent.count > before + 2, "it is asked again")
+    agent.backend.kill()
+    wait_until(lambda: row(s)["agent_status"] == "L4CON", "nobody says anything else now")
+    s.ok("set server app/b1 agent down")
+    check_eq(row(s)["status"], "DOWN (agent)")
+    s.ok("set server app/b1 agent up")
+    check_eq(row(s)["status"], "UP")
     check_in("expects 'up' or 'down'", s.ctl("set server app/b1 agent sideways"))
+
+
+def agent_columns(s):
+    lines = s.ctl("show servers state app").splitlines()
+    names = lines[1].split()[1:]
+    values = [dict(zip(names, line.split())) for line in lines[2:] if line]
+    return {r["srv_name"]: (r["srv_agent_addr"], int(r["srv_agent_port"])) for r in values}["b1"]
+
+
+def test_another_agent_is_asked_and_in_other_words(t):
+    s, agent, listen = start(t, b"up\n")
+    other = Agent(t, b"down # other\n", address=(t.other_ip, t.port()))
+    far = Agent(t, b"down # far\n", address=(t.ip, other.port))
+    wait_until(lambda: agent.count > 0, "asked where the configuration says")
+    check_eq(agent_columns(s), ("-", agent.port))
+    s.ok("set server app/b1 agent-port %d" % other.port)
+    wait_until(lambda: "# other" in row(s)["last_agt"], "the other port, at the backend's address")
+    before = agent.count
+    s.ok("set server app/b1 agent-addr %s" % t.ip)
+    wait_until(lambda: "# far" in row(s)["last_agt"], "the other address, at the port as set")
+    check_eq(agent.count, before, "nobody asks the first one any more")
+    check_eq(agent_columns(s), (t.ip, other.port))
+    s.ok(r"set server app/b1 agent-send two\ words\\r\n")
+    wait_until(lambda: b"two words\r\n" in far.asked, lambda: "what is sent: %s" % far.asked[-3:])
+    s.ok("set server app/b1 agent-send")
+    mute = far.count - len(far.asked)
+    wait_until(lambda: far.count - len(far.asked) > mute + 2, "asked without a word")
+    s.ok("set server app/b1 agent-addr %s port %d" % (agent.backend.address[0], agent.port))
+    s.wait_status("app", "b1", "UP")
+    check_eq(agent_columns(s), (agent.backend.address[0], agent.port))
+    s.wait_log("its agent is asked at %s, port %d over the stats socket" % (t.ip, other.port))
+
+
+def test_what_is_no_agent_is_refused_in_haproxys_words(t):
+    s, agent, listen = start(t, b"up\n")
+    bare, _ = t.simple([t.backend(name="b1")])
+    for words in ("agent-addr 127.0.0.1", "agent-port 5", "agent-send x", "agent up"):
+        check_in("agent checks are not enabled on this server", bare.ctl("set server app/b1 " + words))
+    for words, said in (("agent-addr", "set server <b>/<s> agent-addr requires an address and optionally a port."),
+                        ("agent-addr nowhere", "invalid addr 'nowhere'"),
+                        ("agent-addr 127.0.0.1:80", "invalid addr '127.0.0.1:80'"),
+                        ("agent-addr 127.0.0.1 port", "provided port is not an integer"),
+                        ("agent-addr 127.0.0.1 port 70000", "provided port is invalid"),
+                        ("agent-addr 127.0.0.1 prt 7", "found 'prt' behind the address, expected 'port'"),
+                        ("agent-port", "set server <b>/<s> agent-port requires a port."),
+                        ("agent-port x", "provided port is not an integer"),
+                        ("agent-port -1", "provided port is invalid"),
+                        ("agent-port 0", "provided port is invalid"),
+                        (r"agent-send a\q", r"found '\q', expected text"),
+                        (r"agent-send a\x00", r"found '\x00', expected text"),
+                        ("agent-send " + 257 * "x", "found more than 256 bytes"),
+                        ("agent-sand", "addr | agent | agent-addr | agent-port | agent-send |")):
+        check_in(said, s.ctl("set server app/b1 " + words))
+    check_eq(agent_columns(s), ("-", agent.port), "nothing has changed")
+
+
+def test_a_reload_keeps_what_was_set_unless_the_file_changes_it(t):
+    s, agent, listen = start(t, b"up\n", agent='send = "one\\n";')
+    other = Agent(t, b"down\n", address=(t.other_ip, t.port()))
+    s.ok("set server app/b1 agent-port %d" % other.port)
+    s.ok(r"set server app/b1 agent-send two\n")
+    wait_until(lambda: b"two\n" in other.asked and row(s)["status"] == "DOWN (agent)", "the other one")
+    with open(s.conf_path) as f:
+        text = f.read()
+
+    def reload(new):
+        with open(s.conf_path, "w") as f:
+            f.write(new)
+        check_in("reloaded", s.ctl("reload"))
+    reload(text.replace('timeout = "500ms";', 'timeout = "400ms";'))
+    s.wait_log("backend app/b1: its agent stays as set at run time")
+    other.asked.clear()
+    wait_until(lambda: b"two\n" in other.asked, "still the other one, in the words set")
+    reload(text.replace('send = "one\\n"', 'send = "three\\n"'))
+    s.wait_log("backend app/b1: its agent is as the file says now, in place of what was set at run time")
+    wait_until(lambda: b"three\n" in other.asked, "the port as set, the words of the file")
+    start_ = text.index("agent = {")
+    reload(text[:start_] + text[text.index("\n", start_):])
+    s.wait_status("app", "b1", "UP")
+    reload(text)
+    agent.asked.clear()
+    wait_until(lambda: b"one\n" in agent.asked, "all as in the file")
 
 
 def test_a_reload_changes_and_removes_it(t):

@@ -40,7 +40,7 @@ struct fixture {
 
     /* What was asked. */
     uint32_t touched, enabled, disabled;
-    int agents, agent_forced;
+    int agents, agent_forced, agent_sets;
     int forced; /* enum checker_force, -1: nothing */
     struct addr new_address;
     int set_address_result;
@@ -82,6 +82,14 @@ void checker_enable_agent(struct checker *c, struct backend_slot *s, bool on)
     (void)c;
     (void)s;
     the_fixture->agents += on ? 1 : -1;
+}
+
+void checker_set_agent(struct checker *c, struct backend_slot *s, const struct agent_set *set)
+{
+    (void)c;
+    (void)s;
+    (void)set;
+    the_fixture->agent_sets++;
 }
 
 void checker_force_agent(struct checker *c, struct backend_slot *s, bool up)

@@ -184,8 +184,9 @@ static void checks_are_switched_where_there_are_any(void **state)
 static void wrong_states_and_settings_are_refused(void **state)
 {
     struct fixture *f = *state;
-    const char *usage =
-        "usage: set server <backend>/<server> addr | agent | health | state | weight\n\n";
+    const char *usage = "usage: set server <backend>/<server> addr | agent | agent-addr | "
+                        "agent-port | agent-send | "
+                        "health | state | weight\n\n";
 
     assert_string_equal(fixture_run(f, "set server app/a state off"),
                         "'set server <srv> state' expects 'ready', 'drain' and 'maint'.\n\n");

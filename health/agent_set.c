@@ -1,0 +1,98 @@
+/* agent_set.c - see agent_set.h */
+#include "health/agent_set.h"
+
+#include "lb/base/alloc.h"
+
+#include "health/table.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static uint32_t port_of(const struct agent_conf *conf)
+{
+    if (conf->port != 0 || conf->address.len == 0)
+        return conf->port;
+    return addr_port(&conf->address);
+}
+
+void agent_set_merge(const struct agent_conf *conf, const struct agent_set *set,
+                     struct agent_conf *out)
+{
+    *out = *conf;
+    out->port = port_of(conf);
+    if (set == NULL)
+        return;
+    if (set->address.len > 0)
+        out->address = set->address;
+    if (set->port != 0)
+        out->port = set->port;
+    if (set->has_send) {
+        out->send = set->send;
+        out->send_len = set->send_len;
+    }
+}
+
+static bool same_send(const struct agent_conf *a, const struct agent_conf *b)
+{
+    return a->send_len == b->send_len &&
+           (a->send_len == 0 || memcmp(a->send, b->send, a->send_len) == 0);
+}
+
+/* But for the port. */
+static bool same_host(const struct addr *a, const struct addr *b)
+{
+    struct addr x = *a, y = *b;
+
+    if (x.len == 0 || y.len == 0)
+        return x.len == y.len;
+    addr_set_port(&x, 0);
+    addr_set_port(&y, 0);
+    return addr_eq(&x, &y);
+}
+
+void agent_set_reduce(struct agent_set *set, const struct agent_conf *conf)
+{
+    if (set->address.len > 0 && same_host(&set->address, &conf->address))
+        set->address.len = 0;
+    if (set->port == port_of(conf))
+        set->port = 0;
+    if (set->has_send &&
+        same_send(conf, &(struct agent_conf){.send = set->send, .send_len = set->send_len}))
+        set->has_send = false;
+}
+
+bool agent_set_yield(struct agent_set *set, const struct agent_conf *was,
+                     const struct agent_conf *is)
+{
+    const struct agent_set before = *set;
+
+    if (was == NULL || is == NULL) {
+        *set = (struct agent_set){0};
+        return !agent_set_is_empty(&before);
+    }
+    if (!same_host(&was->address, &is->address))
+        set->address.len = 0;
+    if (port_of(was) != port_of(is))
+        set->port = 0;
+    if (!same_send(was, is))
+        set->has_send = false;
+    return set->address.len != before.address.len || set->port != before.port ||
+           set->has_send != before.has_send;
+}
+
+bool agent_set_is_empty(const struct agent_set *set)
+{
+    return set->address.len == 0 && set->port == 0 && !set->has_send;
+}
+
+void agent_set_put(struct backend_slot *s, const struct agent_set *set)
+{
+    struct agent_set *copy = NULL;
+
+    if (set != NULL && !agent_set_is_empty(set)) {
+        copy = xmalloc(sizeof(*copy));
+        *copy = *set;
+    }
+    free(s->agent_set);
+    s->agent_set = copy;
+}
