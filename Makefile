@@ -167,6 +167,12 @@ tsan: ## unit, simulated and end-to-end tests under the thread sanitizer
 	@+scripts/setup.sh test
 	@+scripts/test.sh --tsan $(ONLY)
 
+test-kernels: ## the tests on the kernels of Debian 12 and 13, emulated: an hour or more (ONLY=bookworm K=regex J=2)
+	@+scripts/setup.sh test
+	@+scripts/setup.sh kernels
+	@+$(MAKE) --no-print-directory BUILD=release all unit
+	@+K='$(K)' J='$(J)' scripts/kernels.sh $(ONLY)
+
 FUZZ_TIME ?= 30
 fuzz: ## each fuzz target for FUZZ_TIME seconds (30); ONLY=name for one
 	@+scripts/setup.sh fuzz
@@ -265,5 +271,5 @@ clean: ## remove build folders
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
 
-.PHONY: all unit fuzzers bench-programs bench-modules test tsan fuzz bench demo format format-check lint \
+.PHONY: all unit fuzzers bench-programs bench-modules test test-kernels tsan fuzz bench demo format format-check lint \
         check-includes long-functions docs install install-shared uninstall deb clean help FORCE

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# setup.sh [build|test|stacks|bench|fuzz] - sees to it that what a level needs is there.
+# setup.sh [build|test|stacks|bench|fuzz|kernels] - sees to it that what a level needs is there.
 #
 # Looks for the things themselves (a header, a command), not for package names, so that it passes
 # anywhere they are. What is missing comes from apt: as root, or by sudo where that asks nothing;
@@ -9,9 +9,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 level=${1:-build}
 case $level in
-build | test | stacks | bench | fuzz) ;;
+build | test | stacks | bench | fuzz | kernels) ;;
 *)
-    echo "setup.sh: unknown level '$level', expected build, test, stacks, bench or fuzz" >&2
+    echo "setup.sh: unknown level '$level', expected build, test, stacks, bench, fuzz or kernels" >&2
     exit 2
     ;;
 esac
@@ -76,6 +76,15 @@ if [[ $level == test ]]; then
     if [[ $(apt-cache policy clang-format-14 2>/dev/null) == *"Candidate: 1:14"* ]]; then
         want clang-format-14 cmd clang-format-14
     fi
+fi
+if [[ $level == kernels ]]; then
+    want qemu-system-x86 cmd qemu-system-x86_64
+    want busybox-static cmd busybox
+    want kmod cmd depmod
+    want cpio cmd cpio
+    want zstd cmd zstd
+    want xz-utils cmd xz
+    want iproute2 cmd ip
 fi
 if [[ $level == stacks ]]; then
     want python3 cmd python3
