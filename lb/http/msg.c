@@ -323,7 +323,8 @@ int http_head_text(struct http_head *h, struct arena *a, struct str text, struct
     return r;
 }
 
-int http_head_add(struct http_head *h, struct arena *a, struct str name, struct str value)
+static int add(struct http_head *h, struct arena *a, enum http_field_id id, struct str name,
+               struct str value)
 {
     if (name.len > UINT8_MAX || value.len > HTTP_HEAD_BYTES_MAX)
         return -EMSGSIZE;
@@ -331,24 +332,39 @@ int http_head_add(struct http_head *h, struct arena *a, struct str name, struct 
     if (r != 0)
         return r;
     struct http_field *f = &h->fields[h->n_fields++];
-    f->id = (uint8_t)http_field_id_of(name.p, name.len);
+    f->id = (uint8_t)id;
     f->name_len = (uint8_t)name.len;
     f->name_at = http_head_append(h, name).at;
     f->value = http_head_append(h, value);
     return 0;
 }
 
+int http_head_add(struct http_head *h, struct arena *a, struct str name, struct str value)
+{
+    return add(h, a, http_field_id_of(name.p, name.len), name, value);
+}
+
+/* Of the first `n` fields; name may be a slice of one of them. */
+static void drop_among(struct http_head *h, uint16_t n, enum http_field_id id, struct str name)
+{
+    for (struct http_field *f = h->fields; f < h->fields + n; f++) {
+        if (f->id == id && (id != HTTP_OTHER || str_eq_nocase(http_name(h, f), name)))
+            http_drop(f);
+    }
+}
+
+int http_head_set_id(struct http_head *h, struct arena *a, enum http_field_id id, struct str name,
+                     struct str value)
+{
+    int r = add(h, a, id, name, value);
+    if (r == 0)
+        drop_among(h, (uint16_t)(h->n_fields - 1), id, name);
+    return r;
+}
+
 int http_head_set(struct http_head *h, struct arena *a, struct str name, struct str value)
 {
-    uint16_t before = h->n_fields;
-    int r = http_head_add(h, a, name, value);
-    if (r != 0)
-        return r;
-    uint16_t with = h->n_fields;
-    h->n_fields = before; /* the new one is not to be found */
-    http_drop_name(h, name);
-    h->n_fields = with;
-    return 0;
+    return http_head_set_id(h, a, http_field_id_of(name.p, name.len), name, value);
 }
 
 /* ---- hop by hop ---- */

@@ -164,6 +164,9 @@ int http_head_add(struct http_head *h, struct arena *a, struct str name,
                   struct str value) WARN_UNUSED;
 int http_head_set(struct http_head *h, struct arena *a, struct str name,
                   struct str value) WARN_UNUSED; /* drops the others of that name */
+/* The same for who knows the name's id, or that it has none (HTTP_OTHER). */
+int http_head_set_id(struct http_head *h, struct arena *a, enum http_field_id id, struct str name,
+                     struct str value) WARN_UNUSED;
 int http_head_text(struct http_head *h, struct arena *a, struct str text,
                    struct http_slice *out) WARN_UNUSED;
 

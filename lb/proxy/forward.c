@@ -135,7 +135,7 @@ static bool extend(struct forward *f, enum http_field_id id, struct str name, st
     size_t n = 0;
 
     if (!f->trusted)
-        return http_head_set(f->head, f->arena, name, element) == 0;
+        return http_head_set_id(f->head, f->arena, id, name, element) == 0;
     for (const struct http_field *o = http_find(f->head, id, NULL); o != NULL;
          o = http_find(f->head, id, o)) {
         struct str value = http_value(f->head, o);
@@ -148,7 +148,7 @@ static bool extend(struct forward *f, enum http_field_id id, struct str name, st
         n += value.len + 2;
     }
     memcpy(list + n, element.p, element.len);
-    return http_head_set(f->head, f->arena, name, (struct str){list, n + element.len}) == 0;
+    return http_head_set_id(f->head, f->arena, id, name, (struct str){list, n + element.len}) == 0;
 }
 
 /* One that is believed stays. */
@@ -161,7 +161,7 @@ static bool set_unless_trusted(struct forward *f, enum http_field_id id, struct 
         http_drop_id(f->head, id);
         return true;
     }
-    return http_head_set(f->head, f->arena, name, value) == 0;
+    return http_head_set_id(f->head, f->arena, id, name, value) == 0;
 }
 
 static bool add_forwarded(struct forward *f)
@@ -214,8 +214,8 @@ static bool add_request_id(struct forward *f)
     hex(rng_next(f->rng), id);
     hex(rng_next(f->rng), id + 16);
     f->request_id = (struct str){arena_copy(f->arena, id, sizeof(id)), sizeof(id)};
-    return f->request_id.p != NULL &&
-           http_head_set(f->head, f->arena, STR("X-Request-ID"), f->request_id) == 0;
+    return f->request_id.p != NULL && http_head_set_id(f->head, f->arena, HTTP_X_REQUEST_ID,
+                                                       STR("X-Request-ID"), f->request_id) == 0;
 }
 
 /* version-traceid-parentid-flags, lower-case hexadecimal, ids not all zero. */
@@ -258,8 +258,8 @@ static bool add_traceparent(struct forward *f)
     hex(rng_next(f->rng) | 1, t + 36);
     memcpy(t + 52, "-00", 3); /* nobody has said that it is to be recorded */
     f->traceparent = (struct str){arena_copy(f->arena, t, sizeof(t)), sizeof(t)};
-    return f->traceparent.p != NULL &&
-           http_head_set(f->head, f->arena, STR("traceparent"), f->traceparent) == 0;
+    return f->traceparent.p != NULL && http_head_set_id(f->head, f->arena, HTTP_TRACEPARENT,
+                                                        STR("traceparent"), f->traceparent) == 0;
 }
 
 /* RFC 8470 section 5.1: a request that comes early is marked, and a mark is never taken off. */
