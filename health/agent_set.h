@@ -23,11 +23,18 @@ void agent_set_merge(const struct agent_conf *conf, const struct agent_set *set,
                      struct agent_conf *out);
 /* Without what the pool says just so. */
 void agent_set_reduce(struct agent_set *set, const struct agent_conf *conf);
+/* What the pool says of each, to see whether it says so still: hashes that mean the same in every
+ * process. */
+struct agent_pool {
+    uint64_t address, port, send;
+};
+struct agent_pool agent_set_pool(const struct agent_conf *conf);
 /* The pool says something else than before: what it has changed is not set any more. True: that was
  * something. is NULL: nobody is asked any more. */
-bool agent_set_yield(struct agent_set *set, const struct agent_conf *was,
+bool agent_set_yield(struct agent_set *set, const struct agent_pool *was,
                      const struct agent_conf *is);
 bool agent_set_is_empty(const struct agent_set *set);
+bool agent_set_eq(const struct agent_set *a, const struct agent_set *b);
 /* Control thread: a copy for the slot; NULL, or an empty one: as the pool says. */
 void agent_set_put(struct backend_slot *s, const struct agent_set *set);
 

@@ -67,11 +67,12 @@ void checker_free(struct checker **c);
 /* From one thread (control). Before the loop runs, or later: the slot is checked at once. A slot
  * that is there already takes the new conf; what is known of it stays. Index and pool are set. */
 void checker_add(struct checker *c, struct backend_slot *s, const struct checker_pool_conf *conf);
-/* A new one of which something is known, from a former process: its state (up or down) and what
- * people see of it; copied. doubt: that is old, and the first check decides; else it counts as if
- * we had seen it. */
+/* A new one of which something is known, from a former process: what its checks said (up, down or
+ * unknown, whatever its agent said), what its agent said last, and what people see of it; copied.
+ * doubt: that is old, and the first check decides; else it counts as if we had seen it. */
 struct checker_known {
     enum oper_state oper;
+    bool agent_off; /* it was not asked */
     const struct backend_info *info;
     bool doubt;
 };

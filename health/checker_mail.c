@@ -291,7 +291,6 @@ void checker_add(struct checker *c, struct backend_slot *s, const struct checker
 void checker_add_known(struct checker *c, struct backend_slot *s,
                        const struct checker_pool_conf *conf, const struct checker_known *known)
 {
-    sl_assert(known->oper == OPER_UP || known->oper == OPER_DOWN);
     add(c, s, conf, known);
 }
 

@@ -54,16 +54,13 @@ struct target {
     uint64_t changed_at_ms;      /* the last transition */
     struct agent *agent;         /* NULL: none is configured */
     struct agent_set *agent_set; /* set at run time; NULL: nothing */
-    uint32_t agent_part; /* of the weight, of agent_whole; exact: "weight:1" of 256 is not 0 */
-    uint32_t agent_whole;
-    bool agent_down; /* it says so: down, whatever checks say */
-    bool agent_off;  /* disable agent */
-    bool first;      /* its first result is awaited */
-    bool disabled;   /* disable health */
-    bool in_maint;   /* at the last look */
-    bool counted_up; /* in its pool's count */
-    bool recalled;   /* verdict and info are those of a former process */
-    bool removed;    /* freed when its check has ended */
+    bool agent_off;              /* disable agent */
+    bool first;                  /* its first result is awaited */
+    bool disabled;               /* disable health */
+    bool in_maint;               /* at the last look */
+    bool counted_up;             /* in its pool's count */
+    bool recalled;               /* verdict and info are those of a former process */
+    bool removed;                /* freed when its check has ended */
 };
 
 struct pool_count {

@@ -2,6 +2,9 @@
 #include "health/state_text.h"
 
 #include "lb/base/alloc.h"
+#include "lb/net/addr.h"
+
+#include "health/agent_reply.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -45,6 +48,33 @@ static void add_pair(struct strbuf *out, const char *key, struct state_number n)
     strbuf_addf(out, " %s=%u,%u", key, n.conf, n.now);
 }
 
+/* What it said, and what was set of it. */
+static void add_agent(const struct state_backend *b, struct strbuf *out)
+{
+    const struct backend_info *i = &b->info;
+    const struct agent_set *set = &b->agent;
+    char host[ADDR_TEXT_MAX];
+
+    if (i->agent_down)
+        add_text(out, "agent_says", "down");
+    if (i->agent_whole != 0)
+        strbuf_addf(out, " agent_weight=%u,%u", i->agent_part, i->agent_whole);
+    add_number(out, "agent_result", i->agent_result);
+    add_text(out, "agent_desc", i->agent_desc);
+    if (agent_set_is_empty(set))
+        return;
+    strbuf_addf(out, " agent_pool=%" PRIu64 ",%" PRIu64 ",%" PRIu64, b->agent_pool.address,
+                b->agent_pool.port, b->agent_pool.send);
+    if (set->address.len > 0)
+        add_text(out, "agent_address", addr_format_host(&set->address, host));
+    add_number(out, "agent_port", set->port);
+    if (set->has_send) {
+        strbuf_add_cstr(out, " agent_send=");
+        for (uint32_t k = 0; k < set->send_len; k++)
+            strbuf_addf(out, "%02X", (unsigned char)set->send[k]);
+    }
+}
+
 void state_text_begin(uint64_t written_s, struct strbuf *out)
 {
     strbuf_addf(out, HEAD "\nwritten %" PRIu64 "\n", written_s);
@@ -70,6 +100,7 @@ void state_text_add(const struct state_backend *b, struct strbuf *out)
         add_text(out, "checks", "off");
     if (b->agent_off)
         add_text(out, "agent", "off");
+    add_agent(b, out);
     add_text(out, "why", b->why);
     strbuf_add_char(out, '\n');
 }
@@ -181,14 +212,82 @@ static bool take_states(struct str from, struct state_backend *b)
     return true;
 }
 
-static bool take_result(struct str from, struct state_backend *b)
+static bool take_result(struct str from, uint8_t *out)
 {
     uint32_t n;
 
     if (!take_u32(from, CHECK_PROCOK, &n))
         return false;
-    b->info.result = (uint8_t)n;
+    *out = (uint8_t)n;
     return true;
+}
+
+static bool take_part(struct str from, struct backend_info *i)
+{
+    uint32_t part, whole;
+
+    if (!take_u32(str_word(&from, ","), AGENT_PERCENT_MAX, &part) ||
+        !take_u32(str_word(&from, ","), LIMIT_WEIGHT, &whole) || whole == 0)
+        return false;
+    i->agent_part = (uint16_t)part;
+    i->agent_whole = (uint16_t)whole;
+    return true;
+}
+
+static bool take_agent_address(struct str from, struct addr *out)
+{
+    struct addr_spec spec;
+    char text[ADDR_TEXT_MAX], host[ADDR_TEXT_MAX];
+    const char *error;
+
+    if (!take_text(from, host, sizeof(host)))
+        return false;
+    snprintf(text, sizeof(text), strchr(host, ':') != NULL ? "[%.60s]:1" : "%.60s:1", host);
+    if (addr_parse(str_of(text), false, false, &spec, &error) < 0 || spec.addr.len == 0)
+        return false;
+    *out = spec.addr;
+    addr_set_port(out, 0);
+    return true;
+}
+
+static bool take_agent_send(struct str from, struct agent_set *set)
+{
+    if (from.len % 2 != 0 || from.len / 2 > sizeof(set->send))
+        return false;
+    for (size_t i = 0; i < from.len; i += 2) {
+        int high = hex(from.p[i]), low = hex(from.p[i + 1]);
+        if (high < 0 || low < 0)
+            return false;
+        set->send[i / 2] = (char)(high * 16 + low);
+    }
+    set->send_len = (uint16_t)(from.len / 2);
+    set->has_send = true;
+    return true;
+}
+
+static bool take_agent(struct state_backend *b, struct str key, struct str v)
+{
+    struct backend_info *i = &b->info;
+
+    if (str_eq(key, STR("agent_says")))
+        return (i->agent_down = str_eq(v, STR("down")));
+    if (str_eq(key, STR("agent_weight")))
+        return take_part(v, i);
+    if (str_eq(key, STR("agent_result")))
+        return take_result(v, &i->agent_result);
+    if (str_eq(key, STR("agent_desc")))
+        return take_text(v, i->agent_desc, sizeof(i->agent_desc));
+    if (str_eq(key, STR("agent_pool")))
+        return take_u64(str_word(&v, ","), UINT64_MAX, &b->agent_pool.address) &&
+               take_u64(str_word(&v, ","), UINT64_MAX, &b->agent_pool.port) &&
+               take_u64(str_word(&v, ","), UINT64_MAX, &b->agent_pool.send);
+    if (str_eq(key, STR("agent_address")))
+        return take_agent_address(v, &b->agent.address);
+    if (str_eq(key, STR("agent_port")))
+        return take_u32(v, 65535, &b->agent.port);
+    if (str_eq(key, STR("agent_send")))
+        return take_agent_send(v, &b->agent);
+    return true; /* of a version to come */
 }
 
 /* One key=value. False: it makes no sense. */
@@ -207,7 +306,7 @@ static bool take(struct state_backend *b, struct str key, struct str v)
     if (str_eq(key, STR("downs")))
         return take_u64(v, UINT32_MAX, &i->transitions_down);
     if (str_eq(key, STR("result")))
-        return take_result(v, b);
+        return take_result(v, &i->result);
     if (str_eq(key, STR("code")))
         return take_u32(v, UINT32_MAX, &i->check_code);
     if (str_eq(key, STR("desc")))
@@ -230,6 +329,8 @@ static bool take(struct state_backend *b, struct str key, struct str v)
         return (b->agent_off = str_eq(v, STR("off")));
     if (str_eq(key, STR("why")))
         return take_text(v, b->why, sizeof(b->why));
+    if (str_starts(key, STR("agent_")))
+        return take_agent(b, key, v);
     return true; /* of a version to come */
 }
 

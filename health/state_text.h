@@ -16,6 +16,7 @@
 
 #include "lb/base/str.h"
 
+#include "health/agent_set.h"
 #include "health/table.h"
 
 #define STATE_ADDRESS_MAX  300  /* "unix:/…", "host:port", with NUL */
@@ -37,6 +38,10 @@ struct state_backend {
     /* Changes at run time. */
     enum state_admin conf_admin, admin;
     bool checks_off, agent_off;
+    /* What was set of its agent; each counts while the pool says the same as then. What it said
+     * last is in info. */
+    struct agent_set agent;
+    struct agent_pool agent_pool;
     struct state_number weight, max_connections;
     char conf_address[STATE_ADDRESS_MAX], address[STATE_ADDRESS_MAX]; /* "": it was not changed */
     char why[LIMIT_MAINT_REASON + 1];

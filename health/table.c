@@ -17,6 +17,7 @@
 
 #include "health/agent_set.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -170,12 +171,31 @@ struct backend_word slot_set_ejected(struct backend_slot *s, bool ejected)
     return before;
 }
 
+uint32_t backend_agent_weight(const struct backend_info *info, uint32_t weight)
+{
+    if (info->agent_part == info->agent_whole)
+        return weight;
+    uint64_t w = (uint64_t)weight * info->agent_part / info->agent_whole,
+             most = LIMIT_WEIGHT * WEIGHT_SCALE;
+    if (w == 0 && weight > 0 && info->agent_part > 0)
+        w = 1;
+    return (uint32_t)(w < most ? w : most);
+}
+
+void slot_set_reason(struct backend_slot *s, const char *reason)
+{
+    snprintf(s->admin_reason, sizeof(s->admin_reason), "%s", reason);
+    s->agent_admin = false;
+}
+
 const char *slot_reason(const struct backend_slot *s)
 {
     uint8_t admin = slot_word(s).admin;
 
     if (admin & ADMIN_RMAINT)
         return s->maint_reason;
+    if (s->agent_admin && (admin & (ADMIN_FMAINT | ADMIN_FDRAIN)))
+        return "its agent says so";
     return admin != 0 ? s->admin_reason : "";
 }
 
@@ -419,7 +439,7 @@ static void start_afresh(struct backend_table *t, struct backend_slot *s, const 
     s->backup = false;
     s->initial_weight = 1;
     s->maint_reason[0] = '\0';
-    s->admin_reason[0] = '\0';
+    slot_set_reason(s, "");
     memset(&s->said, 0, sizeof(s->said));
     agent_set_put(s, NULL);
     slot_set_info(s, &info);

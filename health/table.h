@@ -105,10 +105,14 @@ struct backend_info {
     bool agent_enabled;   /* an agent is asked */
     bool agent_down;      /* ... and says that it is down */
     uint32_t agent_duration_us;
+    uint16_t agent_part, agent_whole;      /* of the weight that is set; 0, 0: all of it */
     char desc[LIMIT_CHECK_DESC + 1];       /* what was seen: "HTTP 503, expected 200-399" */
     char reason[LIMIT_CHECK_DESC + 1];     /* of the last transition */
     char agent_desc[LIMIT_CHECK_DESC + 1]; /* what the agent has said */
 };
+
+/* A weight by what its agent leaves of it; not nothing unless the agent says 0. */
+uint32_t backend_agent_weight(const struct backend_info *info, uint32_t weight);
 
 #define BACKEND_INFO_WORDS (sizeof(struct backend_info) / sizeof(uint64_t))
 
@@ -148,6 +152,7 @@ struct backend_slot {
     /* Likewise: why its name does not resolve, and why an admin took it out. */
     char maint_reason[LIMIT_MAINT_REASON + 1];
     char admin_reason[LIMIT_MAINT_REASON + 1];
+    _Atomic bool agent_admin; /* its agent took it out, not an admin */
 };
 
 struct agent_set;
@@ -178,6 +183,9 @@ struct backend_word slot_set_weight(struct backend_slot *s, uint16_t set_weight)
 struct backend_word slot_set_oper(struct backend_slot *s, enum oper_state oper); /* health thread */
 struct backend_word slot_set_effective(struct backend_slot *s, uint16_t weight); /* health thread */
 struct backend_word slot_set_ejected(struct backend_slot *s, bool ejected);      /* health thread */
+/* Who took it out, or back, was an admin, or the configuration: "" where no reason was given.
+ * Control thread. */
+void slot_set_reason(struct backend_slot *s, const char *reason);
 /* Why it is in maintenance or drained, for people; "" when nobody said. Control thread. */
 const char *slot_reason(const struct backend_slot *s);
 /* Replaces the address (copied; NULL: unresolved); the old one is retired to the epoch domain. */

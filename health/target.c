@@ -272,7 +272,6 @@ struct target *target_new(struct checker *c, struct backend_slot *s,
         t->agent_set = xmalloc(sizeof(*t->agent_set));
         *t->agent_set = *conf->agent_set;
     }
-    t->agent_part = t->agent_whole = 100;
     list_init(&t->all);
     list_init(&t->queue);
     timer_init(&t->next, on_next);

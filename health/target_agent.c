@@ -50,18 +50,33 @@ static void take_agent_admin(struct target *t, enum agent_admin admin)
 
     if (was == slot_word(t->slot).admin)
         return;
+    t->slot->agent_admin = states[admin].set != 0;
     agent_says(t, states[admin].what, LOG_LEVEL_INFO);
     target_change_touch(t);
 }
 
 void target_agent_set_down(struct target *t, bool down, const char *why)
 {
-    if (t->agent_down == down)
+    if (t->info.agent_down == down)
         return;
-    t->agent_down = down;
+    t->info.agent_down = down;
     if (!down) /* checks were not what took it down */
         target_state_forget_failures(t);
     target_state_apply(t, why, down);
+}
+
+/* Exact: "weight:1" of 256 is not 0. False: that is what it was. */
+static bool set_part(struct target *t, uint32_t part, uint32_t whole)
+{
+    struct backend_info *i = &t->info;
+
+    if (part == whole)
+        part = whole = 0;
+    if (part * i->agent_whole == whole * i->agent_part && (whole == 0) == (i->agent_whole == 0))
+        return false;
+    i->agent_part = (uint16_t)part;
+    i->agent_whole = (uint16_t)whole;
+    return true;
 }
 
 static void take_agent_weight(struct target *t, const struct agent_reply *r)
@@ -75,14 +90,12 @@ static void take_agent_weight(struct target *t, const struct agent_reply *r)
         return;
     if (whole == 0) /* of no weight all is nothing */
         part = whole = 100;
-    if ((uint64_t)part * t->agent_whole == (uint64_t)whole * t->agent_part)
+    if (!set_part(t, part, whole))
         return;
     if (absolute)
         snprintf(what, sizeof(what), "a weight of %u", r->weight);
     else
         snprintf(what, sizeof(what), "%u%% of its weight", part);
-    t->agent_part = part;
-    t->agent_whole = whole;
     agent_says(t, what, LOG_LEVEL_INFO);
     target_weight_update(t);
 }
@@ -142,7 +155,7 @@ void target_agent_make(struct target *t)
     if (t->conf.agent == NULL) {
         t->info.agent_result = CHECK_NONE;
         t->info.agent_desc[0] = '\0';
-        t->agent_part = t->agent_whole = 100;
+        set_part(t, 0, 0);
         target_agent_set_down(t, false, "no agent is configured any more");
         return;
     }
@@ -158,5 +171,6 @@ void target_agent_make(struct target *t)
     a->agent.fn = on_agent;
     a->target = t;
     t->agent = &a->agent;
-    t->info.agent_result = CHECK_INI;
+    if (t->info.agent_result == CHECK_NONE) /* else of a former process */
+        t->info.agent_result = CHECK_INI;
 }

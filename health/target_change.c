@@ -26,26 +26,55 @@ static bool look_at_address(struct target *t)
 
 /* ---- it comes and goes ---- */
 
+static void begin_result(struct target *t)
+{
+    t->info.result = target_has_checks(t) ? CHECK_INI : CHECK_NONE;
+}
+
+static void recall_checks(struct target *t, const struct checker_known *known)
+{
+    const struct backend_info *from = known->info;
+
+    verdict_force(&t->verdict, oper_is_up(known->oper));
+    if (known->doubt)
+        verdict_doubt(&t->verdict);
+    t->info.result = from->result;
+    t->info.check_code = from->check_code;
+    memcpy(t->info.desc, from->desc, sizeof(t->info.desc));
+}
+
+/* It stays until it is asked, as if it could not be. */
+static void recall_agent(struct target *t, const struct checker_known *known)
+{
+    const struct backend_info *from = known->info;
+
+    t->agent_off = known->agent_off;
+    t->info.agent_down = from->agent_down && !known->agent_off;
+    t->info.agent_part = from->agent_part;
+    t->info.agent_whole = from->agent_whole;
+    t->info.agent_result = from->agent_result;
+    memcpy(t->info.agent_desc, from->agent_desc, sizeof(t->info.agent_desc));
+}
+
 void target_change_recall(struct target *t, const struct checker_known *known)
 {
     const struct backend_info *from = known->info;
-    bool up = oper_is_up(known->oper);
 
-    if (!target_has_checks(t)) /* nothing would ever take it down, or bring it up again */
+    if (t->conf.agent != NULL)
+        recall_agent(t, known);
+    if (target_has_checks(t) && known->oper != OPER_UNKNOWN)
+        recall_checks(t, known);
+    else if (!t->info.agent_down) /* nothing would ever take it down, or bring it up again */
         return;
+    else
+        begin_result(t);
     t->recalled = true;
-    verdict_force(&t->verdict, up);
-    if (known->doubt)
-        verdict_doubt(&t->verdict);
     t->info.changed_at_us = from->changed_at_us;
-    if (!up)
+    if (!oper_is_up(target_state_oper(t)))
         t->info.down_since_us =
             from->down_since_us != 0 ? from->down_since_us : from->changed_at_us;
     t->info.downtime_us = from->downtime_us;
     t->info.transitions_down = from->transitions_down;
-    t->info.result = from->result;
-    t->info.check_code = from->check_code;
-    memcpy(t->info.desc, from->desc, sizeof(t->info.desc));
     memcpy(t->info.reason, from->reason, sizeof(t->info.reason));
 }
 
@@ -53,7 +82,7 @@ static void begin_info(struct target *t)
 {
     struct checker *c = t->checker;
 
-    t->info.result = target_has_checks(t) ? CHECK_INI : CHECK_NONE;
+    begin_result(t);
     snprintf(t->info.reason, sizeof(t->info.reason), "%s",
              target_has_checks(t) ? "not checked yet" : "no check is configured");
     t->changed_at_ms = checker_now_ms(c);

@@ -14,7 +14,7 @@ enum oper_state target_state_oper(const struct target *t)
 {
     enum oper_state is = verdict_oper(&t->verdict);
 
-    return t->agent_down && is != OPER_GOING_UP ? OPER_DOWN : is;
+    return t->info.agent_down && is != OPER_GOING_UP ? OPER_DOWN : is;
 }
 
 void target_state_publish(struct target *t)
@@ -25,7 +25,6 @@ void target_state_publish(struct target *t)
     t->info.checking = t->state == TARGET_RUNNING;
     t->info.check_enabled = target_has_checks(t) && !t->disabled;
     t->info.agent_enabled = t->conf.agent != NULL && !t->agent_off;
-    t->info.agent_down = t->agent_down;
     if (!t->outlier.ejected) {
         slot_set_info(t->slot, &t->info);
         return;

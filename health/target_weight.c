@@ -4,17 +4,6 @@
 
 #include "health/slow_start.h"
 
-/* Its part of it; not nothing unless it says 0. */
-static uint16_t agent_weight(const struct target *t, uint16_t weight)
-{
-    uint64_t w = (uint64_t)weight * t->agent_part / t->agent_whole,
-             most = LIMIT_WEIGHT * WEIGHT_SCALE;
-
-    if (w == 0 && weight > 0 && t->agent_part > 0)
-        w = 1;
-    return (uint16_t)(w < most ? w : most);
-}
-
 void target_weight_update(struct target *t)
 {
     struct checker *c = t->checker;
@@ -31,8 +20,7 @@ void target_weight_update(struct target *t)
             timer_start(&c->loop->timers, &t->ramp,
                         checker_now_ms(c) + slow_start_step_ms(t->conf.slow_start_ms));
     }
-    if (t->agent_part != t->agent_whole)
-        weight = agent_weight(t, weight);
+    weight = (uint16_t)backend_agent_weight(&t->info, weight);
     if (slot_set_effective(t->slot, weight).weight != weight)
         checker_pool_changed(t);
 }

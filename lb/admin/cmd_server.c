@@ -61,7 +61,7 @@ static void change_admin(struct command *c, struct backend_slot *slot, uint8_t c
         read_reason(c, reason, why);
     if (after == before.admin && (why[0] == '\0' || strcmp(why, slot->admin_reason) == 0))
         return;
-    memcpy(slot->admin_reason, why, sizeof(why));
+    slot_set_reason(slot, why);
     checker_touch(c->env->ops->checker, slot);
     c->changes_picks = true;
     snprintf(text, sizeof(text), "%s %s%s%s", what, via(c), why[0] != '\0' ? ": " : "", why);

@@ -48,7 +48,7 @@ static int op_state(const struct server_status *s)
 {
     if ((s->word.admin & ADMIN_MAINT_MASK) || !s->eligible)
         return OP_STOPPED;
-    if (s->word.oper == OPER_UP && s->word.weight < s->word.set_weight * WEIGHT_SCALE)
+    if (s->word.oper == OPER_UP && s->word.weight < s->full_weight)
         return OP_STARTING;
     return OP_RUNNING;
 }
@@ -159,7 +159,7 @@ static void state_row(struct rows *r, const struct pool *p, const struct pool_me
     rows_text(r, place.host);
     rows_number(r, op_state(&s));
     rows_number(r, s.word.admin);
-    rows_number(r, s.word.set_weight);
+    rows_number(r, server_status_weight(&s));
     rows_number(r, m->slot->initial_weight);
     rows_number(
         r, process->now_wall_us > since ? (int64_t)((process->now_wall_us - since) / 1000000) : 0);

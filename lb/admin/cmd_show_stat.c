@@ -165,11 +165,11 @@ static void fill_counters_http(const struct backend_counters *c, struct field_va
 }
 
 /* Effective weight in configured units; slow start ramps a weight of 1 in smaller steps. */
-static uint32_t shown_weight(const struct backend_word *w)
+static uint32_t shown_weight(const struct server_status *s)
 {
-    if (w->oper == OPER_UP || w->oper == OPER_GOING_DOWN)
-        return (w->weight + WEIGHT_SCALE - 1u) / WEIGHT_SCALE;
-    return w->set_weight;
+    if (s->word.oper == OPER_UP || s->word.oper == OPER_GOING_DOWN)
+        return (s->word.weight + WEIGHT_SCALE - 1u) / WEIGHT_SCALE;
+    return server_status_weight(s);
 }
 
 static void fill_check(const struct server_status *s, struct field_value *row, char *check_status,
@@ -240,15 +240,14 @@ static void fill_server(const struct dump *d, const struct pool *p, uint32_t ind
     if (max != 0)
         row[STAT_slim] = field_u32(max);
     row[STAT_status] = field_text(server_status_text(s, texts->status));
-    row[STAT_weight] = field_u32(shown_weight(&s->word));
-    row[STAT_uweight] = field_u32(s->word.set_weight);
+    row[STAT_weight] = field_u32(shown_weight(s));
+    row[STAT_uweight] = field_u32(server_status_weight(s));
     row[STAT_act] = field_u32(!slot->backup);
     row[STAT_bck] = field_u32(slot->backup);
     row[STAT_lastchg] = age(d, s->info.changed_at_us);
     row[STAT_lbtot] = field_u64(counter_get(&sample.sums.sessions));
-    uint32_t full = (uint32_t)s->word.set_weight * WEIGHT_SCALE;
-    if (s->word.oper == OPER_UP && s->word.weight < full)
-        row[STAT_throttle] = field_u32(s->word.weight * 100u / full);
+    if (s->word.oper == OPER_UP && s->word.weight < s->full_weight)
+        row[STAT_throttle] = field_u32(s->word.weight * 100u / s->full_weight);
     if (s->info.check_enabled) {
         uint64_t down_us = s->info.down_since_us != 0 && d->now_us > s->info.down_since_us
                                ? d->now_us - s->info.down_since_us
@@ -283,10 +282,11 @@ static void fill_members(const struct pool *p, struct field_value *row)
         enum slot_use use = slot_use(slot);
         if (use != USE_YES && !(use == USE_UNKNOWN && unknown_used))
             continue;
-        struct backend_word w = slot_word(slot);
+        struct server_status s;
+        server_status_read(&s, p, slot);
         sums[slot->backup].n++;
-        sums[slot->backup].weight += shown_weight(&w);
-        sums[slot->backup].uweight += w.set_weight;
+        sums[slot->backup].weight += shown_weight(&s);
+        sums[slot->backup].uweight += server_status_weight(&s);
     }
     bool backups = sums[0].n == 0;
     row[STAT_act] = field_u32(sums[0].n);

@@ -17,7 +17,13 @@ void server_status_read(struct server_status *s, const struct pool *p,
     s->word = slot_word(slot);
     s->eligible = !s->word.ejected && (s->word.oper == OPER_UP || s->word.oper == OPER_GOING_DOWN ||
                                        (s->word.oper == OPER_UNKNOWN && unknown_used));
-    s->draining = (s->word.admin & ADMIN_DRAIN_MASK) != 0 || s->word.set_weight == 0;
+    s->full_weight = backend_agent_weight(&s->info, (uint32_t)s->word.set_weight * WEIGHT_SCALE);
+    s->draining = (s->word.admin & ADMIN_DRAIN_MASK) != 0 || s->full_weight == 0;
+}
+
+uint32_t server_status_weight(const struct server_status *s)
+{
+    return (s->full_weight + WEIGHT_SCALE - 1u) / WEIGHT_SCALE;
 }
 
 static const char *print_steps(char *buf, const char *word, unsigned n, unsigned of)

@@ -116,7 +116,9 @@ void backends_running(const struct pool_member *m, struct backend_conf *out)
     out->weight = slot_word(m->slot).set_weight;
     out->max_connections = atomic_load(&m->slot->max_connections);
     out->state = backends_state(m->slot);
-    out->reason = m->slot->admin_reason[0] != '\0' ? m->slot->admin_reason : NULL;
+    out->reason = NULL;
+    if (m->slot->admin_reason[0] != '\0' && !m->slot->agent_admin)
+        out->reason = m->slot->admin_reason;
 }
 
 bool backends_address_set(const struct pool_member *m)
@@ -138,8 +140,7 @@ void backends_set_state(struct backend_slot *s, enum admin_state state, const ch
                    state == BACKEND_MAINT   ? ADMIN_CMAINT
                    : state == BACKEND_DRAIN ? ADMIN_FDRAIN
                                             : 0);
-    snprintf(s->admin_reason, sizeof(s->admin_reason), "%s",
-             state != BACKEND_READY && reason != NULL ? reason : "");
+    slot_set_reason(s, state != BACKEND_READY && reason != NULL ? reason : "");
 }
 
 static const struct pool_member *member_of(const struct pool *p, const struct backend_slot *slot)
@@ -234,15 +235,13 @@ static void settle_state(struct backends_changes *out, struct backend_slot *s,
         backends_set_state(s, is->state, is->reason);
 }
 
-static void settle_agent(struct backends_changes *out, struct backend_slot *s,
-                         const struct agent_conf *was, const struct agent_conf *is)
+void backends_settle_agent(struct backends_changes *out, struct backend_slot *s,
+                           const struct agent_set *set, const struct agent_pool *said,
+                           const struct agent_conf *is)
 {
-    struct agent_set set;
+    struct agent_set stays = *set;
 
-    if (s->agent_set == NULL)
-        return;
-    set = *s->agent_set;
-    if (agent_set_yield(&set, was, is))
+    if (agent_set_yield(&stays, said, is))
         backends_tell(out, s,
                       "its agent is as the file says now, in place of what was set at run "
                       "time");
@@ -250,7 +249,7 @@ static void settle_agent(struct backends_changes *out, struct backend_slot *s,
         backends_tell(out, s,
                       "its agent stays as set at run time; the file says the same of it as "
                       "before");
-    agent_set_put(s, &set);
+    agent_set_put(s, &stays);
 }
 
 static void change_member(struct process *p, struct backends_changes *out,
@@ -319,7 +318,10 @@ static void change_pool(struct process *p, const struct pool *old, const struct 
         const struct pool_member *m = &pool->members[i], *before = member_of(old, m->slot);
         if (before != NULL) {
             change_member(p, out, before, m);
-            settle_agent(out, m->slot, old->conf->agent, pool->conf->agent);
+            if (m->slot->agent_set != NULL) {
+                struct agent_pool said = agent_set_pool(old->conf->agent);
+                backends_settle_agent(out, m->slot, m->slot->agent_set, &said, pool->conf->agent);
+            }
         } else {
             add_member(p, out, m);
         }

@@ -5,6 +5,8 @@
 
 #include "lb/upstream/pool_conf.h"
 
+struct agent_pool;
+struct agent_set;
 struct backend_slot;
 struct pool_member;
 struct process;
@@ -41,6 +43,11 @@ struct backends_changes {
  * told. *out_set: the file's is to be put in force. */
 void backends_settle(struct backends_changes *out, const struct backend_slot *s, const char *name,
                      uint32_t was, uint32_t is, uint32_t now, bool *out_set);
+/* Likewise what was set of its agent, while its pool said so: what of it stays is put in force, but
+ * the checker is not told. is: NULL: nobody is asked any more. */
+void backends_settle_agent(struct backends_changes *out, struct backend_slot *s,
+                           const struct agent_set *set, const struct agent_pool *said,
+                           const struct agent_conf *is);
 /* Logs it as a change of this backend, and tells it. */
 void backends_tell(struct backends_changes *out, const struct backend_slot *s, const char *what);
 /* A reload: from old to the snapshot in force. What was changed at run time stays, but where the

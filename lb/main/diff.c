@@ -44,7 +44,7 @@ static void diff_state(struct strbuf *out, const struct pool *pool, const struct
                        const struct backend_conf *file)
 {
     enum admin_state now = backends_state(m->slot);
-    const char *reason = m->slot->admin_reason;
+    const char *reason = m->slot->agent_admin ? slot_reason(m->slot) : m->slot->admin_reason;
 
     if (now == file->state)
         return;

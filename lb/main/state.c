@@ -14,6 +14,7 @@
 #include "lb/main/edits.h"
 #include "lb/main/process.h"
 #include "lb/main/state_file.h"
+#include "lb/main/state_restore.h"
 #include "lb/main/takeover.h"
 #include "lb/obs/events.h"
 #include "lb/upstream/pool.h"
@@ -42,11 +43,6 @@ static_assert((int)STATE_READY == BACKEND_READY && (int)STATE_DRAIN == BACKEND_D
                   (int)STATE_MAINT == BACKEND_MAINT,
               "they mean the same");
 
-static bool literal(const struct pool_member *m)
-{
-    return m->conf->address.addr.len > 0;
-}
-
 static void print_address(const struct pool_member *m, struct state_backend *b)
 {
     const struct addr *now = atomic_load(&m->slot->address);
@@ -57,6 +53,17 @@ static void print_address(const struct pool_member *m, struct state_backend *b)
         return;
     snprintf(b->conf_address, sizeof(b->conf_address), "%s", m->conf->address_text);
     snprintf(b->address, sizeof(b->address), "%s", addr_format(now, text));
+}
+
+static void print_agent(const struct pool *pool, const struct backend_slot *s,
+                        struct state_backend *b)
+{
+    if (pool->conf->agent == NULL)
+        return;
+    b->agent_off = !b->info.agent_enabled;
+    b->agent_pool = agent_set_pool(pool->conf->agent);
+    if (s->agent_set != NULL)
+        b->agent = *s->agent_set;
 }
 
 static void print_member(const struct pool *pool, const struct pool_member *m, struct strbuf *out)
@@ -77,9 +84,14 @@ static void print_member(const struct pool *pool, const struct pool_member *m, s
         b.oper = OPER_UNKNOWN;
     else
         b.checks_off = !b.info.check_enabled;
-    b.agent_off = pool->conf->agent != NULL && !b.info.agent_enabled;
-    snprintf(b.why, sizeof(b.why), "%s", m->slot->admin_reason);
+    if (b.info.agent_down) /* what checks said is another thing */
+        b.oper = b.info.result == CHECK_NONE || b.info.result == CHECK_INI ? OPER_UNKNOWN
+                 : b.info.health >= b.info.rise                            ? OPER_UP
+                                                                           : OPER_DOWN;
+    snprintf(b.why, sizeof(b.why), "%s",
+             m->slot->agent_admin ? slot_reason(m->slot) : m->slot->admin_reason);
     print_address(m, &b);
+    print_agent(pool, m->slot, &b);
     state_text_add(&b, out);
 }
 
@@ -122,125 +134,6 @@ void state_print(const struct process *p, struct strbuf *out)
         for (uint32_t j = 0; j < p->pools[i]->n_members; j++)
             print_member(p->pools[i], &p->pools[i]->members[j], out);
     state_text_end(out);
-}
-
-/* ---- in: what was changed at run time ---- */
-
-struct restore {
-    struct process *process;
-    struct backends_changes changes;
-    bool again; /* it was done before: only what differs is worth a line */
-};
-
-/* Returns what is to be in force. */
-static uint32_t settle(struct restore *r, const struct backend_slot *s, const char *name,
-                       struct state_number was, uint32_t is, uint32_t in_force)
-{
-    uint32_t due = was.conf == is ? was.now : is;
-    bool set;
-
-    if (was.now != was.conf && (in_force != due || (was.conf != is && !r->again)))
-        backends_settle(&r->changes, s, name, was.conf, is, was.now, &set);
-    else if (in_force != due)
-        backends_settle(&r->changes, s, name, in_force, due, in_force, &set);
-    return due;
-}
-
-static void set_admin(struct backend_slot *s, const struct state_backend *b)
-{
-    slot_set_admin(s, ADMIN_FMAINT | ADMIN_CMAINT | ADMIN_FDRAIN,
-                   b->admin == STATE_MAINT   ? ADMIN_FMAINT
-                   : b->admin == STATE_DRAIN ? ADMIN_FDRAIN
-                                             : 0);
-    snprintf(s->admin_reason, sizeof(s->admin_reason), "%s", b->why);
-}
-
-static void restore_admin(struct restore *r, const struct pool_member *m,
-                          const struct state_backend *b)
-{
-    enum admin_state in_force = backends_state(m->slot), was = (enum admin_state)b->admin;
-    const char *file = backends_state_name(m->conf->state), *now = backends_state_name(was);
-    bool kept = b->conf_admin == (enum state_admin)m->conf->state, set = b->conf_admin != b->admin;
-    char what[LIMIT_MAINT_REASON + 120];
-
-    if (kept && in_force == was)
-        return;
-    if (kept) {
-        snprintf(what, sizeof(what),
-                 "state stays %s as set at run time%s%s; the file says %s as before", now,
-                 b->why[0] != '\0' ? ": " : "", b->why, file);
-        set_admin(m->slot, b);
-    } else if (set && in_force != was && !r->again) {
-        snprintf(what, sizeof(what),
-                 "state is %s as the file says now, in place of %s set at run time", file, now);
-    } else {
-        return;
-    }
-    backends_tell(&r->changes, m->slot, what);
-}
-
-static void restore_address(struct restore *r, const struct pool_member *m,
-                            const struct state_backend *b)
-{
-    const struct addr *now = atomic_load(&m->slot->address);
-    struct addr_spec set;
-    const char *error;
-    char what[2 * STATE_ADDRESS_MAX + 80];
-
-    if (b->address[0] == '\0' || !literal(m) ||
-        addr_parse(str_of(b->address), false, false, &set, &error) < 0 ||
-        (now != NULL && addr_eq(now, &set.addr)))
-        return;
-    if (strcmp(b->conf_address, m->conf->address_text) == 0) {
-        slot_set_address(r->process->table, m->slot, &set.addr);
-        snprintf(what, sizeof(what),
-                 "address stays %s as set at run time; the file says %s as before", b->address,
-                 m->conf->address_text);
-    } else if (!r->again) {
-        snprintf(what, sizeof(what),
-                 "address is %s as the file says now, in place of %s set at run time",
-                 m->conf->address_text, b->address);
-    } else {
-        return;
-    }
-    backends_tell(&r->changes, m->slot, what);
-}
-
-static void restore_member(struct restore *r, const struct pool_member *m,
-                           const struct state_backend *b)
-{
-    struct backend_slot *s = m->slot;
-    struct checker *checker =
-        r->process->checker != NULL ? checker_thread_checker(r->process->checker) : NULL;
-
-    uint32_t weight = settle(r, s, "weight", b->weight, m->conf->weight, slot_word(s).set_weight);
-    slot_set_weight(s, (uint16_t)weight);
-    atomic_store(&s->max_connections,
-                 settle(r, s, "max_connections", b->max_connections, m->conf->max_connections,
-                        atomic_load(&s->max_connections)));
-    restore_admin(r, m, b);
-    restore_address(r, m, b);
-    if (checker != NULL) {
-        checker_touch(checker, s);
-        checker_enable(checker, s, !b->checks_off);
-        checker_enable_agent(checker, s, !b->agent_off);
-    }
-}
-
-static void restore_run_time(struct process *p, const struct state_text *t, bool again)
-{
-    struct strbuf told = {0}; /* it is in the log */
-    struct restore r = {.process = p, .changes = {.told = &told}, .again = again};
-
-    for (uint32_t i = 0; i < p->conf->n_pools; i++) {
-        for (uint32_t j = 0; j < p->pools[i]->n_members; j++) {
-            const struct pool_member *m = &p->pools[i]->members[j];
-            const struct state_backend *b = state_text_find(t, p->pools[i]->name, m->conf->name);
-            if (b != NULL)
-                restore_member(&r, m, b);
-        }
-    }
-    strbuf_fini(&told);
 }
 
 /* ---- in: all of it ---- */
@@ -357,19 +250,27 @@ void state_load(struct process *p)
 
 void state_restore(struct process *p)
 {
-    restore_run_time(p, &p->state->text, false);
+    state_restore_changes(p, &p->state->text, false);
 }
 
 bool state_recall(const struct process *p, const struct backend_slot *s, struct checker_known *out)
 {
     const struct state_backend *b;
 
-    if (p->state == NULL || p->state->disbelieve)
+    static const struct backend_info nothing = {0};
+
+    if (p->state == NULL)
         return false;
     b = state_text_find(&p->state->text, s->pool_name, s->name);
-    if (b == NULL || b->oper == OPER_UNKNOWN)
+    if (b == NULL)
         return false;
-    *out = (struct checker_known){.oper = b->oper, .info = &b->info, .doubt = p->state->doubt};
+    *out =
+        (struct checker_known){.oper = OPER_UNKNOWN, .info = &nothing, .agent_off = b->agent_off};
+    if (!p->state->disbelieve) {
+        out->oper = b->oper;
+        out->info = &b->info;
+        out->doubt = p->state->doubt;
+    }
     return true;
 }
 
@@ -383,8 +284,6 @@ void state_forget(struct process *p)
             const struct state_backend *b = state_text_find(t, s->pool_name, s->name);
             if (b != NULL && b->checks_off)
                 checker_enable(checker_thread_checker(p->checker), s, false);
-            if (b != NULL && b->agent_off)
-                checker_enable_agent(checker_thread_checker(p->checker), s, false);
         }
     }
     state_text_fini(t);
@@ -396,11 +295,27 @@ void state_follow(struct process *p, const struct strbuf *text)
 
     if (state_text_parse(strbuf_str(text), &t) < 0)
         return;
-    restore_run_time(p, &t, true);
+    state_restore_changes(p, &t, true);
     state_text_fini(&t);
 }
 
 /* ---- the file ---- */
+
+static uint64_t hash_agent(const struct backend_slot *s, uint64_t h)
+{
+    struct backend_info info;
+    const struct agent_set *set = s->agent_set;
+
+    slot_info(s, &info);
+    h = hash_u64(h ^ ((uint64_t)info.agent_down << 32 | (uint64_t)info.agent_enabled << 33 |
+                      (uint32_t)info.agent_part << 16 | info.agent_whole));
+    if (set == NULL)
+        return h;
+    if (set->address.len > 0)
+        h = hash_bytes(&set->address.sa, set->address.len, h);
+    h = hash_u64(h ^ set->port ^ (uint64_t)set->has_send << 32);
+    return set->has_send ? hash_bytes(set->send, set->send_len, h) : h;
+}
 
 /* Of what is worth writing at once. */
 static uint64_t fingerprint(const struct process *p)
@@ -416,6 +331,8 @@ static uint64_t fingerprint(const struct process *p)
             h = hash_u64(h ^ ((uint64_t)w.oper << 32 | (uint64_t)w.admin << 16 | w.set_weight));
             h = hash_u64(h ^ atomic_load(&s->max_connections));
             h = hash_bytes(s->admin_reason, strlen(s->admin_reason), h);
+            if (p->pools[i]->conf->agent != NULL)
+                h = hash_agent(s, h);
             if (a != NULL)
                 h = hash_bytes(&a->sa, a->len, h);
         }

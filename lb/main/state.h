@@ -23,7 +23,7 @@ void state_load(struct process *p);
 /* At the start, with the first snapshot in force and nothing running: so is what was changed at run
  * time. */
 void state_restore(struct process *p);
-/* At the start: what is known of the health of a backend; false: nothing. Valid until
+/* At the start: what is known of a backend; false: nothing. Valid until
  * state_forget(). */
 bool state_recall(const struct process *p, const struct backend_slot *s, struct checker_known *out);
 /* The checks have begun. */

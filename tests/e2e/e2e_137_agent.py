@@ -1,47 +1,11 @@
 """The agent check: a program beside each backend says what it thinks of it, in HAProxy's words."""
 
-import contextlib
-
 import upgrade_tools
-from harness import *
-
-
-class Agent:
-    """Says its line to whoever connects; None: closes without a word. asked: what was sent to it."""
-
-    def __init__(self, t, line, address=None):
-        self.line, self.asked, self.count = line, [], 0
-        self.backend = t.backend(self.talk, address=address)
-        self.port = self.backend.address[1]
-
-    def talk(self, conn, backend):
-        self.count += 1
-        conn.settimeout(0.05)
-        with contextlib.suppress(OSError):
-            self.asked.append(conn.recv(100))
-        conn.settimeout(SECONDS)
-        if self.line is not None:
-            conn.sendall(self.line)
-
-
-def start(t, line, agent="", n=2, health='type = "tcp"; interval = "50ms"; fall = 1; rise = 1;'):
-    """(sluice, agent of b1, address in front); b1 has an address of its own, so b2 has no agent."""
-    backends = [t.backend(name="b%d" % (i + 1), address=(t.ip if i else t.other_ip, t.port())) for i in range(n)]
-    agent_ = Agent(t, line, address=(backends[0].address[0], t.port()))
-    listen = t.address()
-    s = t.sluice('pools = ( { name = "app"; mode = "tcp"; health = { %s };\n'
-                 'agent = { port = %d; interval = "30ms"; timeout = "500ms"; %s };\n backends = (%s); } );\n'
-                 'listeners = ( { name = "l"; mode = "tcp"; bind = "%s"; pool = "app"; } );' % (
-                     health, agent_.port, agent, t.backend_list(backends), where(listen)))
-    return s, agent_, listen
-
-
-def row(s, name="b1"):
-    return s.stat()[("app", name)]
+from agent_tools import *
 
 
 def test_words_take_a_backend_down_and_up(t):
-    s, agent, listen = start(t, b"up\n")
+    s, agent, listen = with_agent(t, b"up\n")
     s.wait_status("app", "b1", "UP")
     agent.line = b"down # disk is full\n"
     wait_until(lambda: row(s)["status"] == "DOWN (agent)", lambda: "it is down: " + row(s)["status"])
@@ -61,7 +25,7 @@ def test_words_take_a_backend_down_and_up(t):
 
 
 def test_figures_change_weight_and_limit(t):
-    s, agent, listen = start(t, b"50%\n")
+    s, agent, listen = with_agent(t, b"50%\n")
     wait_until(lambda: s.number("app", "b1", "throttle") == 50 or row(s)["weight"] == "1", "half of its weight")
     check_eq(s.ctl("set weight app/b1 10").strip(), "")
     wait_until(lambda: row(s)["weight"] == "5", lambda: "5 of 10: " + row(s)["weight"])
@@ -94,7 +58,7 @@ def test_a_weight_is_exact_and_its_time_a_metric(t):
 
 
 def test_words_drain_and_maintain_as_commands_do(t):
-    s, agent, listen = start(t, b"drain\n")
+    s, agent, listen = with_agent(t, b"drain\n")
     s.wait_status("app", "b1", "DRAIN")
     agent.line = b"maint\n"
     s.wait_status("app", "b1", "MAINT")
@@ -110,7 +74,7 @@ def test_words_drain_and_maintain_as_commands_do(t):
 
 
 def test_an_agent_that_cannot_be_asked_changes_nothing(t):
-    s, agent, listen = start(t, b"up 50%\n")
+    s, agent, listen = with_agent(t, b"up 50%\n")
     wait_until(lambda: row(s)["agent_status"] == "L7OK", "it was asked")
     agent.line = None
     wait_until(lambda: row(s)["agent_status"] == "L7RSP", "closed without a word")
@@ -127,7 +91,7 @@ def test_an_agent_that_cannot_be_asked_changes_nothing(t):
 
 
 def test_commands(t):
-    s, agent, listen = start(t, b"up\n", agent='send = "app1\\n";')
+    s, agent, listen = with_agent(t, b"up\n", agent='send = "app1\\n";')
     wait_until(lambda: b"app1\n" in agent.asked, lambda: "what is sent: %s" % agent.asked[:3])
     s.ok("disable agent app/b1")
     before = agent.count
@@ -152,7 +116,7 @@ def agent_columns(s):
 
 
 def test_another_agent_is_asked_and_in_other_words(t):
-    s, agent, listen = start(t, b"up\n")
+    s, agent, listen = with_agent(t, b"up\n")
     other = Agent(t, b"down # other\n", address=(t.other_ip, t.port()))
     far = Agent(t, b"down # far\n", address=(t.ip, other.port))
     wait_until(lambda: agent.count > 0, "asked where the configuration says")
@@ -176,7 +140,7 @@ def test_another_agent_is_asked_and_in_other_words(t):
 
 
 def test_what_is_no_agent_is_refused_in_haproxys_words(t):
-    s, agent, listen = start(t, b"up\n")
+    s, agent, listen = with_agent(t, b"up\n")
     bare, _ = t.simple([t.backend(name="b1")])
     for words in ("agent-addr 127.0.0.1", "agent-port 5", "agent-send x", "agent up"):
         check_in("agent checks are not enabled on this server", bare.ctl("set server app/b1 " + words))
@@ -199,7 +163,7 @@ def test_what_is_no_agent_is_refused_in_haproxys_words(t):
 
 
 def test_a_reload_keeps_what_was_set_unless_the_file_changes_it(t):
-    s, agent, listen = start(t, b"up\n", agent='send = "one\\n";')
+    s, agent, listen = with_agent(t, b"up\n", agent='send = "one\\n";')
     other = Agent(t, b"down\n", address=(t.other_ip, t.port()))
     s.ok("set server app/b1 agent-port %d" % other.port)
     s.ok(r"set server app/b1 agent-send two\n")
@@ -227,7 +191,7 @@ def test_a_reload_keeps_what_was_set_unless_the_file_changes_it(t):
 
 
 def test_a_reload_changes_and_removes_it(t):
-    s, agent, listen = start(t, b"down # busy\n")
+    s, agent, listen = with_agent(t, b"down # busy\n")
     wait_until(lambda: row(s)["status"] == "DOWN (agent)", "down")
     with open(s.conf_path) as f:
         text = f.read()
@@ -248,7 +212,7 @@ def test_a_reload_changes_and_removes_it(t):
 
 
 def test_who_is_not_asked_is_not_asked_by_the_next_process(t):
-    s, agent, listen = start(t, b"up\n")
+    s, agent, listen = with_agent(t, b"up\n")
     s.wait_status("app", "b1", "UP")
     s.ok("disable agent app/b1")
     agent.line = b"down\n"

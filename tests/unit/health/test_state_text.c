@@ -1,11 +1,14 @@
 /* test_state_text.c - what is known of backends, written and read. */
 #include "health/state_text.h"
 
+#include "lb/net/addr.h"
+
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -71,6 +74,73 @@ static void what_is_written_is_read(void **state)
     assert_string_equal(b->why, a.why);
     state_text_fini(&t);
     strbuf_fini(&out);
+}
+
+static void what_an_agent_said_and_was_told_survives(void **state)
+{
+    (void)state;
+    struct strbuf out = {0};
+    struct addr_spec at;
+    const char *error;
+    struct state_backend a = {.pool = "app",
+                              .name = "a",
+                              .oper = OPER_UP,
+                              .info = {.agent_down = true,
+                                       .agent_part = 50,
+                                       .agent_whole = 100,
+                                       .agent_result = CHECK_L7OK,
+                                       .agent_desc = "agent: down 50% # why, then"},
+                              .agent_pool = {1, UINT64_MAX, 3},
+                              .agent = {.port = 9777, .has_send = true, .send_len = 4}};
+
+    memcpy(a.agent.send, "a,\n%", 4);
+    assert_int_equal(addr_parse(STR("[2001:db8::7]:9"), false, false, &at, &error), 0);
+    a.agent.address = at.addr;
+    state_text_begin(1790000000, &out);
+    state_text_add(&a, &out);
+    state_text_end(&out);
+    struct state_text t = parsed(out.p);
+    assert_int_equal(t.bad_lines, 0);
+    const struct state_backend *b = state_text_find(&t, "app", "a");
+    assert_non_null(b);
+    assert_int_equal(b->oper, OPER_UP);
+    assert_true(b->info.agent_down);
+    assert_int_equal(b->info.agent_part, 50);
+    assert_int_equal(b->info.agent_whole, 100);
+    assert_int_equal(b->info.agent_result, CHECK_L7OK);
+    assert_string_equal(b->info.agent_desc, a.info.agent_desc);
+    assert_memory_equal(&b->agent_pool, &a.agent_pool, sizeof(a.agent_pool));
+    addr_set_port(&a.agent.address, 0); /* it has a line of its own */
+    assert_true(agent_set_eq(&b->agent, &a.agent));
+    state_text_fini(&t);
+    strbuf_fini(&out);
+}
+
+static void what_makes_no_sense_of_an_agent_is_left_out(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {
+        "agent_says=sideways",    "agent_weight=50,0", "agent_weight=99999,100",
+        "agent_weight=5",         "agent_result=99",   "agent_address=nowhere",
+        "agent_address=1.2.3.4,", "agent_port=65536",  "agent_send=0",
+        "agent_send=0g",          "agent_pool=1,2",    "agent_desc=%0",
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+        char text[200];
+        snprintf(text, sizeof(text), "sluice-state 1\nbackend app/a oper=up %s weight=1,7\nend\n",
+                 wrong[i]);
+        struct state_text t = parsed(text);
+        const struct state_backend *b = state_text_find(&t, "app", "a");
+        assert_non_null(b);
+        if (t.bad_lines != 1)
+            fail_msg("taken: %s", wrong[i]);
+        assert_int_equal(b->weight.now, 7);
+        assert_false(b->info.agent_down);
+        assert_int_equal(b->info.agent_whole, 0);
+        assert_true(agent_set_is_empty(&b->agent));
+        state_text_fini(&t);
+    }
 }
 
 static void other_texts_are_refused(void **state)
@@ -186,6 +256,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_written_is_read),
+        cmocka_unit_test(what_an_agent_said_and_was_told_survives),
+        cmocka_unit_test(what_makes_no_sense_of_an_agent_is_left_out),
         cmocka_unit_test(other_texts_are_refused),
         cmocka_unit_test(a_missing_end_is_seen),
         cmocka_unit_test(values_without_sense_are_left_out_and_counted),
