@@ -264,6 +264,7 @@ static const struct session_ops flow_ops = {
 
 /* ---- start ---- */
 
+/* *out: where a place is held then; NULL: none is. */
 static enum pick_result pick(struct udp_flow *f, struct backend_slot **out)
 {
     struct proxy *p = f->base.proxy;
@@ -281,7 +282,10 @@ static enum pick_result pick(struct udp_flow *f, struct backend_slot **out)
     for (int races = 0; races < PICK_RACES_MAX; races++) {
         enum pick_result r =
             balancer_pick(pool_view->plan, &f->pool->locals[p->worker].cursor, &ask, out);
-        if (r != PICK_OK || slot_take(*out))
+        if (r == PICK_OK && slot_take(*out))
+            return r;
+        *out = NULL; /* its last place may have gone to another worker just now */
+        if (r != PICK_OK)
             return r;
     }
     return PICK_FULL;

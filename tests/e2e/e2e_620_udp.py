@@ -354,13 +354,15 @@ def test_max_connections_bounds_flows(t):
                  'mode = "udp"; bind = "%s"; pool = "app"; udp = { timeout = "1s"; }; } );'
                  % (where(front.address), where(listen)))
     clients = []
-    for _ in range(5):
+    for _ in range(40):  # two workers reach for the last place at the same time
         c = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         c.connect(listen)
-        c.send(b"x")
         clients.append(c)
-    wait_until(lambda: shown(s, "full") == 2, lambda: s.ctl("show udp"))
+    for c in clients:
+        c.send(b"x")
+    wait_until(lambda: shown(s, "full") == 37, lambda: s.ctl("show udp"))
     check_eq(s.number("app", "b1", "scur"), 3)
+    s.wait_number("app", "b1", "scur", 0)
     for c in clients:
         c.close()
 
