@@ -5,6 +5,7 @@
 #include "lb/config/conf.h"
 #include "lb/main/checker_thread.h"
 #include "lb/main/process.h"
+#include "lb/main/process_hooks.h"
 #include "lb/main/snapshot.h"
 #include "lb/main/tls_plan.h"
 #include "lb/main/worker.h"
@@ -177,11 +178,12 @@ static void on_watch(struct loop_msg *msg, void *ctx) /* on the health thread */
 
     (void)ctx;
     live_pool_watch(lp);
-    pool_rebuild(lp->pool, 0); /* what has changed since it was built */
+    process_pool_changed(lp->process, lp->pool->kept->number); /* what it has missed */
 }
 
-/* The health thread hears of new pools before it hears of their backends, the workers last. */
-static void watch_new_pools(struct process *p, const struct adoption *a)
+/* Each is made for the backends as they are by now, before anybody else sees it; the health thread
+ * sees it next, and goes on with what changes. */
+void adoption_watch(struct process *p, const struct adoption *a)
 {
     for (uint32_t i = 0; i < p->conf->n_pools; i++) {
         struct live_pool *lp = p->snapshot->pools[i];
@@ -190,15 +192,15 @@ static void watch_new_pools(struct process *p, const struct adoption *a)
             added = added || a->change.added[k] == lp->pool;
         if (!added)
             continue;
+        pool_rebuild(lp->pool, 0);
         lp->watch_msg.fn = on_watch;
         loop_post(checker_thread_loop(p->checker), &lp->watch_msg);
     }
 }
 
-void adoption_begin(struct process *p, struct adoption *a)
+void adoption_begin(struct adoption *a)
 {
     tls_plan_commit(a->tls);
-    watch_new_pools(p, a);
 }
 
 static void on_adopted(struct loop_msg *msg, void *ctx) /* on control */

@@ -26,7 +26,9 @@ void adoption_bind_first(struct process *p, struct adoption *a);
 
 /* Before the new one is in force, and with it in force. */
 void adoption_list(struct adoption *a, const struct snapshot *old, const struct snapshot *new);
-void adoption_begin(struct process *p, struct adoption *a);
+void adoption_begin(struct adoption *a);
+/* What it adds has its backends: it is followed from now on. */
+void adoption_watch(struct process *p, const struct adoption *a);
 /* Lets go of addresses that no listener has any more; workers close their sockets themselves. */
 void adoption_unbind_old(struct process *p);
 /* done: when every worker has taken it up; a is freed by then. */

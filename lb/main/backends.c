@@ -6,6 +6,7 @@
 #include "lb/base/hash.h"
 #include "lb/base/log.h"
 #include "lb/config/conf.h"
+#include "lb/main/backends_later.h"
 #include "lb/main/checker_thread.h"
 #include "lb/main/process.h"
 #include "lb/main/resolve.h"
@@ -230,8 +231,12 @@ static void settle_state(struct backends_changes *out, struct backend_slot *s,
         what[0] = '\0';
     if (what[0] != '\0')
         backends_tell(out, s, what);
-    if (said != is->state || (now == is->state && same_reason(s->admin_reason, was->reason) &&
-                              !same_reason(was->reason, is->reason)))
+    if (said == is->state && (now != is->state || !same_reason(s->admin_reason, was->reason) ||
+                              same_reason(was->reason, is->reason)))
+        return;
+    if (now == BACKEND_READY && is->state != BACKEND_READY)
+        backends_later_set_state(out->later, s, is->state, is->reason);
+    else
         backends_set_state(s, is->state, is->reason);
 }
 
@@ -260,7 +265,9 @@ static void change_member(struct process *p, struct backends_changes *out,
     bool set;
 
     backends_settle(out, s, "weight", s->said.weight, is->weight, slot_word(s).set_weight, &set);
-    if (set)
+    if (set && is->weight == 0)
+        backends_later_weigh_nothing(out->later, s);
+    else if (set)
         slot_set_weight(s, (uint16_t)is->weight);
     s->initial_weight = (uint16_t)is->weight;
     backends_settle(out, s, "max_connections", s->said.max_connections, is->max_connections,
@@ -298,14 +305,16 @@ static void add_member(struct process *p, struct backends_changes *out, const st
     backends_tell(out, s, "added");
 }
 
-/* keep_use: work that is on its way to its pool as it was may still use it. */
+/* from: its pool as it is now; NULL: there is none any more, and work that is on its way to it may
+ * still use its backends. */
 static void remove_member(struct process *p, struct backends_changes *out,
-                          const struct pool_member *m, bool keep_use)
+                          const struct pool_member *m, const struct pool *from)
 {
     if (p->resolve != NULL && is_name(m->conf))
         resolve_forget(p->resolve, m->slot);
-    if (!keep_use)
-        slot_set_admin(m->slot, 0, ADMIN_CMAINT);
+    if (from != NULL)
+        backends_later_remove(out->later, m->slot,
+                              from->n_members > 0 ? from->members[0].slot : NULL);
     checker_remove(checker_thread_checker(p->checker), m->slot);
     out->removed++;
     backends_tell(out, m->slot, "removed; what it has under way goes on");
@@ -328,7 +337,7 @@ static void change_pool(struct process *p, const struct pool *old, const struct 
     }
     for (uint32_t i = 0; old != NULL && i < old->n_members; i++)
         if (member_of(pool, old->members[i].slot) == NULL)
-            remove_member(p, out, &old->members[i], false);
+            remove_member(p, out, &old->members[i], pool);
     check(p, pool);
     for (uint32_t i = 0; i < pool->n_members; i++)
         checker_touch(checker_thread_checker(p->checker), pool->members[i].slot);
@@ -348,6 +357,6 @@ void backends_change(struct process *p, const struct snapshot *old, struct backe
         if (snapshot_pool_named(p->snapshot, pool->name) != NULL)
             continue;
         for (uint32_t j = 0; j < pool->n_members; j++)
-            remove_member(p, out, &pool->members[j], true);
+            remove_member(p, out, &pool->members[j], NULL);
     }
 }

@@ -8,6 +8,7 @@
 struct agent_pool;
 struct agent_set;
 struct backend_slot;
+struct backends_later;
 struct pool_member;
 struct process;
 struct snapshot;
@@ -36,7 +37,8 @@ void backends_said(struct backend_slot *s, const struct backend_conf *b);
 
 struct backends_changes {
     uint32_t added, removed, changed;
-    struct strbuf *told; /* a line for each that people may want to know */
+    struct strbuf *told;          /* a line for each that people may want to know */
+    struct backends_later *later; /* of a reload */
 };
 /* One number of a backend: what was set at run time stays, unless the file has changed the same
  * value since. was, is: the file's, then and now; now: as it is in force. What is said of it is
@@ -51,7 +53,8 @@ void backends_settle_agent(struct backends_changes *out, struct backend_slot *s,
 /* Logs it as a change of this backend, and tells it. */
 void backends_tell(struct backends_changes *out, const struct backend_slot *s, const char *what);
 /* A reload: from old to the snapshot in force. What was changed at run time stays, but where the
- * file says something else of that very value than it did. */
+ * file says something else of that very value than it did. What takes a backend out is left to
+ * out->later. */
 void backends_change(struct process *p, const struct snapshot *old, struct backends_changes *out);
 
 #endif

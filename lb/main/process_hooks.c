@@ -9,10 +9,8 @@
 #include "lb/upstream/pool.h"
 #include "lb/upstream/wait_queue.h"
 
-static void on_pool_changed(void *ctx, uint32_t pool)
+void process_pool_changed(struct process *p, uint32_t pool)
 {
-    struct process *p = ctx;
-
     uint64_t wall_us = io_wall_us(checker_thread_loop(p->checker)->io);
     struct pool_kept *kept = NULL;
 
@@ -28,6 +26,11 @@ static void on_pool_changed(void *ctx, uint32_t pool)
         if (q != NULL)
             wait_queue_wake(q);
     }
+}
+
+static void on_pool_changed(void *ctx, uint32_t pool)
+{
+    process_pool_changed(ctx, pool);
 }
 
 static void on_backend_down(void *ctx, uint32_t slot)

@@ -9,6 +9,8 @@
 struct process;
 
 struct checker_hooks process_hooks(struct process *p);
+/* On the health thread: all views of the pool are made anew, and who waits for it looks again. */
+void process_pool_changed(struct process *p, uint32_t pool);
 /* For proxy_shared; ctx: the process. */
 void process_on_listener_over(void *ctx);
 

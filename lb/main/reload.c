@@ -8,6 +8,8 @@
 #include "lb/main/admin_glue.h"
 #include "lb/main/adoption.h"
 #include "lb/main/backends.h"
+#include "lb/main/backends_later.h"
+#include "lb/main/checker_thread.h"
 #include "lb/main/conf_tests.h"
 #include "lb/main/edits.h"
 #include "lb/main/process.h"
@@ -37,9 +39,10 @@ struct reload {
     struct list granted; /* by the one that is under way */
     struct adoption *adoption;
     struct strbuf told;
-    bool running; /* or held */
-    bool held;    /* until reload_begin(): workers do not listen yet */
-    bool editing; /* what runs is an edit */
+    struct backends_later later; /* when workers have taken it up */
+    bool running;                /* or held */
+    bool held;                   /* until reload_begin(): workers do not listen yet */
+    bool editing;                /* what runs is an edit */
 };
 
 static void run(struct process *p);
@@ -197,6 +200,7 @@ static void take_settings(struct process *p)
 static void adopted(struct process *p)
 {
     p->reload->adoption = NULL;
+    backends_later_apply(&p->reload->later, checker_thread_checker(p->checker));
     live_sweep(p);
     over(p, true);
 }
@@ -215,8 +219,10 @@ static void publish(struct process *p, struct snapshot *new, struct adoption *a,
 
     adoption_list(a, old, new);
     snapshot_install(p, new);
-    adoption_begin(p, a);
+    adoption_begin(a);
+    changes->later = &p->reload->later;
     backends_change(p, old, changes);
+    adoption_watch(p, a);
     snapshot_free(&old);
     admin_glue_follow(p);
 }
@@ -528,6 +534,7 @@ void reload_fini(struct process *p)
     }
     adoption_free(&p->reload->adoption);
     strbuf_fini(&p->reload->told);
+    backends_later_fini(&p->reload->later);
     free(p->reload);
     p->reload = NULL;
 }

@@ -317,10 +317,11 @@ static uint32_t weight_in(const struct backend_slot *s, enum pool_tier tier)
     return (uint32_t)w.set_weight * WEIGHT_SCALE;
 }
 
-static void note_usable(struct pool *p, bool was, bool is, uint64_t wall_us)
+static void note_usable(struct pool *p, bool is, uint64_t wall_us)
 {
-    if (was == is || wall_us == 0)
+    if (wall_us == 0 || p->kept->usable == is)
         return;
+    p->kept->usable = is;
     if (is && counter_get(&p->kept->changed_at_us) != 0)
         counter_add(&p->kept->downtime_us, wall_us - counter_get(&p->kept->changed_at_us));
     if (!is)
@@ -349,7 +350,7 @@ void pool_rebuild(struct pool *p, uint64_t wall_us)
     free(members);
     atomic_store_explicit(&p->view, v, memory_order_release);
     atomic_store_explicit(&p->tier, (uint8_t)v->tier, memory_order_relaxed);
-    note_usable(p, old != NULL && old->tier != TIER_NONE, v->tier != TIER_NONE, wall_us);
+    note_usable(p, v->tier != TIER_NONE, wall_us);
     if (old != NULL)
         epoch_retire(p->epochs, old, view_free);
 }

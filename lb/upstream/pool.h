@@ -58,6 +58,7 @@ struct pool_kept {
     alignas(CACHE_LINE) _Atomic uint32_t waiting; /* sessions in queues of all workers */
     counter waiting_max;
     _Atomic(struct wait_queue *) *queues; /* by worker; each makes its own; freed with this */
+    bool usable;                          /* as was last accounted; the health thread's */
     counter changed_at_us; /* when the pool got its first or lost its last backend; wall clock */
     counter down_transitions;
     counter downtime_us;

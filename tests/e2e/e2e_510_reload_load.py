@@ -120,6 +120,31 @@ def test_reloads_under_load_lose_nothing(t):
     s.baseline = s.settled_fds()
 
 
+def one_after_the_other(t, first, second):
+    """Reloads between two lists of backends, each of which has one that takes requests."""
+    s, front = start(t, first)
+    load = Load(front, 4)
+    for n in range(2 * RELOADS):
+        reloaded(s, change_backends(t, first if n % 2 else second))
+        check(not load.failed, "requests that failed", load.failed[:5])
+    load.end()
+
+
+def test_another_backend_in_place_of_the_only_one(t):
+    a, b = (t.backend(app_or_echo, name=name, backlog=4096) for name in ("a", "b"))
+    one_after_the_other(t, [a], [b])
+
+
+def test_blue_and_green_by_weight(t):
+    a, b = (t.backend(app_or_echo, name=name, backlog=4096) for name in ("a", "b"))
+    one_after_the_other(t, [a, (b, "weight = 0;")], [(a, "weight = 0;"), b])
+
+
+def test_blue_and_green_by_state(t):
+    a, b = (t.backend(app_or_echo, name=name, backlog=4096) for name in ("a", "b"))
+    one_after_the_other(t, [a, (b, 'state = "maint";')], [(a, 'state = "drain";'), b])
+
+
 def test_hundreds_of_reloads_keep_no_memory(t):
     """Without load, so that what grows is the reload's. (The sanitizers look for leaks themselves.)"""
     a, b = t.backend(named), t.backend(named)
