@@ -91,6 +91,9 @@ def stays(browsers):
 
 def test_tomcat(t):
     one = site(t)
+    for pool in ("app", "shop"):  # one may have been slow to start
+        for server in ("a", "b"):
+            one.sluice.wait_status(pool, server, "UP")
     goes_through_everything(one)
     route = [Browser(one, "/basket") for _ in range(4)]
     for b in route:
