@@ -95,6 +95,7 @@ def test_tomcat(t):
         for server in ("a", "b"):
             one.sluice.wait_status(pool, server, "UP")
     goes_through_everything(one)
+    wait_until(lambda: not one.sluice.in_flight(), "nothing counts for a server")
     route = [Browser(one, "/basket") for _ in range(4)]
     for b in route:
         check_match(r"^[0-9A-F]{32}\.%s$" % b.instance, b.cookies["JSESSIONID"])
