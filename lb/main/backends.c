@@ -48,6 +48,18 @@ int backends_prepare(struct process *p, const struct snapshot *s, struct strbuf 
     return 0;
 }
 
+void backends_name_ahead(struct process *p, const struct snapshot *s)
+{
+    for (uint32_t i = 0; p->resolve != NULL && i < s->conf->conf->n_pools; i++) {
+        const struct pool *pool = s->pools[i]->pool;
+        bool stays = snapshot_has_pool(p->snapshot, s->pools[i]);
+        for (uint32_t j = 0; !stays && j < pool->n_members; j++)
+            if (is_name(pool->members[j].conf))
+                resolve_ahead(p->resolve, pool->members[j].slot,
+                              pool->members[j].conf->address.host);
+    }
+}
+
 void backends_name(struct process *p)
 {
     for (uint32_t i = 0; i < p->conf->n_pools; i++)

@@ -20,6 +20,8 @@ int backends_prepare(struct process *p, const struct snapshot *s,
                      struct strbuf *errors) WARN_UNUSED;
 /* At the start, with the first snapshot in force: names, then, when threads run, checks. */
 void backends_name(struct process *p);
+/* Asks for the names that a snapshot brings: answers are there when it comes into force. */
+void backends_name_ahead(struct process *p, const struct snapshot *s);
 void backends_check(struct process *p);
 
 /* The state that a configuration gives a backend. Changes nothing else of its admin bits. */

@@ -14,6 +14,7 @@
 #include "lb/main/edits.h"
 #include "lb/main/process.h"
 #include "lb/main/reload_global.h"
+#include "lb/main/resolve.h"
 #include "lb/main/snapshot.h"
 #include "lb/main/systemd.h"
 #include "lb/main/tls_store.h"
@@ -34,16 +35,29 @@ struct wish {
     void *arg;
 };
 
+/* A file that may come into force, when the names that it brings have been looked up. */
+struct pending {
+    struct process *process;
+    struct timer limit;
+    struct conf_held *base;
+    struct snapshot *snapshot;
+    struct adoption *adoption;
+    struct reload_global global;
+};
+
 struct reload {
     struct list wishes;  /* for the next one */
     struct list granted; /* by the one that is under way */
     struct adoption *adoption;
     struct strbuf told;
     struct backends_later later; /* when workers have taken it up */
+    struct pending *pending;     /* waits for names; NULL: nothing does */
     bool running;                /* or held */
     bool held;                   /* until reload_begin(): workers do not listen yet */
     bool editing;                /* what runs is an edit */
 };
+
+#define NAMES_MS 2000 /* that a reload waits for names, at most */
 
 static void run(struct process *p);
 
@@ -336,6 +350,79 @@ static bool prepare(struct process *p, struct adoption *a, const struct snapshot
     return false;
 }
 
+static void drop_pending(struct process *p)
+{
+    struct pending *w = p->reload->pending;
+
+    p->reload->pending = NULL;
+    if (w == NULL)
+        return;
+    timer_stop(&p->loop.timers, &w->limit);
+    if (p->resolve != NULL)
+        resolve_ahead_end(p->resolve);
+    adoption_free(&w->adoption);
+    snapshot_drop(p, &w->snapshot);
+    edits_rollback(p);
+    reload_global_undo(p, &w->global);
+    conf_held_unref(&w->base);
+    free(w);
+}
+
+static void commit_file(struct process *p)
+{
+    struct pending *w = p->reload->pending;
+    struct edit *none = NULL;
+
+    p->reload->pending = NULL;
+    timer_stop(&p->loop.timers, &w->limit);
+    edits_commit(p, w->base, &none, &p->reload->told);
+    keeper_commit(&p->keeper);
+    publish_file(p, w->snapshot, w->adoption, &w->global);
+    if (p->resolve != NULL)
+        resolve_ahead_end(p->resolve);
+    conf_held_unref(&w->base);
+    free(w);
+}
+
+static void named(void *ctx)
+{
+    struct process *p = ctx;
+
+    if (p->phase == PHASE_RUNNING) {
+        commit_file(p);
+        return;
+    }
+    drop_pending(p);
+    strbuf_add_cstr(&p->reload->told, "The process is ending.\n");
+    over(p, false);
+}
+
+static void on_names_limit(struct timer *t)
+{
+    struct pending *w = container_of(t, struct pending, limit);
+
+    log_warn("reload: not all names of backends were answered within %u ms: the others get no "
+             "traffic until they are",
+             NAMES_MS);
+    named(w->process);
+}
+
+/* A backend whose name is not known yet would be of no use to those who find nobody else in its
+ * pool. */
+static void when_named(struct process *p, struct pending what)
+{
+    struct pending *w = xmalloc(sizeof(*w));
+
+    *w = what;
+    p->reload->pending = w;
+    timer_init(&w->limit, on_names_limit);
+    backends_name_ahead(p, w->snapshot);
+    if (p->resolve != NULL && resolve_ahead_wait(p->resolve, named, p))
+        timer_start(&p->loop.timers, &w->limit, loop_now_ms(&p->loop) + NAMES_MS);
+    else
+        commit_file(p);
+}
+
 static void run_reload(struct process *p)
 {
     struct strbuf errors = {0};
@@ -371,11 +458,12 @@ static void run_reload(struct process *p)
     } else {
         log_errors(&errors); /* warnings */
         strbuf_add_str(&p->reload->told, strbuf_str(&errors));
-        edits_commit(p, base, &none, &p->reload->told);
-        keeper_commit(&p->keeper);
-        publish_file(p, s, a, &global);
+        when_named(
+            p, (struct pending){p, .base = base, .snapshot = s, .adoption = a, .global = global});
+        base = NULL;
     }
-    conf_held_unref(&base);
+    if (base != NULL)
+        conf_held_unref(&base);
     strbuf_fini(&errors);
 }
 
@@ -532,6 +620,7 @@ void reload_fini(struct process *p)
         edit_free(&w->edit);
         free(w);
     }
+    drop_pending(p);
     adoption_free(&p->reload->adoption);
     strbuf_fini(&p->reload->told);
     backends_later_fini(&p->reload->later);

@@ -29,6 +29,16 @@ struct name {
     char error[LIMIT_MAINT_REASON + 1]; /* of the last lookup, to log changes only */
 };
 
+/* A name that is looked up before it is anybody's. */
+struct ahead {
+    struct list node; /* of resolve's */
+    struct resolve *resolve;
+    char *host;
+    bool asking, forgotten;
+    uint32_t count; /* 0: no answer */
+    struct addr list[ADDRESSES_MAX];
+};
+
 struct resolve {
     struct loop *loop;
     struct resolver *resolver;
@@ -39,6 +49,9 @@ struct resolve {
     struct name **names;
     uint32_t n;
     uint32_t unanswered;
+    struct list ahead;
+    void (*ahead_fn)(void *ctx); /* NULL: nobody waits */
+    void *ahead_ctx;
     bool ending;
     bool changing; /* the resolver: what it is asked is asked the new one */
 };
@@ -73,6 +86,7 @@ struct resolve *resolve_new(struct loop *loop, const struct conf *conf, struct b
     r->loop = loop;
     r->resolver = resolver;
     r->table = table;
+    list_init(&r->ahead);
     take_settings(r, conf);
     return r;
 }
@@ -81,6 +95,8 @@ static void on_again(struct timer *t)
 {
     ask(container_of(t, struct name, again));
 }
+
+static bool begin_with_answer(struct name *n);
 
 void resolve_add(struct resolve *r, struct backend_slot *slot, const struct backend_conf *conf)
 {
@@ -99,7 +115,7 @@ void resolve_add(struct resolve *r, struct backend_slot *slot, const struct back
     slot_set_admin(slot, 0, ADMIN_RMAINT);
     snprintf(slot->maint_reason, sizeof(slot->maint_reason), "%.80s is being looked up",
              conf->address.host);
-    if (r->checker != NULL)
+    if (r->checker != NULL && !begin_with_answer(n))
         ask(n);
 }
 
@@ -186,10 +202,23 @@ static void not_resolved(struct name *n, const char *error)
     }
 }
 
+/* count: 1 at least. */
+static void use_answer(struct name *n, const struct addr *addrs, uint32_t count)
+{
+    struct addr list[ADDRESSES_MAX] = {{0}};
+
+    if (count > ADDRESSES_MAX)
+        count = ADDRESSES_MAX;
+    for (uint32_t i = 0; i < count; i++) {
+        list[i] = addrs[i];
+        addr_set_port(&list[i], n->conf->address.port);
+    }
+    resolved(n, list, count);
+}
+
 static void on_answer(void *arg, const struct addr *addrs, uint32_t count, const char *error)
 {
     struct name *n = arg;
-    struct addr list[ADDRESSES_MAX];
 
     n->asking = false;
     if (n->resolve->ending)
@@ -206,14 +235,8 @@ static void on_answer(void *arg, const struct addr *addrs, uint32_t count, const
         drop(n);
         return;
     }
-    if (count > ADDRESSES_MAX)
-        count = ADDRESSES_MAX;
-    for (uint32_t i = 0; i < count; i++) {
-        list[i] = addrs[i];
-        addr_set_port(&list[i], n->conf->address.port);
-    }
     if (count > 0)
-        resolved(n, list, count);
+        use_answer(n, addrs, count);
     else
         not_resolved(n, error != NULL ? error : "no address");
     again(n);
@@ -261,6 +284,107 @@ void resolve_keep(struct resolve *r, const struct backend_slot *slot,
     for (uint32_t i = 0; i < r->n; i++)
         if (r->names[i]->slot == slot && !r->names[i]->forgotten)
             r->names[i]->conf = conf;
+}
+
+/* ---- ahead of a reload ---- */
+
+static struct ahead *find_ahead(struct resolve *r, const char *host)
+{
+    list_for_each (node, &r->ahead) {
+        struct ahead *a = list_entry(node, struct ahead, node);
+        if (!a->forgotten && strcmp(a->host, host) == 0)
+            return a;
+    }
+    return NULL;
+}
+
+static void free_ahead(struct ahead *a)
+{
+    list_remove(&a->node);
+    free(a->host);
+    free(a);
+}
+
+static bool ahead_is_asked(const struct resolve *r)
+{
+    list_for_each (node, &r->ahead) {
+        const struct ahead *a = list_entry(node, const struct ahead, node);
+        if (a->asking && !a->forgotten)
+            return true;
+    }
+    return false;
+}
+
+static void on_ahead(void *arg, const struct addr *addrs, uint32_t count, const char *error)
+{
+    struct ahead *a = arg;
+    struct resolve *r = a->resolve;
+    void (*fn)(void *ctx) = r->ahead_fn;
+
+    (void)error; /* resolve_add() asks again, and tells */
+    a->asking = false;
+    if (r->ending)
+        return;
+    if (a->forgotten) {
+        free_ahead(a);
+        return;
+    }
+    a->count = count < ADDRESSES_MAX ? count : ADDRESSES_MAX;
+    for (uint32_t i = 0; i < a->count; i++)
+        a->list[i] = addrs[i];
+    if (fn == NULL || ahead_is_asked(r))
+        return;
+    r->ahead_fn = NULL;
+    fn(r->ahead_ctx);
+}
+
+void resolve_ahead(struct resolve *r, const struct backend_slot *slot, const char *host)
+{
+    struct ahead *a;
+
+    for (uint32_t i = 0; i < r->n; i++)
+        if (r->names[i]->slot == slot && !r->names[i]->forgotten &&
+            strcmp(r->names[i]->conf->address.host, host) == 0)
+            return;
+    if (find_ahead(r, host) != NULL)
+        return;
+    a = xcalloc(1, sizeof(*a));
+    a->resolve = r;
+    a->host = xstrdup(host);
+    a->asking = true;
+    list_push_back(&r->ahead, &a->node);
+    resolver_ask(r->resolver, host, on_ahead, a);
+}
+
+bool resolve_ahead_wait(struct resolve *r, void (*fn)(void *ctx), void *ctx)
+{
+    if (!ahead_is_asked(r))
+        return false;
+    r->ahead_fn = fn;
+    r->ahead_ctx = ctx;
+    return true;
+}
+
+void resolve_ahead_end(struct resolve *r)
+{
+    r->ahead_fn = NULL;
+    list_for_each_safe (node, next, &r->ahead) {
+        struct ahead *a = list_entry(node, struct ahead, node);
+        a->forgotten = true;
+        if (!a->asking)
+            free_ahead(a);
+    }
+}
+
+static bool begin_with_answer(struct name *n)
+{
+    struct ahead *a = find_ahead(n->resolve, n->conf->address.host);
+
+    if (a == NULL || a->count == 0)
+        return false;
+    use_answer(n, a->list, a->count);
+    again(n);
+    return true;
 }
 
 /* ---- other settings ---- */
@@ -319,6 +443,8 @@ void resolve_free(struct resolve **rp)
         return;
     r->ending = true;
     resolver_free(&r->resolver);
+    list_for_each_safe (node, next, &r->ahead)
+        free_ahead(list_entry(node, struct ahead, node));
     for (uint32_t i = 0; i < r->n; i++) {
         timer_stop(&r->loop->timers, &r->names[i]->again);
         free(r->names[i]);

@@ -26,6 +26,14 @@ struct resolve *resolve_new(struct loop *loop, const struct conf *conf, struct b
  * stays until another one is said, or the backend is forgotten. */
 void resolve_add(struct resolve *r, struct backend_slot *slot, const struct backend_conf *conf);
 void resolve_start(struct resolve *r, struct checker *checker); /* asks all */
+
+/* Before a reload: asks for the name that it says of a backend, where it is another than by now, so
+ * that resolve_add() begins with the answer. */
+void resolve_ahead(struct resolve *r, const struct backend_slot *slot, const char *host);
+/* fn(ctx), when all of them have been answered, from the loop's turn. False: nothing is asked. */
+bool resolve_ahead_wait(struct resolve *r, void (*fn)(void *ctx), void *ctx);
+void resolve_ahead_end(struct resolve *r); /* nobody waits; the answers are forgotten */
+
 bool resolve_first_round_over(const struct resolve *r);
 /* A reload: the same name, said by another configuration. */
 void resolve_keep(struct resolve *r, const struct backend_slot *slot,

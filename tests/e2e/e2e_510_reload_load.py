@@ -4,6 +4,7 @@ connection is lost, nothing grows.
 RELOADS and RELOAD_TUNNELS (of each kind) make it larger; the promise is 100 and 1,000."""
 
 from reload_tools import *
+import e2e_130_names as names
 from e2e_382_http_upgrade import ASK, echoes
 
 RELOADS = int(os.environ.get("RELOADS", "15"))
@@ -143,6 +144,47 @@ def test_blue_and_green_by_weight(t):
 def test_blue_and_green_by_state(t):
     a, b = (t.backend(app_or_echo, name=name, backlog=4096) for name in ("a", "b"))
     one_after_the_other(t, [a, (b, 'state = "maint";')], [(a, 'state = "drain";'), b])
+
+
+def named_backend(dns, front, name, address):
+    return """resolver = { servers = [ "%s" ]; refresh = "1s"; timeout = "500ms"; };
+pools = ( { name = "app"; mode = "http"; backends = ( { name = "%s"; address = "%s"; } ); } );
+listeners = ( { name = "front"; mode = "http"; bind = "%s"; routes = ( { pool = "app"; } ); } );
+""" % (dns.address, name, address, where(front))
+
+
+def another_row(name, address):
+    row = 'backends = ( { name = "%s"; address = "%s"; }' % (name, address)
+    return lambda text: re.sub(r"backends = \( \{[^}]*\}", row, text, 1)
+
+
+def test_names_that_a_reload_brings(t):
+    """In place of a name, of an address, in another backend or in the same."""
+    a, b = (t.backend(app_or_echo, name=name, backlog=4096) for name in ("a", "b"))
+    dns = names.Dns(t.ip, t.port())
+    dns.answers["a.example"] = dns.answers["b.example"] = [t.ip]
+    front = t.address()
+    rows = (("a", where(a.address)), ("a", "a.example:%d" % a.address[1]), ("b", "b.example:%d" % b.address[1]),
+            ("b", "a.example:%d" % a.address[1]), ("c", "b.example:%d" % b.address[1]))
+    s = t.sluice(named_backend(dns, front, *rows[0]))
+    load = Load(front, 4)
+    for n in range(1, 2 * RELOADS):
+        reloaded(s, another_row(*rows[n % len(rows)]))
+        check(not load.failed, "requests that failed", n, load.failed[:5])
+    load.end()
+
+
+def test_a_reload_waits_for_a_name_server_but_not_for_long(t):
+    b = t.backend(app_or_echo, name="b")
+    dns = names.Dns(t.ip, t.port())
+    front = t.address()
+    s = t.sluice(named_backend(dns, front, "b", where(b.address)))
+    check_eq(fetch(front).status, 200)
+    dns.answers["b.example"], dns.silent = [t.ip], True
+    reloaded(s, another_row("other", "b.example:%d" % b.address[1]))
+    s.wait_log("backend app/other gets no traffic: .*b.example|not all names of backends were answered")
+    dns.silent = False
+    wait_until(lambda: fetch(front).status == 200, "its name is known")
 
 
 def test_hundreds_of_reloads_keep_no_memory(t):
