@@ -79,7 +79,7 @@ static int parse_port(struct str text, bool allow_any, uint16_t *out, const char
 {
     uint64_t port;
     if (text.len == 0)
-        return refuse(out_error, "the port is missing (expected address:port)");
+        return refuse(out_error, "the port is missing");
     if (text.len > 5 || str_u64(text, 65535, &port) != 0)
         return refuse(out_error, "the port is not a number from 1 to 65535");
     if (port == 0 && !allow_any)
@@ -110,7 +110,7 @@ static const char *name_problem(struct str name)
     if (rest.len > 0 && rest.p[rest.len - 1] == '.')
         rest.len--; /* fully qualified */
     if (rest.len == 0)
-        return "the host is missing (expected address:port)";
+        return "the host is missing";
     if (rest.len > HOST_NAME_LEN_MAX)
         return "a host name has at most 253 bytes";
     for (size_t at = 0; at <= rest.len; at += last.len + 1) {
@@ -144,7 +144,7 @@ static int parse_bracketed(struct str text, bool allow_any, struct addr_spec *ou
     if (!parse_ip(AF_INET6, host, &ip))
         return refuse(out_error, "not a correct IPv6 address in the brackets");
     if (rest.len == 0 || rest.p[0] != ':')
-        return refuse(out_error, "the port is missing (expected [address]:port)");
+        return refuse(out_error, "the port is missing");
     rest.p++;
     rest.len--;
     int rc = parse_port(rest, allow_any, &port, out_error);
@@ -163,7 +163,7 @@ static int parse_host_port(struct str text, bool allow_name, bool allow_wildcard
     uint16_t port;
     const char *colon = text.len > 0 ? memchr(text.p, ':', text.len) : NULL;
     if (colon == NULL)
-        return refuse(out_error, "the port is missing (expected address:port)");
+        return refuse(out_error, "the port is missing");
     struct str host = {text.p, (size_t)(colon - text.p)};
     struct str rest = {colon + 1, text.len - host.len - 1};
     if (rest.len > 0 && memchr(rest.p, ':', rest.len) != NULL)
@@ -172,7 +172,7 @@ static int parse_host_port(struct str text, bool allow_name, bool allow_wildcard
                                      : "more than one colon (an IPv6 address needs brackets)");
     bool wildcard = host.len == 0 || str_eq(host, STR("*"));
     if (wildcard && !allow_wildcard)
-        return refuse(out_error, "the host is missing (expected address:port)");
+        return refuse(out_error, "the host is missing");
     bool literal = !wildcard && parse_ip(AF_INET, host, ip);
     if (!wildcard && !literal) {
         const char *problem = name_problem(host);
