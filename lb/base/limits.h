@@ -47,15 +47,17 @@
 #define LIMIT_FILES_OPEN    512        /* kept open by one worker, beside those being read */
 #define LIMIT_FILE_ENTRIES  4096       /* paths that one worker remembers, those of no file too */
 #define LIMIT_FILE_FRESH_MS 1000       /* then a path is looked at again */
-#define LIMIT_FILE_READ     (128u << 10)      /* bytes read at once */
-#define LIMIT_FILE_DIRECT   LIMIT_TURN_SPLICE /* bytes of a file that are sent past us in one go */
-#define LIMIT_FILE_THREADS  4                 /* that wait for disks, of one worker */
-#define LIMIT_PIPES_IDLE    64                /* empty pipes that one worker keeps open */
+#define LIMIT_FILE_READ     (128u << 10) /* bytes read at once */
+#define LIMIT_FILE_KNOWN                                                                           \
+    (64u << 20) /* bytes of one that count as being in memory after they were read */
+#define LIMIT_FILE_DIRECT  LIMIT_TURN_SPLICE /* bytes of a file that are sent past us in one go */
+#define LIMIT_FILE_THREADS 4                 /* that wait for disks, of one worker */
+#define LIMIT_PIPES_IDLE   64                /* empty pipes that one worker keeps open */
 /* Bytes that one splice moves before others get a turn: a full pipe. In four of five runs on a
  * noisy machine small requests beside bulk transfers had 10 to 40 % less p99 latency than with
  * 4 MiB, at the same CPU time per byte (in the fifth, more); 256 KiB was no clear gain over that.
  */
-#define LIMIT_TURN_SPLICE   (1u << 20)
+#define LIMIT_TURN_SPLICE  (1u << 20)
 
 /* Datagrams. */
 #define LIMIT_UDP_FLOWS (1u << 20) /* of one socket: what udp.flows may be set to */

@@ -19,6 +19,12 @@ static uint32_t wanted(const struct file_reader *r)
     return left < LIMIT_FILE_READ ? (uint32_t)left : LIMIT_FILE_READ;
 }
 
+/* Where in the file. */
+static uint64_t next_at(const struct file_reader *r)
+{
+    return r->reply.parts[r->part].first + r->done;
+}
+
 static void drop_buf(struct file_reader *r)
 {
     if (r->buf != NULL)
@@ -50,8 +56,8 @@ uint32_t file_reader_peek(struct file_reader *r, uint64_t *out_offset)
         return 0;
     uint64_t left = r->reply.parts[r->part].len - r->done;
     uint32_t n = left < LIMIT_FILE_DIRECT ? (uint32_t)left : LIMIT_FILE_DIRECT;
-    *out_offset = r->reply.parts[r->part].first + r->done;
-    return io_file_in_memory(r->io, r->file->fd, *out_offset, n) ? n : 0;
+    *out_offset = next_at(r);
+    return io_file_in_memory(r->io, r->file->fd, &r->file->memory, *out_offset, n) ? n : 0;
 }
 
 void file_reader_skip(struct file_reader *r, uint32_t n)
@@ -77,6 +83,8 @@ static void on_read(struct op *op, int res)
 {
     struct file_reader *r = container_of(op, struct file_reader, op);
 
+    if (res > 0)
+        io_file_was_read(&r->file->memory, next_at(r), (uint32_t)res);
     r->error = res; /* until it is taken */
     r->fn(r);
 }
@@ -110,12 +118,12 @@ enum file_read file_reader_take(struct file_reader *r, struct io_buf **out)
         return give_head(r, out);
     if (r->part == r->reply.n_parts)
         return FILE_READ_END;
-    uint64_t at = r->reply.parts[r->part].first + r->done;
+    uint64_t at = next_at(r);
     uint32_t n = wanted(r);
     r->buf = io_buf_new(r->io, n);
     if (r->buf == NULL)
         return fail(r, -ENOMEM);
-    int res = io_file_read_now(r->io, r->file->fd, r->buf->data, n, at);
+    int res = io_file_read_now(r->io, r->file->fd, &r->file->memory, r->buf->data, n, at);
     if (res != -EAGAIN)
         return got(r, res, out);
     io_file_read(r->io, &r->op, r->file->fd, r->buf->data, n, at);

@@ -21,6 +21,7 @@ struct file {
     uint64_t size, device, inode;
     int64_t modified_s; /* since 1970 */
     uint32_t modified_ns;
+    struct io_file_memory memory;
 };
 
 struct files *files_new(struct loop *loop);

@@ -5,12 +5,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/sendfile.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #ifndef RESOLVE_CACHED
@@ -22,6 +24,11 @@
 #else
 #define SYS_cachestat_ 451 /* the same number on all architectures */
 #endif
+
+#ifndef EROFS_SUPER_MAGIC_V1
+#define EROFS_SUPER_MAGIC_V1 0xE0F5E1E2
+#endif
+#define ZFS_MAGIC 0x2FC12FC1 /* no header has it */
 
 #define PAGE_BYTES  4096u
 #define AHEAD_BYTES (64u << 10)
@@ -121,18 +128,87 @@ int io_file_open_now(struct io *io, int dir, const char *path)
     return fd == -ENOSYS || fd == -EPERM || fd == -EINVAL ? -EAGAIN : fd;
 }
 
-int io_file_read_now(struct io *io, int fd, void *data, uint32_t len, uint64_t offset)
+/* ---- what is in memory ---- */
+
+enum way {
+    WAY_ASK,    /* with preadv2(2), or cachestat(2) */
+    WAY_ALL,    /* all of it is: the file system is in memory itself */
+    WAY_LEARN,  /* what was read, for as long as the file stays open */
+    WAY_CANNOT, /* say: a file system behind a network, for one, may wait whatever is cached */
+};
+
+static enum way way_of(int fd)
+{
+    struct statfs fs;
+
+    if (fstatfs(fd, &fs) < 0)
+        return WAY_CANNOT;
+    switch ((uint32_t)fs.f_type) {
+    case TMPFS_MAGIC:
+    case RAMFS_MAGIC:
+        return WAY_ALL;
+    case OVERLAYFS_SUPER_MAGIC:
+    case SQUASHFS_MAGIC:
+    case EROFS_SUPER_MAGIC_V1:
+    case ZFS_MAGIC:
+        return WAY_LEARN;
+    default:
+        return WAY_CANNOT;
+    }
+}
+
+static bool known(const struct io_file_memory *m, uint64_t offset, uint32_t len)
+{
+    return m->way == WAY_ALL || (m->way == WAY_LEARN && offset >= m->from && offset + len <= m->to);
+}
+
+/* One stretch is remembered, and not more of it than will hardly have been dropped since. */
+void io_file_was_read(struct io_file_memory *m, uint64_t offset, uint32_t len)
+{
+    uint64_t end = offset + len;
+
+    if (m->way != WAY_LEARN)
+        return;
+    if (offset > m->to || end < m->from) {
+        m->from = offset;
+        m->to = end;
+        return;
+    }
+    if (offset < m->from)
+        m->from = offset;
+    if (end > m->to)
+        m->to = end;
+    if (m->to - m->from <= LIMIT_FILE_KNOWN)
+        return;
+    if (end == m->to)
+        m->from = m->to - LIMIT_FILE_KNOWN;
+    else
+        m->to = m->from + LIMIT_FILE_KNOWN;
+}
+
+/* flags: of preadv2(2). */
+static int read_some(struct io *io, int fd, void *data, uint32_t len, uint64_t offset, int flags)
 {
     struct iovec iov = {data, len};
     ssize_t n;
 
     do {
-        n = preadv2(fd, &iov, 1, (off_t)offset, RWF_NOWAIT);
+        n = preadv2(fd, &iov, 1, (off_t)offset, flags);
         counter_add(&io->stats.syscalls, 1);
     } while (n < 0 && errno == EINTR);
-    if (n >= 0)
-        return (int)n;
-    return errno == EOPNOTSUPP || errno == ENOSYS || errno == EINVAL ? -EAGAIN : -errno;
+    return n < 0 ? -errno : (int)n;
+}
+
+int io_file_read_now(struct io *io, int fd, struct io_file_memory *m, void *data, uint32_t len,
+                     uint64_t offset)
+{
+    if (m->way == WAY_ASK) {
+        int n = read_some(io, fd, data, len, offset, RWF_NOWAIT);
+        if (n != -EOPNOTSUPP && n != -ENOSYS && n != -EINVAL)
+            return n;
+        m->way = (uint8_t)way_of(fd);
+    }
+    return known(m, offset, len) ? read_some(io, fd, data, len, offset, 0) : -EAGAIN;
 }
 
 /* How much of a range is in memory is a system call since 6.5. */
@@ -152,12 +228,17 @@ static int ask_cached(int fd, uint64_t offset, uint32_t len, bool *out)
     return 0;
 }
 
-bool io_file_in_memory(struct io *io, int fd, uint64_t offset, uint32_t len)
+bool io_file_in_memory(struct io *io, int fd, struct io_file_memory *m, uint64_t offset,
+                       uint32_t len)
 {
     static _Atomic bool cannot_ask;
     bool cached = false;
     char byte;
 
+    if (known(m, offset, len))
+        return true;
+    if (m->way == WAY_LEARN) /* pages of an overlay are those of the file beneath: it shows none */
+        return false;
     if (!atomic_load_explicit(&cannot_ask, memory_order_relaxed)) {
         counter_add(&io->stats.syscalls, 1);
         if (ask_cached(fd, offset, len, &cached) == 0)
@@ -166,10 +247,12 @@ bool io_file_in_memory(struct io *io, int fd, uint64_t offset, uint32_t len)
     }
     /* Files are read ahead by such pieces: where both ends are, the middle is too. */
     for (uint64_t at = offset; at < offset + len; at += AHEAD_BYTES)
-        if (io_file_read_now(io, fd, &byte, 1, at) != 1)
+        if (io_file_read_now(io, fd, m, &byte, 1, at) != 1)
             return false;
-    return io_file_read_now(io, fd, &byte, 1, offset + len - 1) == 1;
+    return io_file_read_now(io, fd, m, &byte, 1, offset + len - 1) == 1;
 }
+
+/* ---- past us ---- */
 
 int io_send_file_step(struct io *io, struct op *op)
 {

@@ -200,11 +200,21 @@ void io_file_read(struct io *io, struct op *op, int fd, void *data, uint32_t len
 bool io_send_file(struct io *io, struct op *op, int fd, int file, uint64_t offset,
                   uint32_t len) WARN_UNUSED;
 void io_send_file_drop(struct io *io, struct op *op);
+/* How to find out what of an open file is in memory; all zero when it is opened. Most file systems
+ * can be asked. Where not (overlay: all files of a container's image), what was read lately is. */
+struct io_file_memory {
+    uint8_t way;       /* file.c */
+    uint64_t from, to; /* was read */
+};
 /* Whether the system has those bytes of a file in memory. A good guess where it cannot be asked. */
-bool io_file_in_memory(struct io *io, int fd, uint64_t offset, uint32_t len);
+bool io_file_in_memory(struct io *io, int fd, struct io_file_memory *m, uint64_t offset,
+                       uint32_t len);
+/* io_file_read() has read those bytes. */
+void io_file_was_read(struct io_file_memory *m, uint64_t offset, uint32_t len);
 /* The same at once, as far as the system has all that is needed in memory; else -EAGAIN. */
 int io_file_open_now(struct io *io, int dir, const char *path);
-int io_file_read_now(struct io *io, int fd, void *data, uint32_t len, uint64_t offset);
+int io_file_read_now(struct io *io, int fd, struct io_file_memory *m, void *data, uint32_t len,
+                     uint64_t offset);
 
 /* ---- immediate calls ---- */
 
