@@ -156,6 +156,8 @@ static const struct counter_metric of_listeners[] = {
     {"sluice_listener_tls_resumed", false, LISTENER(tls_resumed),
      "Of these, by a session from before."},
     {"sluice_listener_tls_failures", false, LISTENER(tls_failures), "TLS handshakes that did not."},
+    {"sluice_listener_tls_kernel", false, LISTENER(tls_kernel),
+     "Connections that the kernel encrypts, from their first large file on."},
     {"sluice_listener_received_datagrams", false, LISTENER(dgrams_in), "Datagrams from clients."},
     {"sluice_listener_sent_datagrams", false, LISTENER(dgrams_out), "Datagrams to clients."},
     {"sluice_listener_evicted_flows", false, LISTENER(flows_evicted),

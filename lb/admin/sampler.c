@@ -121,6 +121,7 @@ static void listener_subtract(struct listener_counters *c, const struct listener
     subtract(&c->tls_handshakes, &base->tls_handshakes);
     subtract(&c->tls_resumed, &base->tls_resumed);
     subtract(&c->tls_failures, &base->tls_failures);
+    subtract(&c->tls_kernel, &base->tls_kernel);
     subtract(&c->requests, &base->requests);
     subtract_all(c->responses, base->responses, RESPONSE_CLASSES);
     subtract(&c->denied_requests, &base->denied_requests);

@@ -284,6 +284,13 @@ static void check_tickets(const struct check *c, uint32_t i)
     else if (l->tls->early_data && l->tls->max_version == TLS_1_2)
         listener_error(c, i, "tls.early_data",
                        "found beside max_version = \"1.2\", expected \"1.3\" there");
+    if (l->tls->kernel && l->mode == MODE_TCP)
+        listener_error(c, i, "tls.kernel",
+                       "found true in mode \"tcp\", expected it in mode \"http\" only, where files "
+                       "are sent");
+    else if (l->tls->kernel && l->tls->max_version == TLS_1_2)
+        listener_error(c, i, "tls.kernel",
+                       "found beside max_version = \"1.2\", expected \"1.3\" there");
 }
 
 void check_tls_listener(const struct check *c, uint32_t i)

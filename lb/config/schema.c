@@ -1966,6 +1966,14 @@ const struct schema_row schema_rows[] = {
      .help = "Mode http: take requests that come with the first packet of a resumed session "
              "(0-RTT), safe methods only and marked with `Early-Data: 1`; somebody may send "
              "them again."},
+    {.path = "listeners.tls.kernel",
+     .type = SCHEMA_BOOL,
+     OWN,
+     .def = "false",
+     KEEP(tls_server_conf, kernel),
+     .help = "Large files go to clients of HTTP/1 and TLS 1.3 by the kernel's own TLS, past our "
+             "memory, where this kernel has it (`sluice -V` says; module tls) and the cipher. The "
+             "keys of such a connection are the kernel's then."},
     {.path = "listeners.tls.tickets",
      .type = SCHEMA_BOOL,
      OWN,

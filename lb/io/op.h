@@ -44,12 +44,13 @@ struct op {
     int res;      /* engine: result to deliver */
     uint8_t kind; /* enum op_kind while armed */
     bool armed;
-    bool stopping; /* engine: io_cancel() was asked */
-    bool ready;    /* engine: is in the ready list */
-    uint8_t state; /* engine's own */
-    bool fresh;    /* hint by the owner: a receive will most likely find nothing yet, or a
-                    * send will be taken whole; engines may ignore it */
-    uint16_t aux;  /* engine's own */
+    bool stopping;      /* engine: io_cancel() was asked */
+    bool ready;         /* engine: is in the ready list */
+    uint8_t state;      /* engine's own */
+    bool fresh : 1;     /* hint by the owner: a receive will most likely find nothing yet, or a
+                         * send will be taken whole; engines may ignore it */
+    bool piecemeal : 1; /* engine: the socket refuses to take a send as a whole */
+    uint16_t aux;       /* engine's own */
     union {
         struct {
             struct io_buf *first, *last; /* received, not yet taken by op_take_bufs() */

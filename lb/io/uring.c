@@ -47,7 +47,7 @@ enum recv_state {
     RECV_CUT,  /* the same, cancelled by us to go on one by one */
     RECV_STARVED,
 };
-enum send_state { SEND_SETTLING, SEND_BLOCKED };
+enum send_state { SEND_SETTLING, SEND_PIECE, SEND_BLOCKED };
 enum splice_state { SPLICE_POLLING, SPLICE_QUEUED, SPLICE_ENDING };
 
 /* op->res of a send or splice that polls: see room_shows(). */
@@ -400,10 +400,11 @@ static void on_recv(struct uring *u, struct op *op, const struct io_uring_cqe *c
 
 /* ---- send ---- */
 
-/* Queues the unsent rest; see the top of the file for how it is settled. */
+/* Queues the unsent rest; see the top of the file for how it is settled. Sockets whose records the
+ * kernel makes know no MSG_WAITALL: each completion of theirs says how far it came. */
 static void submit_send(struct uring *u, struct op *op)
 {
-    const int flags = MSG_DONTWAIT | MSG_WAITALL | MSG_NOSIGNAL;
+    const int flags = MSG_DONTWAIT | MSG_NOSIGNAL | (op->piecemeal ? 0 : MSG_WAITALL);
     struct io_uring_sqe *sqe = get_sqe(u);
 
     if (op->aux == 1) {
@@ -414,8 +415,10 @@ static void submit_send(struct uring *u, struct op *op)
         io_uring_prep_sendmsg(sqe, op->fd, h, (unsigned)flags);
     }
     io_uring_sqe_set_data(sqe, op);
+    op->state = op->piecemeal ? SEND_PIECE : SEND_SETTLING;
+    if (op->piecemeal)
+        return;
     sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
-    op->state = SEND_SETTLING;
     if (u->n_settling == u->settling_cap) {
         u->settling_cap = u->settling_cap ? u->settling_cap * 2 : LIMIT_SQ_ENTRIES;
         u->settling = xrealloc(u->settling, u->settling_cap * sizeof(*u->settling));
@@ -455,9 +458,20 @@ static void on_send(struct uring *u, struct op *op, const struct io_uring_cqe *c
             submit_send(u, op);
         return;
     }
-    u->settling[op->res] = NULL;
+    if (op->state == SEND_SETTLING)
+        u->settling[op->res] = NULL;
+    if (cqe->res == -EOPNOTSUPP && !op->piecemeal && !op->stopping) {
+        op->piecemeal = true;
+        submit_send(u, op);
+        return;
+    }
     if (cqe->res < 0 && cqe->res != -EAGAIN && cqe->res != -EINTR) {
         io_note(&u->io, op, cqe->res);
+        return;
+    }
+    if (cqe->res > 0 && op->send.done + (uint32_t)cqe->res == op->send.total) {
+        op->send.done = op->send.total;
+        io_note(&u->io, op, (int)op->send.total);
         return;
     }
     if (cqe->res > 0)

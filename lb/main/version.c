@@ -3,14 +3,13 @@
 
 #include "lb/io/io.h"
 #include "lb/main/hardening.h"
+#include "lb/net/tls.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <ares.h>
 #include <errno.h>
 #include <libconfig.h>
 #include <liburing.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <nghttp2/nghttp2.h>
 #include <openssl/crypto.h>
 #include <pcre2.h>
@@ -43,20 +42,13 @@ void version_print(FILE *out)
     fprintf(out, "sluice %s\n", SLUICE_VERSION);
 }
 
-/* Asked of a socket that is not connected: a kernel that knows it refuses it for that alone. */
 static const char *kernel_tls(void)
 {
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    const char *says = "not in this kernel";
+    int error = tls_kernel_probe();
 
-    if (fd < 0)
-        return "unknown: no socket for the probe";
-    if (setsockopt(fd, IPPROTO_TCP, TCP_ULP, "tls", sizeof("tls")) == 0 || errno == ENOTCONN)
-        says = "in this kernel, not used: records are made in memory";
-    else if (errno != ENOENT)
-        says = strerror(errno);
-    close(fd);
-    return says;
+    if (error == 0)
+        return "in this kernel, for listeners with tls.kernel = true";
+    return error == -ENOENT ? "not in this kernel" : strerror(-error);
 }
 
 static void print_engines(FILE *out)

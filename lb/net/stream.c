@@ -2,7 +2,7 @@
 #include "lb/net/stream.h"
 
 #include "lb/base/limits.h"
-#include "lb/net/stream_priv.h"
+#include "lb/net/stream_tls_kernel.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -16,6 +16,12 @@
 static inline bool has_tls(const struct stream *s)
 {
     return s->tls != NULL;
+}
+
+/* What is queued is sealed here. */
+static inline bool seals(const struct stream *s)
+{
+    return s->tls != NULL && !s->kernel_seals;
 }
 
 /* Transient: lives from the start of a send to its completion. */
@@ -307,7 +313,9 @@ bool stream_write(struct stream *s, const void *data, uint32_t len)
 
 void stream_shutdown_now(struct stream *s)
 {
-    if (s->shut || s->tx_dead)
+    if (s->shut || s->tx_dead || s->kernel_waits)
+        return;
+    if (s->kernel_seals && !stream_tls_kernel_notify(s))
         return;
     s->shut = true;
     io_shutdown(io_of(s), s->fd, SHUT_WR);
@@ -322,7 +330,7 @@ void stream_flush(struct stream *s)
 {
     struct io_buf *b = s->out;
 
-    if (has_tls(s)) {
+    if (seals(s)) {
         stream_tls_flush(s);
         return;
     }
@@ -348,11 +356,17 @@ void stream_flush(struct stream *s)
     io_sendv(io_of(s), &s->tx, s->fd, s->gather->iov, n);
 }
 
+bool stream_takes_file(const struct stream *s, uint64_t n)
+{
+    return !seals(s) || (s->tls->kernel != NULL && s->tls->ready && n >= TLS_KERNEL_FILE_MIN);
+}
+
 uint32_t stream_send_file(struct stream *s, int file, uint64_t offset, uint64_t n)
 {
     uint32_t len = n < LIMIT_TURN_SPLICE ? (uint32_t)n : LIMIT_TURN_SPLICE;
 
-    if (has_tls(s) || !stream_sent_all(s) || s->tx_dead || s->stopping || s->shut_asked)
+    if (!stream_takes_file(s, n) || !stream_sent_all(s) || s->tx_dead || s->stopping ||
+        s->shut_asked || (has_tls(s) && !stream_tls_kernel_begin(s)))
         return 0;
     s->tx_turn = turn_number(s);
     s->sends_file = true;
@@ -374,6 +388,13 @@ void stream_shutdown(struct stream *s)
     stream_flush(s);
 }
 
+/* Bad news that waited for the end of a send. */
+static bool tell_late(struct stream *s)
+{
+    return s->kernel_seals && s->tls->failed && !s->tls->told && !s->tx.armed &&
+           stream_tls_tell_failure(s);
+}
+
 static void on_tx(struct op *op, int res)
 {
     struct stream *s = container_of(op, struct stream, tx);
@@ -382,7 +403,14 @@ static void on_tx(struct op *op, int res)
         slab_free(&s->env->gathers, s->gather);
         s->gather = NULL;
     }
-    if (has_tls(s)) {
+    if (s->kernel_waits) {
+        s->kernel_waits = false;
+        if (!s->stopping)
+            stream_flush(s);
+        s->event(s);
+        return;
+    }
+    if (seals(s)) {
         if (stream_tls_sent(s, res) || s->stopping || (s->tell_sent && stream_sent_all(s)))
             s->event(s);
         return;
@@ -395,6 +423,7 @@ static void on_tx(struct op *op, int res)
         s->tx_dead = true;
         s->tx_error = res;
         drop_all_out(s);
+        tell_late(s);
         s->event(s);
         return;
     }
@@ -403,13 +432,14 @@ static void on_tx(struct op *op, int res)
         s->sends_file = false;
         s->spliced += (uint32_t)res;
         stream_flush(s);
+        tell_late(s);
         s->event(s);
         return;
     }
     for (; s->sending > 0; s->sending--)
         drop_out(s);
     stream_flush(s);
-    if (s->stopping || (s->tell_sent && stream_sent_all(s)))
+    if (tell_late(s) || s->stopping || (s->tell_sent && stream_sent_all(s)))
         s->event(s);
 }
 

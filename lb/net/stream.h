@@ -74,6 +74,8 @@ struct stream {
     bool peer_ended;   /* ... and has seen it; bytes before it may still be unread */
     bool no_splice;    /* was tried in vain */
     bool sends_file;   /* the send under way is of a file */
+    bool kernel_seals; /* with TLS: what is sent goes to the kernel as plaintext */
+    bool kernel_waits; /* ... and its end until there is room */
     bool file_error;   /* tx_error is the file's, not the peer's */
     bool tell_sent;    /* the owner wants an event when everything has been sent */
     bool spliced_into; /* another stream splices into this one */
@@ -128,9 +130,10 @@ void stream_splice_stop(struct stream *from);
 bool stream_splice_blocked(const struct stream *from);
 
 /* Sends the next bytes out of a file that stays open, when nothing is queued (stream_sent_all())
- * and there is no TLS: n at most; an event comes, with `spliced` grown, when they are sent, or the
- * peer takes no more (tx_dead). Returns how many it will be; 0: it cannot be done. */
+ * and stream_takes_file() says so: n at most; an event comes, with `spliced` grown, when they are
+ * sent, or the peer takes no more (tx_dead). Returns how many it will be; 0: it cannot be done. */
 uint32_t stream_send_file(struct stream *s, int file, uint64_t offset, uint64_t n);
+bool stream_takes_file(const struct stream *s, uint64_t n);
 /* The file is closed now: the send under way ends, and the stream takes no more. */
 void stream_send_file_stop(struct stream *s);
 

@@ -3,7 +3,7 @@
  *
  * Received records stay sealed while the owner does not take what was opened. */
 #include "lb/base/limits.h"
-#include "lb/net/stream_tls_priv.h"
+#include "lb/net/stream_tls_kernel.h"
 
 #include <errno.h>
 #include <openssl/err.h>
@@ -308,6 +308,14 @@ static bool may_open(const struct stream *s)
            (t->wire != NULL || t->wire_end || SSL_has_pending(t->ssl));
 }
 
+/* The peer wants us to go on with new keys (RFC 8446 section 4.6.3), which OpenSSL would begin with
+ * our next record; or it wrote one. The kernel's keys stay as they are. */
+static bool wants_new_keys(const struct stream *s)
+{
+    return s->kernel_seals &&
+           (s->tls->swallowed || SSL_get_key_update_type(s->tls->ssl) != SSL_KEY_UPDATE_NONE);
+}
+
 /* Opens what may be opened. True: the owner has something to look at. */
 static bool advance(struct stream *s)
 {
@@ -322,8 +330,10 @@ static bool advance(struct stream *s)
     while (may_open(s))
         if (!open_record(s))
             break;
+    if (!t->failed && wants_new_keys(s))
+        stream_tls_fail(t, "new keys asked for while the kernel seals");
     if (t->sealed != NULL || s->out != NULL || t->failed || (s->shut_asked && !was_ready))
-        stream_tls_flush(s);
+        stream_flush(s);
     if (t->failed && !s->tx.armed)
         return stream_tls_tell_failure(s);
     return t->ready != was_ready || s->in_bytes != before || s->eof != ended || s->error != 0;
@@ -418,6 +428,7 @@ void stream_tls_close(struct stream *s)
     if (!t->failed) /* or its session could not be resumed */
         SSL_set_shutdown(t->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     SSL_free(t->ssl);
+    stream_tls_kernel_free(&t->kernel);
     free(t->facts);
     tls_server_unref(&t->server);
     tls_client_unref(&t->client);

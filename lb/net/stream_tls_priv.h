@@ -17,7 +17,8 @@ struct stream_tls {
     struct io_buf *sealed, *sealed_last; /* to be sent */
     struct loop_task task;               /* goes on opening what was received */
     const char *reason;
-    struct tls_facts *facts; /* stream_tls_facts.c's; NULL: not asked for */
+    struct tls_facts *facts;   /* stream_tls_facts.c's; NULL: not asked for */
+    struct tls_kernel *kernel; /* stream_tls_kernel.c's; NULL: nothing is there for it */
     uint64_t last_sent_us;
     uint32_t wire_bytes;
     uint32_t plain;      /* bytes of plaintext in `sealed` */
@@ -35,7 +36,8 @@ struct stream_tls {
     bool truncated;
     bool cut; /* we ended without close_notify */
     bool notify_sent;
-    bool told; /* the owner knows that it has failed */
+    bool told;      /* the owner knows that it has failed */
+    bool swallowed; /* OpenSSL wanted to send something while the kernel seals */
 };
 
 static_assert(sizeof(struct stream_tls) <= 192, "every connection with TLS has one");

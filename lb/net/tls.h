@@ -21,6 +21,9 @@ struct tls_server;
 struct tls_server_files;
 struct tls_client_files;
 
+/* 0: this kernel can make TLS records itself (stream_tls_kernel.c); else -errno. */
+int tls_kernel_probe(void);
+
 /* One per thread that does handshakes; made by any thread before. NULL with why in errors. */
 struct tls_env *tls_env_new(struct strbuf *errors);
 void tls_env_free(struct tls_env **env); /* no context of it is left */

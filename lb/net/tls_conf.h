@@ -38,6 +38,7 @@ struct tls_server_conf {
     uint32_t verify_depth;
     bool strict_sni; /* a name that no certificate has is refused; no name too */
     bool early_data; /* 0-RTT, for safe methods */
+    bool kernel;     /* large files are sealed by the kernel, where it can */
     bool tickets;
     char *ticket_keys;        /* file of 80-byte keys (the first encrypts); NULL: random, rotated */
     uint32_t ticket_rotate_s; /* of random ones; a ticket is taken for twice as long */

@@ -408,6 +408,18 @@ static void warn_of_shadowed(const struct tls_server_conf *conf, const struct tl
     }
 }
 
+static void warn_of_kernel(const struct tls_server_conf *conf, struct strbuf *errors)
+{
+    int error = conf->kernel ? tls_kernel_probe() : 0;
+
+    if (error != 0)
+        strbuf_addf(errors,
+                    "%s:%d: warning: tls.kernel: found true, but this kernel has no TLS (%s): all "
+                    "goes through memory as with false\n",
+                    conf->file ? conf->file : "?", conf->line,
+                    error == -ENOENT ? "module tls" : strerror(-error));
+}
+
 struct tls_server_files *tls_server_files_read(const struct tls_server_conf *conf, int64_t now_s,
                                                struct strbuf *errors)
 {
@@ -441,6 +453,8 @@ struct tls_server_files *tls_server_files_read_again(const struct tls_server_con
         tls_server_files_free(&f);
     else
         warn_of_shadowed(conf, f, errors);
+    if (before == NULL)
+        warn_of_kernel(conf, errors);
     return f;
 }
 

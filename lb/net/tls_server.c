@@ -162,6 +162,8 @@ static SSL_CTX *new_ctx(struct tls_server *t, const struct tls_server_conf *c,
         SSL_CTX_set_options(ctx,
                             SSL_OP_NO_ANTI_REPLAY); /* OpenSSL's needs a cache; ours does not */
     }
+    if (c->kernel && tls_kernel_probe() == 0)
+        SSL_CTX_set_options(ctx, SSL_OP_ENABLE_KTLS);
     if (c->ticket_rotate_s > 0)
         SSL_CTX_set_timeout(ctx, 2 * (long)c->ticket_rotate_s);
     tls_handshake_init(t, ctx);

@@ -68,6 +68,7 @@ void listener_counters_sum(const struct listener_stats *l, struct listener_count
         sum_add(&out->tls_handshakes, &row->tls_handshakes);
         sum_add(&out->tls_resumed, &row->tls_resumed);
         sum_add(&out->tls_failures, &row->tls_failures);
+        sum_add(&out->tls_kernel, &row->tls_kernel);
         sum_add(&out->requests, &row->requests);
         sum_add_all(out->responses, row->responses, RESPONSE_CLASSES);
         sum_add(&out->dgrams_in, &row->dgrams_in);

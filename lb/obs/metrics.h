@@ -58,6 +58,7 @@ struct listener_counters {
     counter accept_pauses; /* times accepting stopped for want of descriptors or memory */
     counter tls_handshakes, tls_resumed; /* that succeeded; of these by a session from before */
     counter tls_failures;                /* handshakes that did not, timeouts too */
+    counter tls_kernel; /* connections whose records the kernel makes, from a file on */
     /* Mode http. */
     counter requests;                          /* heads that were there, refused ones too */
     counter responses[RESPONSE_CLASSES];       /* as sent to clients; 1xx: those passed on */

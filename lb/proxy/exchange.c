@@ -101,12 +101,12 @@ void exchange_close_wire(struct exchange *x, bool reset)
 /* Leaves the backend: its connection, its place, those who are waited for. */
 void exchange_leave_backend(struct exchange *x, bool reset)
 {
-    struct stream *client = x->ops->raw(x);
+    struct stream *client = x->ops->raw(x), *file_to = x->ops->file_to(x);
 
     if (client != NULL && client->rx_state == STREAM_RX_SPLICE)
         stream_splice_stop(client);
-    if (client != NULL && client->sends_file)
-        stream_send_file_stop(client);
+    if (file_to != NULL && file_to->sends_file)
+        stream_send_file_stop(file_to);
     exchange_close_wire(x, reset);
     exchange_files_leave(x);
     backend_conn_close(&x->dialling, false);
@@ -273,8 +273,8 @@ void exchange_client_lost(struct exchange *x, int error)
         why = x->seek.state == SEEK_QUEUED ? END_CLIENT_LEFT_QUEUE : END_CLIENT_GONE;
     else if (x->state == X_SENDING || x->state == X_FILTERS || x->state == X_FILES)
         why = x->request_taken ? END_CLIENT_LEFT_WAIT : END_CLIENT_ABORT;
-    else if (x->ops->raw(x) != NULL &&
-             x->ops->raw(x)->file_error) { /* it is well, our file is not */
+    else if (x->ops->file_to(x) != NULL &&
+             x->ops->file_to(x)->file_error) { /* it is well, our file is not */
         x->reason = x->wire.ops->reason(&x->wire);
         why = END_SERVER_ABORT;
     }

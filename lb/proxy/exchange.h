@@ -45,6 +45,8 @@ struct front_ops {
     bool (*sent_all)(struct exchange *x);
     /* Bytes may go around us from and to here; NULL: they may not. */
     struct stream *(*raw)(struct exchange *x);
+    /* A file may go around us to here, where stream_takes_file(); NULL: never. */
+    struct stream *(*file_to)(struct exchange *x);
     /* Payload of the request that may: bytes, 0: none; and that n of it did. */
     uint64_t (*spliceable)(const struct exchange *x);
     void (*spliced)(struct exchange *x, uint64_t n);

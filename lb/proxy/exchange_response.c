@@ -376,7 +376,7 @@ static enum splicing splice_response(struct exchange *x)
 /* The same for a file, out of which the kernel sends by itself. */
 static enum splicing send_file(struct exchange *x)
 {
-    struct stream *client = x->ops->raw(x);
+    struct stream *client = x->ops->file_to(x);
     uint64_t offset;
     int fd;
 
@@ -391,9 +391,12 @@ static enum splicing send_file(struct exchange *x)
     if (client->sends_file)
         return SPLICING;
     uint32_t n = x->wire.ops->file(&x->wire, &fd, &offset);
-    if (n < FILE_DIRECT_MIN)
+    if (n < FILE_DIRECT_MIN || !stream_takes_file(client, n))
         return SPLICING_NOT;
-    if (stream_send_file(client, fd, offset, n) > 0)
+    bool sealed = client->kernel_seals;
+    n = stream_send_file(client, fd, offset, n);
+    counter_add(&exchange_listener_row(x)->tls_kernel, client->kernel_seals && !sealed);
+    if (n > 0)
         return SPLICING;
     client->tell_sent = true;
     return client->tx.armed || client->out != NULL ? SPLICING_SOON : SPLICING_NOT;

@@ -317,6 +317,11 @@ static struct stream *front_raw(struct exchange *x)
     return stream_is_tls(t) ? NULL : t;
 }
 
+static struct stream *front_file_to(struct exchange *x)
+{
+    return &session_of(x)->stream;
+}
+
 static uint64_t front_spliceable(const struct exchange *x)
 {
     return h1_body_spliceable(&x->in_body);
@@ -404,6 +409,7 @@ static const struct front_ops h1_front = {
     .blocked = front_blocked,
     .sent_all = front_sent_all,
     .raw = front_raw,
+    .file_to = front_file_to,
     .spliceable = front_spliceable,
     .spliced = front_spliced,
     .progress = front_progress,

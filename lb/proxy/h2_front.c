@@ -495,6 +495,7 @@ static const struct front_ops front_ops = {
     .blocked = front_blocked,
     .sent_all = front_sent_all,
     .raw = front_raw,
+    .file_to = front_raw,
     .spliceable = front_spliceable,
     .spliced = front_spliced,
     .progress = front_progress,

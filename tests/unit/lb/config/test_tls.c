@@ -208,6 +208,12 @@ static const struct mistake mistakes[] = {
     {"early data without TLS 1.3", HTTPS("early_data = true; max_version = \"1.2\";"),
      ERR(3, "listeners[web].tls.early_data: found beside max_version = \"1.2\", expected \"1.3\" "
             "there")},
+    {"the kernel's TLS in mode tcp", TCPS("kernel = true;"),
+     ERR(3, "listeners[web].tls.kernel: found true in mode \"tcp\", expected it in mode \"http\" "
+            "only, where files are sent")},
+    {"the kernel's TLS without TLS 1.3", HTTPS("kernel = true; max_version = \"1.2\";"),
+     ERR(3,
+         "listeners[web].tls.kernel: found beside max_version = \"1.2\", expected \"1.3\" there")},
     {"hsts without tls", HTTP_POOL HTTP_LISTENER_WITH("hsts = { }; pool = \"app\";"),
      ERR(3, "listeners[web].hsts: found on a listener without tls, where browsers ignore it, "
             "expected it on the one with tls")},
